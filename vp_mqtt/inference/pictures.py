@@ -1,0 +1,90 @@
+"""Pictures from JPEG, safely, and from a picture to a model's input."""
+
+from __future__ import annotations
+
+import os
+
+# Read once by OpenCV when it is loaded: a picture that claims more is refused before anything is allocated for it.
+MAX_PIXELS = 25_000_000
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from vp_mqtt.family import Preprocessing  # noqa: E402
+
+Picture = NDArray[np.uint8]
+"""Shape (height, width, 3), uint8, 0..255, channels in OpenCV's order: blue, green, red."""
+
+_HALF_RANGE = 127.5
+
+
+class PictureError(ValueError):
+    """The bytes are not a picture that we are ready to decode."""
+
+
+def decode(data: bytes | bytearray | memoryview) -> Picture:
+    """Decode an encoded picture (JPEG, PNG, ..), grey ones into three equal channels.
+
+    Raises:
+        PictureError: the data is not a picture, is truncated, or claims more than MAX_PIXELS pixels.
+    """
+    if not data:
+        raise PictureError("empty picture")
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        too_large = "MAX_IMAGE_PIXELS" in str(error)
+        raise PictureError("picture too large" if too_large else "not a picture") from None
+    if picture is None:
+        raise PictureError("not a picture")
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def encode_jpeg(picture: Picture, quality: int) -> bytes:
+    """Encode a picture as baseline JPEG, quality 1..100.
+
+    Raises:
+        PictureError: OpenCV could not encode it.
+    """
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise PictureError("the picture cannot be encoded as JPEG")
+    return data.tobytes()
+
+
+def resize_square(picture: Picture, side: int, fit: str = "stretch") -> Picture:
+    """Resize a picture to (side, side, 3), uint8: by area where it shrinks, bicubic where it grows.
+
+    Args:
+        picture: shape (height, width, 3), or (height, width) for grey; uint8.
+        side: of the square, in pixels.
+        fit: "stretch" or "cover", see `Preprocessing`.
+    """
+    height, width = picture.shape[:2]
+    if fit == "cover" and height != width:
+        square = min(height, width)
+        top, left = (height - square) // 2, (width - square) // 2
+        picture = picture[top : top + square, left : left + square]
+        height = width = square
+    if (height, width) == (side, side):
+        return picture
+    interpolation = cv2.INTER_AREA if side < min(height, width) else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=interpolation), dtype=np.uint8)
+
+
+def prepare(picture: Picture, resolution: int, preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Return a model's input, shape (1, 3, resolution, resolution), float32, RGB, -1..1.
+
+    Args:
+        picture: shape (height, width, 3), uint8, blue, green, red.
+        resolution: the variant's, in pixels.
+        preprocessing: the bundle's.
+    """
+    margin = preprocessing.margin
+    square = resize_square(picture, resolution + margin, preprocessing.fit)
+    start = margin // 2
+    square = square[start : start + resolution, start : start + resolution]
+    blob = cv2.dnn.blobFromImage(square, 1 / _HALF_RANGE, mean=(_HALF_RANGE,) * 3, swapRB=True)
+    return np.asarray(blob, dtype=np.float32)

@@ -1,0 +1,125 @@
+"""A variant's vote: its k most probable classes, selected, encoded and decoded.
+
+Layout of an encoded vote, big-endian (docs/wire.md):
+
+| bytes      | what                                                                   |
+|------------|------------------------------------------------------------------------|
+| 0          | format, 1                                                              |
+| 1          | k, 1..255                                                              |
+| 2..5       | first 4 bytes of the bundle's digest                                   |
+| 6..7       | time from the frame's arrival to the vote, in 0.1 ms, 65535 if longer   |
+| then 4 * k | class index (2 bytes), probability in 1/65535 (2 bytes); most probable first |
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = 1
+MAX_K = 255
+_HEADER = struct.Struct(">BB4sH")
+_PAIR = np.dtype([("class", ">u2"), ("probability", ">u2")])
+_ONE = 65_535
+_MS_PER_TICK = 0.1
+
+HEADER_BYTES = _HEADER.size
+PAIR_BYTES = _PAIR.itemsize
+MAX_VOTE_BYTES = HEADER_BYTES + MAX_K * PAIR_BYTES
+
+
+class VoteError(ValueError):
+    """An encoded vote that is not valid; the message is a short reason, the same for all votes wrong in one way."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Vote:
+    """The k most probable classes of one variant for one frame.
+
+    Attributes:
+        classes: shape (k,), intp, each 0..65535, no two alike.
+        probabilities: shape (k,), float64, 0..1, in descending order, with a sum of at most 1 (but for rounding).
+        digest: first 4 bytes of the digest of the bundle that the variant belongs to.
+        compute_ms: time from the frame's arrival at the variant to its vote, in ms.
+    """
+
+    classes: NDArray[np.intp]
+    probabilities: NDArray[np.float64]
+    digest: bytes
+    compute_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.classes.ndim != 1 or self.classes.shape != self.probabilities.shape:
+            raise ValueError(
+                "classes and probabilities must both have shape (k,), "
+                f"not {self.classes.shape} and {self.probabilities.shape}"
+            )
+        if not 1 <= self.classes.size <= MAX_K:
+            raise ValueError(f"k must be 1 to {MAX_K}, not {self.classes.size}")
+
+    @property
+    def k(self) -> int:
+        """How many classes the vote holds."""
+        return int(self.classes.size)
+
+
+def select(probabilities: NDArray[np.floating], k: int, digest: bytes, compute_ms: float = 0.0) -> Vote:
+    """Return the vote for the k largest probabilities; of equal ones the lower class index comes first.
+
+    Args:
+        probabilities: shape (classes,), 0..1, finite.
+        k: 1..classes, at most 255.
+        digest: first 4 bytes of the bundle's digest.
+        compute_ms: time that the variant took, in ms.
+
+    Raises:
+        ValueError: shape, k, or values out of range.
+    """
+    if probabilities.ndim != 1:
+        raise ValueError(f"probabilities must have shape (classes,), not {probabilities.shape}")
+    if not 1 <= k <= min(probabilities.size, MAX_K):
+        raise ValueError(f"k must be 1 to {min(probabilities.size, MAX_K)}, not {k}")
+    if not np.isfinite(probabilities).all():
+        raise ValueError("probabilities must be finite")
+    order = np.argsort(-probabilities, kind="stable")[:k]
+    return Vote(order, np.clip(probabilities[order].astype(np.float64), 0.0, 1.0), digest, compute_ms)
+
+
+def encode(vote: Vote) -> bytes:
+    """Return the vote's 8 + 4 k bytes."""
+    ticks = min(max(round(vote.compute_ms / _MS_PER_TICK), 0), 65_535)
+    pairs = np.empty(vote.k, dtype=_PAIR)
+    pairs["class"] = vote.classes
+    pairs["probability"] = np.rint(vote.probabilities * _ONE)
+    return _HEADER.pack(FORMAT, vote.k, vote.digest, ticks) + pairs.tobytes()
+
+
+def decode(data: bytes, classes: int) -> Vote:
+    """Decode and check a vote for a family with this many classes.
+
+    Raises:
+        VoteError: wrong length or format, a class index out of range or named twice, or probabilities that are not in
+            descending order or add up to more than 1 (but for rounding).
+    """
+    if not HEADER_BYTES + PAIR_BYTES <= len(data) <= MAX_VOTE_BYTES:
+        raise VoteError("wrong length")
+    version, k, digest, ticks = _HEADER.unpack_from(data)
+    if version != FORMAT:
+        raise VoteError("unknown format")
+    if len(data) != HEADER_BYTES + k * PAIR_BYTES:
+        raise VoteError("length does not match k")
+    pairs = np.frombuffer(data, dtype=_PAIR, offset=HEADER_BYTES)
+    indices = pairs["class"].astype(np.intp)
+    if indices.max() >= classes:
+        raise VoteError("class index out of range")
+    if np.unique(indices).size != k:
+        raise VoteError("class named twice")
+    scaled = pairs["probability"].astype(np.int64)
+    if (np.diff(scaled) > 0).any():
+        raise VoteError("probabilities not in descending order")
+    if scaled.sum() > _ONE + k:
+        raise VoteError("probabilities add up to more than 1")
+    return Vote(indices, scaled / _ONE, digest, ticks * _MS_PER_TICK)
