@@ -1,0 +1,71 @@
+"""Frames by name: frame ids, and what a camera announces of a frame."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+_LAYOUT = struct.Struct(">II")
+_TEXT = re.compile(r"([0-9a-f]{8})-([0-9]{1,10})", re.ASCII)
+_LIMIT = 2**32
+
+FRAME_ID_BYTES = _LAYOUT.size
+
+
+class FrameId(NamedTuple):
+    """Names one frame of one camera, unique across restarts of the camera.
+
+    Attributes:
+        run: 0..2^32-1, drawn at random when the camera node starts.
+        sequence: 0..2^32-1, counted up by one from frame to frame.
+    """
+
+    run: int
+    sequence: int
+
+    def encode(self) -> bytes:
+        """Return the 8 bytes that travel as MQTT correlation data: run, then sequence, big-endian."""
+        return _LAYOUT.pack(self.run, self.sequence)
+
+    @classmethod
+    def decode(cls, data: bytes | None) -> Self:
+        """Return the frame id in MQTT correlation data.
+
+        Raises:
+            ValueError: there is none, or it is not 8 bytes long.
+        """
+        if data is None or len(data) != FRAME_ID_BYTES:
+            raise ValueError("no frame id")
+        return cls(*_LAYOUT.unpack(data))
+
+    def __str__(self) -> str:
+        return f"{self.run:08x}-{self.sequence}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the frame id that `str` wrote.
+
+        Raises:
+            ValueError: the text is not a frame id.
+        """
+        match = _TEXT.fullmatch(text)
+        if match is None or int(match[2]) >= _LIMIT:
+            raise ValueError("not a frame id")
+        return cls(int(match[1], 16), int(match[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """A camera's word that it has published a frame.
+
+    Attributes:
+        frame: the frame's id.
+        captured: when it was captured, on the camera's wall clock, in s since 1970; for people, nothing relies on it.
+        truth: the true class name, where the camera knows it (a folder of CLASS/IMAGE).
+    """
+
+    frame: FrameId
+    captured: float
+    truth: str | None = None

@@ -1,0 +1,69 @@
+"""Logging: readable on a terminal, or JSON; and counting what is refused, with one line per source and reason."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import time
+from collections import Counter
+
+LOGGER = logging.getLogger("vp")
+
+_MAX_REMEMBERED = 1000
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+class _LineFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
+        return f"{clock} {level}{record.getMessage()}{trace}"
+
+
+def set_up(*, json_lines: bool, level: str) -> None:
+    """Send our log to standard error.
+
+    Args:
+        json_lines: one JSON object a line, instead of text.
+        level: the least level logged: "debug", "info", "warning" or "error".
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if json_lines else _LineFormatter())
+    LOGGER.handlers[:] = [handler]
+    LOGGER.setLevel(level.upper())
+    LOGGER.propagate = False
+
+
+class Refusals:
+    """Counts what a node refuses, and logs the first of each source and reason."""
+
+    def __init__(self) -> None:
+        """Start with nothing refused."""
+        self.counts: Counter[str] = Counter()
+        self._seen: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def add(self, source: str, reason: str) -> None:
+        """Count something from this source that was refused for this reason; may be called from any thread."""
+        with self._lock:
+            self.counts["refused"] += 1
+            self.counts[f"refused: {reason}"] += 1
+            # Sources are named by strangers: what is remembered of them is bounded.
+            if (source, reason) in self._seen or len(self._seen) >= _MAX_REMEMBERED:
+                return
+            self._seen.add((source, reason))
+        LOGGER.warning("refused from %s: %s (further ones are only counted)", source, reason)

@@ -1,0 +1,391 @@
+"""The one place that knows paho: a connection to the broker that mends itself.
+
+Every connection is a new paho client, so that nothing queued for a broker that went away is sent to the one that comes
+back: a node's messages are about now. MQTT 5 (OASIS standard, 2019) throughout.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.logs import LOGGER
+from vp_mqtt.settings import DEFAULT_PORTS, CommonSettings
+
+CONNECT_TIMEOUT_S = 5.0
+BACKOFF_BASE_S = 0.25
+BACKOFF_CAP_S = 3.0
+
+_SESSION_TAKEN_OVER = 0x8E
+_PACKET_TOO_LARGE = 0x95
+# What no waiting mends: protocol version, client id, name or password, authorisation, banned, authentication method.
+_FATAL_REFUSALS = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
+_MAX_REMAINING_LENGTH = 268_435_455
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as it arrived.
+
+    Attributes:
+        topic: where it was published.
+        payload: its bytes.
+        correlation: MQTT correlation data, None without.
+        at: when it arrived, on this machine's monotonic clock, in s.
+    """
+
+    topic: str
+    payload: bytes
+    correlation: bytes | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish.
+
+    Attributes:
+        topic: where to.
+        payload: its bytes.
+        qos: 0 or 1.
+        retain: keep it at the broker for those who subscribe later.
+        correlation: MQTT correlation data.
+        content_type: MQTT content type, a MIME type.
+        expiry_s: after so many seconds the broker need not deliver it any more.
+    """
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+    correlation: bytes | None = None
+    content_type: str | None = None
+    expiry_s: int | None = None
+
+    def properties(self) -> Properties:
+        """Return the message's MQTT 5 properties."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if self.correlation is not None:
+            properties.CorrelationData = self.correlation
+        if self.content_type is not None:
+            properties.ContentType = self.content_type
+        if self.expiry_s is not None:
+            properties.MessageExpiryInterval = self.expiry_s
+        return properties
+
+    def packet_bytes(self) -> int:
+        """Return the size of the whole MQTT PUBLISH packet, in bytes (MQTT 5.0, section 3.3)."""
+        packet_id = 2 if self.qos else 0
+        properties = len(self.properties().pack())  # type: ignore[no-untyped-call]
+        remaining = 2 + len(self.topic.encode()) + packet_id + properties + len(self.payload)
+        length_bytes = 1 + sum(remaining >= 128**n for n in (1, 2, 3))
+        return 1 + length_bytes + remaining
+
+
+class Sent:
+    """A message on its way: to the broker's socket (QoS 0), or until the broker has acknowledged it (QoS 1)."""
+
+    def __init__(self, info: mqtt.MQTTMessageInfo, lost: threading.Event) -> None:
+        self._info = info
+        self._lost = lost
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the message is still on its way; one whose connection broke no longer is."""
+        return not self._lost.is_set() and not self._info.is_published()
+
+
+def backoff(attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
+    """Return how long to wait before the next attempt to connect, in s: exponential, capped, with full jitter.
+
+    Args:
+        attempt: failed attempts in a row, from 0.
+        uniform: draws a float between two.
+    """
+    return uniform(0.0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0 ** min(attempt, 16)))
+
+
+class Session:
+    """A connection to the broker, with a will and a birth, that is made again whenever it breaks.
+
+    Callbacks run in the network's thread: they must return at once.
+    """
+
+    def __init__(
+        self,
+        settings: CommonSettings,
+        *,
+        client_id: str,
+        subscriptions: Sequence[tuple[str, int]],
+        on_message: Callable[[Received], None],
+        on_end: Callable[[UserError], None],
+        will: Outgoing | None = None,
+        birth: Outgoing | None = None,
+        max_packet_bytes: int = 1_000_000,
+    ) -> None:
+        """Prepare, without connecting.
+
+        Args:
+            settings: the broker's address, account and certificates.
+            client_id: unique at the broker.
+            subscriptions: topic filters with their QoS, made anew with every connection.
+            on_message: called with every message.
+            on_end: called once if the session ends for a reason that waiting does not mend.
+            will: published by the broker when the connection breaks.
+            birth: published after every connection's subscriptions.
+            max_packet_bytes: the broker is told not to send us larger packets.
+
+        Raises:
+            UserError: a certificate, key or password file is not usable.
+        """
+        self._settings = settings
+        self._client_id = client_id
+        self._subscriptions = subscriptions
+        self._on_message = on_message
+        self._on_end = on_end
+        self._will = will
+        self._birth = birth
+        self._max_packet_bytes = max_packet_bytes
+        self._url = urlsplit(settings.broker)
+        self._password = settings.secret()
+        self._tls = self._tls_context() if self._url.scheme in {"mqtts", "wss"} else None
+        self._client: mqtt.Client | None = None
+        self._lost = threading.Event()
+        self._stopping = threading.Event()
+        self._fatal: UserError | None = None
+        self._refusal: str | None = None
+        self._thread = threading.Thread(target=self._supervise, name="session", daemon=True)
+        self.connected = threading.Event()
+        self.connections = 0
+        self.max_publish_bytes = _MAX_REMAINING_LENGTH
+
+    @property
+    def address(self) -> str:
+        """The broker's address, for people."""
+        return self._settings.broker
+
+    def start(self) -> None:
+        """Connect, and stay connected, in the background."""
+        self._thread.start()
+
+    def stop(self, last: Outgoing | None = None, timeout: float = 1.0) -> None:
+        """Publish a last message, disconnect cleanly (no will), and end; at most `timeout` seconds."""
+        client = self._client
+        until = time.monotonic() + timeout
+        if client is not None and self.connected.is_set():
+            if last is not None:
+                sent = self.publish(last)
+                while sent is not None and sent.is_pending and time.monotonic() < until:
+                    time.sleep(0.005)
+            self._stopping.set()
+            client.disconnect()
+        self._stopping.set()
+        self._lost.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(max(0.05, until - time.monotonic()))
+
+    def publish(self, message: Outgoing) -> Sent | None:
+        """Publish a message; None if there is no connection, or the broker would not take a packet of this size."""
+        client = self._client
+        if client is None or not self.connected.is_set() or message.packet_bytes() > self.max_publish_bytes:
+            return None
+        lost = self._lost
+        info = client.publish(
+            message.topic, message.payload, message.qos, message.retain, properties=message.properties()
+        )
+        return Sent(info, lost) if info.rc == mqtt.MQTT_ERR_SUCCESS else None
+
+    def _tls_context(self) -> ssl.SSLContext:
+        settings = self._settings
+        try:
+            context = ssl.create_default_context(cafile=settings.ca_file)
+        except (ssl.SSLError, OSError) as error:
+            raise UserError(f"--ca-file {settings.ca_file}: not a certificate in PEM ({error})") from None
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.cert_file is not None:
+            try:
+                context.load_cert_chain(settings.cert_file, settings.key_file)
+            except (ssl.SSLError, OSError) as error:
+                raise UserError(
+                    f"--cert-file {settings.cert_file} and --key-file {settings.key_file}: not a pair ({error})"
+                ) from None
+        return context
+
+    def _new_client(self) -> mqtt.Client:
+        websockets = self._url.scheme in {"ws", "wss"}
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            self._client_id,
+            protocol=mqtt.MQTTv5,
+            transport="websockets" if websockets else "tcp",
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if websockets:
+            client.ws_set_options(path=self._url.path or "/mqtt")
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        username = self._settings.username or self._url.username
+        if username is not None or self._password is not None:
+            client.username_pw_set(username, self._password)
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
+        client.on_socket_open = _set_nodelay
+        client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
+        client.on_subscribe = self._subscribed
+        client.on_message = self._received
+        return client
+
+    def _supervise(self) -> None:
+        """Make connections, one after the other, until told to stop."""
+        attempt = 0
+        started = time.monotonic()
+        while not self._stopping.is_set():
+            connections = self.connections
+            problem = self._connect_once()
+            if self._stopping.is_set():
+                return
+            if self.connections > connections:
+                attempt = 0
+                LOGGER.warning("lost the broker %s (%s); trying to get it back", self.address, problem)
+            elif self._fatal is None:
+                if attempt == 0 and not connections:
+                    LOGGER.warning("broker %s: %s; trying until it is there", self.address, problem)
+                patience = self._settings.give_up_after
+                if patience and not connections and time.monotonic() - started >= patience:
+                    self._fatal = UserError(
+                        f"broker {self.address}: {problem}; is the address right, and is it running?"
+                    )
+            if self._fatal is not None:
+                self._on_end(self._fatal)
+                return
+            self._stopping.wait(backoff(attempt))
+            attempt += 1
+
+    def _connect_once(self) -> str:
+        """Make one connection and wait for its end; return why it ended or did not come about."""
+        lost = self._lost = threading.Event()
+        self._refusal = None
+        client = self._new_client()
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = self._max_packet_bytes
+        host = self._url.hostname or ""
+        port = self._url.port or DEFAULT_PORTS[self._url.scheme]
+        try:
+            client.connect(host, port, self._settings.keepalive, clean_start=True, properties=properties)
+        except (OSError, ValueError) as error:
+            return self._describe(error, host, port)
+        except mqtt.WebsocketConnectionError as error:
+            return f"no MQTT over WebSockets there ({error})"
+        self._client = client
+        client.loop_start()
+        # A broker that accepts the connection but never answers CONNECT is no broker.
+        if not self._answered(lost):
+            client.disconnect()
+            problem = f"no answer within {CONNECT_TIMEOUT_S:g} s"
+        else:
+            lost.wait()
+            problem = self._refusal or "connection closed"
+        self.connected.clear()
+        client.loop_stop()
+        self._client = None
+        return problem
+
+    def _answered(self, lost: threading.Event) -> bool:
+        until = time.monotonic() + CONNECT_TIMEOUT_S
+        while not lost.is_set() and time.monotonic() < until:
+            if self.connected.wait(0.05):
+                return True
+        return lost.is_set()
+
+    def _describe(self, error: Exception, host: str, port: int) -> str:
+        never_connected = not self.connections
+        if isinstance(error, ssl.SSLCertVerificationError):
+            problem = f"its certificate is not accepted ({error.verify_message}); check --ca-file and the host name"
+            if never_connected:
+                self._fatal = UserError(f"broker {self.address}: {problem}")
+            return problem
+        if isinstance(error, socket.gaierror):
+            problem = f"the host name '{host}' is not known"
+            if never_connected and error.errno == socket.EAI_NONAME:
+                self._fatal = UserError(f"broker {self.address}: {problem}; check --broker")
+            return problem
+        if isinstance(error, ConnectionRefusedError):
+            return f"nothing listens at {host}, port {port}"
+        if isinstance(error, TimeoutError):
+            return f"no answer from {host}, port {port}"
+        return str(error) or type(error).__name__
+
+    def _connected(
+        self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, properties: object
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = f"it refused the connection: {reason}"
+            if reason.value in _FATAL_REFUSALS and not self.connections:
+                self._fatal = UserError(f"broker {self.address}: {self._refusal}; check the account and its rights")
+            return
+        self.max_publish_bytes = getattr(properties, "MaximumPacketSize", _MAX_REMAINING_LENGTH)
+        if self._subscriptions:
+            client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in self._subscriptions])
+        self.connections += 1
+        if self._stopping.is_set():
+            return
+        self.connected.set()
+        if self._birth is not None:
+            self.publish(self._birth)
+        LOGGER.info("connected to the broker %s", self.address)
+
+    def _disconnected(
+        self, _client: mqtt.Client, _data: object, flags: mqtt.DisconnectFlags, reason: ReasonCode, _properties: object
+    ) -> None:
+        self.connected.clear()
+        if flags.is_disconnect_packet_from_server:
+            self._refusal = str(reason)
+            if reason.value == _SESSION_TAKEN_OVER:
+                self._fatal = UserError(
+                    f"another client took over our id '{self._client_id}': is it running twice? give one a --name"
+                )
+            elif reason.value == _PACKET_TOO_LARGE:
+                LOGGER.warning("the broker %s says that a packet of ours was too large", self.address)
+        self._lost.set()
+
+    def _subscribed(
+        self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: object
+    ) -> None:
+        for (topic, _qos), reason in zip(self._subscriptions, reasons, strict=False):
+            if reason.is_failure:
+                LOGGER.error("the broker refuses our subscription to %s (%s); check the access rules", topic, reason)
+
+    def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        correlation = getattr(message.properties, "CorrelationData", None)
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return
+        self._on_message(Received(topic, bytes(message.payload), correlation, time.monotonic()))
+
+
+def _set_nodelay(_client: mqtt.Client, _data: object, sock: mqtt.SocketLike) -> None:
+    """Send small packets at once: with Nagle's algorithm on one end, QoS 1 costs tens of ms.
+
+    The socket may be wrapped in TLS or WebSockets; the option belongs to the descriptor beneath.
+    """
+    with socket.socket(fileno=os.dup(sock.fileno())) as plain:
+        if plain.family in {socket.AF_INET, socket.AF_INET6}:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
