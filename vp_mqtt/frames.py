@@ -1,10 +1,11 @@
-"""Frames by name: frame ids, and what a camera announces of a frame."""
+"""What is said of a frame: its id, the camera's announce of it, and why its window closed."""
 
 from __future__ import annotations
 
 import re
 import struct
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple, Self
 
 _LAYOUT = struct.Struct(">II")
@@ -69,3 +70,16 @@ class Announce:
     frame: FrameId
     captured: float
     truth: str | None = None
+
+
+class ClosedBy(StrEnum):
+    """Why a window closed."""
+
+    COMPLETE = "complete"
+    """Every variant that was waited for has voted."""
+    DECIDED = "decided"
+    """No outstanding vote could have changed the winner."""
+    DEADLINE = "deadline"
+    """The deadline fell."""
+    SKIPPED = "skipped"
+    """No vote: every variant that was waited for has gone on to a newer frame."""

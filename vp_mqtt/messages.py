@@ -7,9 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from vp_mqtt.frames import Announce, FrameId
+from vp_mqtt.frames import Announce, ClosedBy, FrameId
 from vp_mqtt.topics import NAME_PATTERN
-from vp_mqtt.window import ClosedBy
 
 MAX_MESSAGE_BYTES = 65_536
 """Size of any message but frames and bundle files; larger ones are refused unread."""
@@ -120,12 +119,15 @@ class State(StrEnum):
     """Its connection broke: the broker published its will."""
 
 
+Role = Literal["camera", "variant", "fusion", "watch"]
+
+
 class StatusMessage(Message):
     """A node's status, retained; the same message with state "offline" is its will."""
 
     state: State
     node: _Name
-    role: Literal["camera", "variant", "fusion", "watch"]
+    role: Role
     version: Annotated[str, Field(max_length=64)]
     host: Annotated[str, Field(max_length=255)]
     client_id: Annotated[str, Field(max_length=255)]

@@ -27,6 +27,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.messages import Role
 from vp_mqtt.topics import NAME_PATTERN
 
 ENV_PREFIX = "VP_"
@@ -79,7 +80,7 @@ class CommonSettings(BaseSettings):
     """What every node needs to know."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, validate_default=False)
-    role: ClassVar[str] = ""
+    role: ClassVar[Role]
 
     broker: Annotated[str, AfterValidator(_broker_url)] = Field(
         default="mqtt://127.0.0.1:1883", description="the broker's address: mqtt://, mqtts://, ws:// or wss://HOST:PORT"
@@ -136,7 +137,7 @@ class CommonSettings(BaseSettings):
 class VariantSettings(CommonSettings):
     """A variant node."""
 
-    role: ClassVar[str] = "variant"
+    role: ClassVar[Role] = "variant"
 
     variant: int = Field(ge=0, description="index of the variant that this node runs")
     bundle: str = Field(
@@ -150,7 +151,7 @@ class VariantSettings(CommonSettings):
 class FusionSettings(CommonSettings):
     """The fusion node."""
 
-    role: ClassVar[str] = "fusion"
+    role: ClassVar[Role] = "fusion"
 
     bundle: str = Field(
         default="fashion-mnist", description="the family: a bundle's folder, or the name of one in the box"
@@ -167,7 +168,7 @@ class FusionSettings(CommonSettings):
 class CameraSettings(CommonSettings):
     """A camera node."""
 
-    role: ClassVar[str] = "camera"
+    role: ClassVar[Role] = "camera"
 
     camera: Name = Field(default="cam0", description="the camera's name, a level of its topics")
     source: str = Field(
@@ -186,7 +187,7 @@ class CameraSettings(CommonSettings):
 class WatchSettings(CommonSettings):
     """`vp watch`."""
 
-    role: ClassVar[str] = "watch"
+    role: ClassVar[Role] = "watch"
 
     camera: Annotated[str, Field(pattern=r"^\+$|" + NAME_PATTERN)] = Field(
         default="+", description="the camera whose labels are shown; + for all"

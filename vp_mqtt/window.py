@@ -10,28 +10,14 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vp_mqtt.frames import Announce, FrameId
+from vp_mqtt.frames import Announce, ClosedBy, FrameId
 from vp_mqtt.fusion import Tally
 from vp_mqtt.roster import Roster
 from vp_mqtt.topk import Vote
-
-
-class ClosedBy(StrEnum):
-    """Why a window closed."""
-
-    COMPLETE = "complete"
-    """Every variant that was waited for has voted."""
-    DECIDED = "decided"
-    """No outstanding vote could have changed the winner."""
-    DEADLINE = "deadline"
-    """The deadline fell."""
-    SKIPPED = "skipped"
-    """No vote: every variant that was waited for has gone on to a newer frame."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

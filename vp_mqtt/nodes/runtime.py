@@ -1,0 +1,184 @@
+"""What all nodes share: birth and will, stats, and a clean end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vp_mqtt import __version__
+from vp_mqtt.errors import UserError
+from vp_mqtt.family import Bundle
+from vp_mqtt.logs import LOGGER, Refusals
+from vp_mqtt.messages import Quantiles, State, StatsMessage, StatusMessage
+from vp_mqtt.session import Outgoing, Received, Session
+from vp_mqtt.settings import CommonSettings
+from vp_mqtt.signals import ENDING_SIGNALS
+from vp_mqtt.topics import Topics
+
+GOODBYE_S = 1.0
+GRACE_S = 1.7
+
+
+class Latencies:
+    """Latencies of late, in ms; may be used from any thread."""
+
+    def __init__(self, remembered: int = 1000) -> None:
+        """Remember the newest `remembered` ones."""
+        self._values: deque[float] = deque(maxlen=remembered)
+
+    def add(self, milliseconds: float) -> None:
+        """Remember one."""
+        self._values.append(milliseconds)
+
+    def quantiles(self) -> Quantiles | None:
+        """Return the quantiles of those remembered; None without any."""
+        values = list(self._values)
+        if not values:
+            return None
+        p50, p95, p99 = np.percentile(values, [50, 95, 99])
+        return Quantiles(p50=round(p50, 3), p95=round(p95, 3), p99=round(p99, 3))
+
+
+def resident_mb() -> float | None:
+    """Return this process's resident memory in MB, None where /proc does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+
+
+class Node:
+    """A running node: its name, its session, its counters, and how it ends."""
+
+    def __init__(
+        self,
+        settings: CommonSettings,
+        *,
+        parts: Sequence[str] = (),
+        variant: int | None = None,
+        bundle: Bundle | None = None,
+        subscriptions: Sequence[tuple[str, int]],
+        on_message: Callable[[Received], None],
+        on_stop: Callable[[], None] = lambda: None,
+        max_packet_bytes: int = 1_000_000,
+    ) -> None:
+        """Prepare, without connecting.
+
+        Args:
+            settings: the node's.
+            parts: what tells the node from others of its role on one host, for its name.
+            variant: the variant's index, for a variant node.
+            bundle: the family that the node works with.
+            subscriptions: topic filters with their QoS.
+            on_message: called with every message, in the network's thread.
+            on_stop: called once when the node is to end; wakes the node's work.
+            max_packet_bytes: the broker is told not to send larger packets.
+
+        Raises:
+            UserError: a certificate, key or password file is not usable.
+        """
+        self.settings = settings
+        self.topics = Topics(settings.site)
+        self.name = settings.node_name(*parts)
+        self.refusals = Refusals()
+        self.counts: Counter[str] = Counter()
+        self.latencies = Latencies()
+        self.stopping = threading.Event()
+        self._on_stop = on_stop
+        self._error: UserError | None = None
+        self._stop_lock = threading.Lock()
+        self._started = time.monotonic()
+        self._status = StatusMessage(
+            state=State.ONLINE,
+            node=self.name,
+            role=settings.role,
+            version=__version__,
+            host=socket.gethostname(),
+            client_id=f"vp-{settings.site}-{self.name}",
+            started=round(time.time(), 3),
+            variant=variant,
+            bundle=bundle.manifest.name if bundle else None,
+            digest=bundle.manifest.short_digest.hex() if bundle else None,
+        )
+        self.session = Session(
+            settings,
+            client_id=self._status.client_id,
+            subscriptions=subscriptions,
+            on_message=on_message,
+            on_end=self._fail,
+            will=self._status_in(State.OFFLINE),
+            birth=self._status_in(State.ONLINE),
+            max_packet_bytes=max_packet_bytes,
+        )
+
+    def _status_in(self, state: State) -> Outgoing:
+        payload = self._status.model_copy(update={"state": state}).encode()
+        return Outgoing(self.topics.status(self.name), payload, qos=1, retain=True)
+
+    def run(self, work: Callable[[], None], counts: Callable[[], Mapping[str, int]] = dict) -> None:
+        """Connect, and work until the work is done, a signal comes, or the session ends for good.
+
+        Args:
+            work: the node's own loop; it returns soon after `on_stop` was called.
+            counts: further counters for the stats.
+
+        Raises:
+            UserError: the session ended for a reason that waiting does not mend.
+        """
+        threading.Thread(target=self._await_signal, name="signals", daemon=True).start()
+        threading.Thread(target=self._report, args=(counts,), name="stats", daemon=True).start()
+        LOGGER.info("%s %s starts", self.settings.role, self.name)
+        self.session.start()
+        try:
+            work()
+        finally:
+            self.stop()
+        if self._error is not None:
+            raise self._error
+        LOGGER.info("%s %s stopped", self.settings.role, self.name)
+
+    def stop(self) -> None:
+        """Say goodbye and end; may be called from any thread, and more than once."""
+        with self._stop_lock:
+            if self.stopping.is_set():
+                return
+            self.stopping.set()
+            self._on_stop()
+            self.session.stop(self._status_in(State.STOPPED), timeout=GOODBYE_S)
+
+    def _fail(self, error: UserError) -> None:
+        self._error = error
+        self.stop()
+
+    def _await_signal(self) -> None:
+        signal.sigwait(ENDING_SIGNALS)
+        threading.Timer(GRACE_S, os._exit, [0]).start()
+        self.stop()
+        # A second signal, from somebody in a hurry.
+        signal.sigwait(ENDING_SIGNALS)
+        os._exit(0)
+
+    def _report(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        while not self.stopping.wait(self.settings.stats_every):
+            stats = StatsMessage(
+                node=self.name,
+                uptime_s=round(time.monotonic() - self._started, 1),
+                counts={
+                    "connections": self.session.connections,
+                    **self.counts,
+                    **counts(),
+                    **self.refusals.counts,
+                },
+                latency_ms=self.latencies.quantiles(),
+                rss_mb=resident_mb(),
+            )
+            self.session.publish(Outgoing(self.topics.stats(self.name), stats.encode()))
