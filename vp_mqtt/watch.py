@@ -78,6 +78,7 @@ class Watcher:
             on_message=lambda message: self._inbox.put(message.topic, message),
             on_stop=self._inbox.close,
             max_packet_bytes=MAX_MESSAGE_BYTES,
+            is_silent=True,
         )
 
     def run(self) -> None:

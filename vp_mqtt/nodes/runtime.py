@@ -70,6 +70,7 @@ class Node:
         on_message: Callable[[Received], None],
         on_stop: Callable[[], None] = lambda: None,
         max_packet_bytes: int = 1_000_000,
+        is_silent: bool = False,
     ) -> None:
         """Prepare, without connecting.
 
@@ -82,11 +83,13 @@ class Node:
             on_message: called with every message, in the network's thread.
             on_stop: called once when the node is to end; wakes the node's work.
             max_packet_bytes: the broker is told not to send larger packets.
+            is_silent: the node only listens: no birth, no will, no stats.
 
         Raises:
             UserError: a certificate, key or password file is not usable.
         """
         self.settings = settings
+        self._is_silent = is_silent
         self.topics = Topics(settings.site)
         self.name = settings.node_name(*parts)
         self.refusals = Refusals()
@@ -115,8 +118,8 @@ class Node:
             subscriptions=subscriptions,
             on_message=on_message,
             on_end=self._fail,
-            will=self._status_in(State.OFFLINE),
-            birth=self._status_in(State.ONLINE),
+            will=None if is_silent else self._status_in(State.OFFLINE),
+            birth=None if is_silent else self._status_in(State.ONLINE),
             max_packet_bytes=max_packet_bytes,
         )
 
@@ -135,7 +138,8 @@ class Node:
             UserError: the session ended for a reason that waiting does not mend.
         """
         threading.Thread(target=self._await_signal, name="signals", daemon=True).start()
-        threading.Thread(target=self._report, args=(counts,), name="stats", daemon=True).start()
+        if not self._is_silent:
+            threading.Thread(target=self._report, args=(counts,), name="stats", daemon=True).start()
         LOGGER.info("%s %s starts", self.settings.role, self.name)
         self.session.start()
         try:
@@ -153,7 +157,8 @@ class Node:
                 return
             self.stopping.set()
             self._on_stop()
-            self.session.stop(self._status_in(State.STOPPED), timeout=GOODBYE_S)
+            goodbye = None if self._is_silent else self._status_in(State.STOPPED)
+            self.session.stop(goodbye, timeout=GOODBYE_S)
 
     def _fail(self, error: UserError) -> None:
         self._error = error

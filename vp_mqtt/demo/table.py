@@ -1,0 +1,93 @@
+"""How the demo looks on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from vp_mqtt.demo.record import FrameRecord, Record
+
+_ROWS = 16
+_SHORT = 5
+
+
+def _verdict(answer: str | None, truth: str | None, width: int | None = None) -> Text:
+    if answer is None:
+        return Text("-", style="dim")
+    right = truth is None or answer == truth
+    return Text(answer[:width], style="green" if right else "red")
+
+
+def live_table(record: Record, variants: int, killed: Sequence[int]) -> Table:
+    """Return the newest frames, one a row: truth, every variant's vote, the fused label, why and when it came."""
+    table = Table(
+        title="variant parallelism over MQTT",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("frame", justify="right", min_width=5, no_wrap=True)
+    table.add_column("truth", min_width=10, no_wrap=True)
+    for variant in range(variants):
+        dead = variant in killed
+        heading = Text(f"v{variant} x" if dead else f"v{variant}", style="red" if dead else "")
+        table.add_column(heading, min_width=_SHORT, no_wrap=True)
+    table.add_column("fused", min_width=10, no_wrap=True)
+    table.add_column("closed by", min_width=8, no_wrap=True)
+    table.add_column("ms", justify="right", min_width=5)
+    rows = list(record.frames.values())[-_ROWS:]
+    for row in rows:
+        table.add_row(*_row(row, variants))
+    for _ in range(_ROWS - len(rows)):
+        table.add_row()
+    fused = record.accuracy()["fused"]
+    if fused is not None:
+        table.caption = f"{record.labels()} of {len(record.frames)} frames labelled, {fused:.1%} of them all right"
+    return table
+
+
+def _row(row: FrameRecord, variants: int) -> list[Text]:
+    truth = row.announce.truth
+    label = row.label
+    return [
+        Text(str(row.announce.frame.sequence)),
+        Text(truth or ""),
+        *(_verdict(row.votes.get(variant), truth, _SHORT) for variant in range(variants)),
+        _verdict(label.label if label else None, truth),
+        Text(str(label.closed_by) if label else "", style="dim"),
+        Text("" if row.response_ms is None else f"{row.response_ms:.1f}"),
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def summary_table(summary: dict[str, Any]) -> Table:
+    """Return the demo's summary, as `--json` has it, as a table for people."""
+    table = Table(title="summary", title_justify="left", show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    killed = summary["killed"]
+    table.add_row("broker", f"{summary['broker']['name']} {summary['broker']['version']}")
+    table.add_row("frames", f"{summary['frames']} announced, {summary['labels']} labelled, {summary['lost']} lost")
+    table.add_row("fused label", f"{_percent(summary['accuracy']['fused'])} right")
+    for variant, share in enumerate(summary["accuracy"]["variants"]):
+        fate = " (killed half-way)" if variant in killed else ""
+        table.add_row(f"variant {variant}", f"{_percent(share)} right{fate}")
+    if killed:
+        before, after = summary["accuracy_before"]["fused"], summary["accuracy_after"]["fused"]
+        table.add_row("fused, all alive", f"{_percent(before)} right")
+        table.add_row(f"fused, {len(killed)} dead", f"{_percent(after)} right")
+    latency = summary["latency_ms"]
+    table.add_row("response time", ", ".join(f"{name} {value} ms" for name, value in latency.items()))
+    table.add_row(
+        "a vote", f"{summary['vote_bytes']['payload']} bytes, {summary['vote_bytes']['packet']} as MQTT packet"
+    )
+    return table
