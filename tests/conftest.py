@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.broker import Mosquitto
+from tests.site import Site, write_pictures
+from tests.tiny import write_bundle
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_developers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("VP_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture
+def broker() -> Iterator[Mosquitto]:
+    with Mosquitto() as mosquitto:
+        yield mosquitto
+
+
+@pytest.fixture
+def site(broker: Mosquitto, bundle: Path, tmp_path: Path) -> Iterator[Site]:
+    with Site(broker.url, broker.port, bundle, tmp_path) as running:
+        yield running
