@@ -131,6 +131,9 @@ class StatusMessage(Message):
     version: Annotated[str, Field(max_length=64)]
     host: Annotated[str, Field(max_length=255)]
     client_id: Annotated[str, Field(max_length=255)]
+    instance: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")] = Field(
+        description="drawn at random when the node starts: tells two processes of one name apart"
+    )
     started: _Seconds = Field(description="on the node's wall clock, in s since 1970")
     variant: _Index | None = None
     bundle: _Name | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -17,7 +18,7 @@ from vp_mqtt import __version__
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import Bundle
 from vp_mqtt.logs import LOGGER, Refusals
-from vp_mqtt.messages import Quantiles, State, StatsMessage, StatusMessage
+from vp_mqtt.messages import MessageError, Quantiles, State, StatsMessage, StatusMessage
 from vp_mqtt.session import Outgoing, Received, Session
 from vp_mqtt.settings import CommonSettings
 from vp_mqtt.signals import ENDING_SIGNALS
@@ -96,7 +97,10 @@ class Node:
         self.counts: Counter[str] = Counter()
         self.latencies = Latencies()
         self.stopping = threading.Event()
+        self._on_message = on_message
         self._on_stop = on_stop
+        self._is_born = False
+        self._has_twin = False
         self._error: UserError | None = None
         self._stop_lock = threading.Lock()
         self._started = time.monotonic()
@@ -107,16 +111,18 @@ class Node:
             version=__version__,
             host=socket.gethostname(),
             client_id=f"vp-{settings.site}-{self.name}",
+            instance=secrets.token_hex(4),
             started=round(time.time(), 3),
             variant=variant,
             bundle=bundle.manifest.name if bundle else None,
             digest=bundle.manifest.short_digest.hex() if bundle else None,
         )
+        own = [] if is_silent else [(self.topics.status(self.name), 1)]
         self.session = Session(
             settings,
             client_id=self._status.client_id,
-            subscriptions=subscriptions,
-            on_message=on_message,
+            subscriptions=[*subscriptions, *own],
+            on_message=self._receive,
             on_end=self._fail,
             will=None if is_silent else self._status_in(State.OFFLINE),
             birth=None if is_silent else self._status_in(State.ONLINE),
@@ -157,12 +163,39 @@ class Node:
                 return
             self.stopping.set()
             self._on_stop()
-            goodbye = None if self._is_silent else self._status_in(State.STOPPED)
+            goodbye = None if self._is_silent or self._has_twin else self._status_in(State.STOPPED)
             self.session.stop(goodbye, timeout=GOODBYE_S)
+
+    def _receive(self, message: Received) -> None:
+        if message.topic == self.topics.status(self.name):
+            self._look_for_a_twin(message.payload)
+        self._on_message(message)
+
+    def _look_for_a_twin(self, payload: bytes) -> None:
+        """Notice that a second process runs under our name and has taken our place at the broker.
+
+        Not every broker tells the client that it evicts (MQTT 5.0, reason code 0x8E; Mosquitto 2.0 does not), but the
+        retained status does. The process started last stays, so that the two do not evict each other for ever. What
+        the status said before our birth is the past of our own name.
+        """
+        try:
+            status = StatusMessage.decode(payload)
+        except MessageError:
+            return
+        own = self._status
+        if status.instance == own.instance:
+            self._is_born = True
+        elif self._is_born and (status.started, status.instance) > (own.started, own.instance):
+            self._has_twin = True
+            where = f"on {status.host}" if status.host != own.host else "here"
+            self._fail(
+                UserError(f"'{self.name}' was started a second time, {where}, and took our place; give one a --name")
+            )
 
     def _fail(self, error: UserError) -> None:
         self._error = error
-        self.stop()
+        # Not in the network's thread, which stopping waits for.
+        threading.Thread(target=self.stop, name="end", daemon=True).start()
 
     def _await_signal(self) -> None:
         signal.sigwait(ENDING_SIGNALS)

@@ -1,0 +1,296 @@
+"""The session against real brokers: what others' users suffered from, so that ours don't."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.broker import Mosquitto
+from tests.site import Site
+from vp_mqtt.embedded.process import free_port
+from vp_mqtt.errors import UserError
+from vp_mqtt.frames import FrameId
+from vp_mqtt.session import BACKOFF_CAP_S, Outgoing, Received, Sent, Session, backoff
+from vp_mqtt.settings import WatchSettings
+
+
+class Listener:
+    """A session and what it told."""
+
+    def __init__(self, url: str, client_id: str = "listener", topic: str = "t/#", **settings: Any) -> None:
+        self.messages: list[Received] = []
+        self.ends: list[UserError] = []
+        self.ended = threading.Event()
+        self.arrived = threading.Event()
+        self.session = Session(
+            WatchSettings(broker=url, give_up_after=0, **settings),
+            client_id=client_id,
+            subscriptions=[(topic, 1)],
+            on_message=self._take,
+            on_end=self._end,
+            birth=Outgoing("t/birth", client_id.encode(), qos=1),
+            will=Outgoing("t/will", client_id.encode(), qos=1),
+        )
+        self.session.start()
+
+    def _take(self, message: Received) -> None:
+        self.messages.append(message)
+        self.arrived.set()
+
+    def _end(self, error: UserError) -> None:
+        self.ends.append(error)
+        self.ended.set()
+
+    def until(self, topic: str, timeout: float = 10) -> Received:
+        until = time.monotonic() + timeout
+        while True:
+            self.arrived.clear()
+            for message in list(self.messages):
+                if message.topic == topic:
+                    return message
+            assert self.arrived.wait(max(0.0, until - time.monotonic())), f"nothing on {topic}"
+
+
+@pytest.fixture
+def listeners() -> Iterator[list[Listener]]:
+    started: list[Listener] = []
+    yield started
+    for listener in started:
+        listener.session.stop()
+
+
+def test_properties_travel_and_packets_are_as_long_as_we_say(broker: Mosquitto, listeners: list[Listener]) -> None:
+    listener = Listener(broker.url)
+    listeners.append(listener)
+    assert listener.session.connected.wait(5)
+    for payload in (b"", b"x" * 100, b"x" * 130, b"x" * 20_000):
+        message = Outgoing("t/a", payload, correlation=b"12345678", content_type="image/jpeg", expiry_s=2)
+        assert listener.session.publish(message) is not None
+        received = listener.until("t/a")
+        assert (received.payload, received.correlation) == (payload, b"12345678")
+        listener.messages.clear()
+    # MQTT 5.0, 3.3: 1 + 1 fixed header, 2 + 3 topic, 1 property length, 1 + 2 + 8 correlation data, payload.
+    assert Outgoing("t/a", b"x" * 20, correlation=b"12345678").packet_bytes() == 2 + 5 + 1 + 11 + 20
+
+
+def test_small_packets_are_not_delayed(broker: Mosquitto, listeners: list[Listener]) -> None:
+    listener = Listener(broker.url)
+    listeners.append(listener)
+    assert listener.session.connected.wait(5)
+    tcp = listener.session._tcp
+    assert tcp is not None
+    assert tcp._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+def test_subscriptions_and_birth_are_renewed_after_a_reconnect(broker: Mosquitto, listeners: list[Listener]) -> None:
+    listener = Listener(broker.url)
+    listeners.append(listener)
+    listener.until("t/birth")
+    broker.kill()
+    listener.messages.clear()
+    broker.start()
+    listener.until("t/birth", timeout=5)
+    assert listener.session.connections == 2
+
+
+def test_a_frozen_broker_is_noticed_by_its_silence(broker: Mosquitto, listeners: list[Listener]) -> None:
+    listener = Listener(broker.url, keepalive=2)
+    listeners.append(listener)
+    assert listener.session.connected.wait(5)
+    broker.freeze()
+    until = time.monotonic() + 8
+    while listener.session.connected.is_set():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    broker.thaw()
+    assert listener.session.connected.wait(8)
+
+
+def test_a_second_process_of_one_name_is_noticed_and_said_and_the_first_gives_way(site: Site) -> None:
+    site.start_variant(0)
+    site.await_online("v0")
+    first = site._processes["v0"]
+    site.start_variant(0)
+    assert first.wait(10) == 2
+    assert "'v0' was started a second time, here, and took our place" in site.log("v0")
+    # They must not go on evicting each other: the second is online, and stays it.
+    site.start_fusion()
+    site.await_log("fusion", "variant 0 is online")
+    time.sleep(BACKOFF_CAP_S)
+    assert site.probe.states()["v0"] == "online"
+    assert site._processes["v0"].poll() is None
+    assert "variant 0 is gone" not in site.log("fusion")
+
+
+def test_a_refused_password_is_never_called_connected() -> None:
+    with Mosquitto("allow_anonymous false") as broker:
+        passwords = broker.folder / "passwords"
+        # "secret" as mosquitto_passwd would hash it is not needed: nobody may come in.
+        passwords.write_text("")
+        passwords.chmod(0o644)
+        broker.stop()
+        broker.extra = f"allow_anonymous false\npassword_file {passwords}"
+        broker.start()
+        listener = Listener(broker.url, username="somebody", password="hidden-from-logs")
+        assert listener.ended.wait(5)
+        assert "refused the connection" in str(listener.ends[0])
+        assert "hidden-from-logs" not in str(listener.ends[0])
+        assert not listener.session.connected.is_set()
+        assert listener.session.connections == 0
+
+
+def test_packets_over_the_brokers_limit_are_not_sent(listeners: list[Listener]) -> None:
+    with Mosquitto("max_packet_size 2000") as broker:
+        listener = Listener(broker.url)
+        listeners.append(listener)
+        listener.until("t/birth")
+        assert listener.session.max_publish_bytes == 2000
+        exactly = Outgoing("t/a", b"x" * 1990)
+        assert exactly.packet_bytes() == 2000 - 1
+        assert listener.session.publish(Outgoing("t/a", b"x" * 1992)) is None
+        assert listener.session.publish(Outgoing("t/a", b"x" * 1991)) is not None
+        assert len(listener.until("t/a").payload) == 1991
+        assert listener.session.connections == 1
+
+
+def test_frames_over_the_brokers_limit_are_sent_smaller(bundle: Path, tmp_path: Path) -> None:
+    import cv2  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    with Mosquitto("max_packet_size 20000") as broker, Site(broker.url, broker.port, bundle, tmp_path) as site:
+        site.start_all([0])
+        site.start("camera", "camera", "--source", str(tmp_path / "noise.png"), "--frames", "5")
+        assert site.wait("camera", 20) == 0
+        site.probe.until(lambda: len(site.probe.labels()) == 5, "five labels")
+        assert all(label.label for label in site.probe.labels())
+        assert site.log("camera").count("over the broker's packet limit") == 1
+        assert site.log("camera").count("connected to the broker") == 1
+
+
+def test_a_camera_on_a_stuck_link_drops_frames_instead_of_queueing_them(
+    site: Site, broker: Mosquitto, picture_folder: Path
+) -> None:
+    site.start_all([0])
+    site.start("camera", "camera", "--source", str(picture_folder), "--fps", "50")
+    site.probe.until(lambda: len(site.probe.labels()) >= 5, "labels before")
+    broker.freeze()
+    time.sleep(2)
+    broker.thaw()
+    thawed = time.monotonic()
+    site.probe.until(lambda: site.probe.stats("camera").get("dropped_slow_link", 0) >= 50, "frames dropped")
+    numbers = [FrameId.parse(label.frame).sequence for label in site.probe.labels()]
+    assert numbers == list(range(len(numbers)))
+    # What the broker got in the moment it thawed: what was in flight, no backlog of two seconds.
+    burst = [m for m in site.probe.received if thawed <= m.at <= thawed + 0.02 and m.topic.endswith("/frame")]
+    assert len(burst) <= 2 + 2
+
+
+def test_what_was_lost_with_a_connection_is_no_longer_pending(broker: Mosquitto, listeners: list[Listener]) -> None:
+    listener = Listener(broker.url)
+    listeners.append(listener)
+    listener.until("t/birth")
+    broker.freeze()
+    sent = listener.session.publish(Outgoing("t/a", b"x", qos=1))
+    assert isinstance(sent, Sent)
+    assert sent.is_pending
+    broker.thaw()
+    listener.until("t/a")
+    broker.freeze()
+    lost = listener.session.publish(Outgoing("t/b", b"x", qos=1))
+    assert lost is not None
+    broker.kill()
+    broker.start()
+    listener.session.connected.wait(5)
+    until = time.monotonic() + 5
+    while listener.session.connections < 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert not lost.is_pending
+    # Messages are about now: what the old connection did not deliver is not sent again.
+    assert not any(message.topic == "t/b" for message in listener.messages)
+
+
+def test_backoff_is_capped_and_jittered() -> None:
+    bounds: list[tuple[float, float]] = []
+
+    def draw(low: float, high: float) -> float:
+        bounds.append((low, high))
+        return low
+
+    for attempt in (0, 1, 2, 10, 10_000):
+        assert backoff(attempt, draw) == 0
+    assert bounds == [(0, 0.25), (0, 0.5), (0, 1), (0, 3), (0, 3)]
+
+
+def test_websockets(listeners: list[Listener]) -> None:
+    port = free_port()
+    with Mosquitto(f"listener {port} 127.0.0.1\nprotocol websockets"):
+        listener = Listener(f"ws://127.0.0.1:{port}")
+        listeners.append(listener)
+        listener.until("t/birth")
+
+
+class Tls:
+    """A Mosquitto with TLS, and the authority that signed its certificate."""
+
+    def __init__(self, folder: Path, host: str) -> None:
+        self.authority = trustme.CA()
+        self.ca_file = folder / "ca.pem"
+        self.authority.cert_pem.write_to_path(str(self.ca_file))
+        self.port = free_port()
+        self.broker = Mosquitto()
+        certificate = self.authority.issue_cert(host)
+        chain, key = self.broker.folder / "server.pem", self.broker.folder / "server.key"
+        certificate.cert_chain_pems[0].write_to_path(str(chain))
+        certificate.private_key_pem.write_to_path(str(key))
+        key.chmod(0o644)
+        self.broker.extra = f"listener {self.port} 127.0.0.1\ncertfile {chain}\nkeyfile {key}"
+
+
+@pytest.mark.parametrize("scheme", ["mqtts", "wss"])
+def test_tls(tmp_path: Path, listeners: list[Listener], scheme: str) -> None:
+    tls = Tls(tmp_path, "127.0.0.1")
+    if scheme == "wss":
+        tls.broker.extra += "\nprotocol websockets"
+    with tls.broker:
+        listener = Listener(f"{scheme}://127.0.0.1:{tls.port}", ca_file=tls.ca_file)
+        listeners.append(listener)
+        listener.until("t/birth")
+
+
+def test_an_unknown_authority_is_refused_in_one_line(tmp_path: Path) -> None:
+    tls = Tls(tmp_path, "127.0.0.1")
+    with tls.broker:
+        listener = Listener(f"mqtts://127.0.0.1:{tls.port}")
+        assert listener.ended.wait(10)
+        assert "certificate is not accepted" in str(listener.ends[0])
+        assert "\n" not in str(listener.ends[0])
+        assert listener.session.connections == 0
+
+
+def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
+    tls = Tls(tmp_path, "broker.example")
+    with tls.broker:
+        listener = Listener(f"mqtts://127.0.0.1:{tls.port}", ca_file=tls.ca_file)
+        assert listener.ended.wait(10)
+        assert "certificate is not accepted" in str(listener.ends[0])
+
+
+def test_something_that_is_no_broker_is_not_called_one(listeners: list[Listener]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listener = Listener(f"mqtt://127.0.0.1:{server.getsockname()[1]}")
+        listeners.append(listener)
+        peer, _ = server.accept()
+        with peer:
+            peer.recv(100)
+            peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            assert not listener.session.connected.wait(1)
