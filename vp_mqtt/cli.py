@@ -12,6 +12,7 @@ import typer
 from vp_mqtt import __version__, signals
 from vp_mqtt.errors import UserError
 from vp_mqtt.flags import run_app, settings_command
+from vp_mqtt.learning import cli as learning
 from vp_mqtt.settings import CameraSettings, FusionSettings, VariantSettings, WatchSettings
 
 
@@ -67,6 +68,12 @@ app.command("camera", help=_camera.__doc__)(camera_command)
 app.command("node", help=_variant.__doc__)(variant_command)
 app.command("fusion", help=_fusion.__doc__)(fusion_command)
 app.command("watch", help=_watch.__doc__)(watch_command)
+
+
+app.command("train")(learning.train)
+app.command("eval")(learning.evaluate)
+app.command("export")(learning.export)
+app.command("samples")(learning.samples)
 
 
 @app.command()

@@ -14,6 +14,9 @@ from numpy.typing import NDArray  # noqa: E402
 
 from vp_mqtt.family import Preprocessing  # noqa: E402
 
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+"""Endings of the names of files that are taken for pictures, in lower case."""
+
 Picture = NDArray[np.uint8]
 """Shape (height, width, 3), uint8, 0..255, channels in OpenCV's order: blue, green, red."""
 

@@ -15,13 +15,12 @@ import numpy as np
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
-from vp_mqtt.inference.pictures import Picture, PictureError
+from vp_mqtt.inference.pictures import PICTURE_SUFFIXES, Picture, PictureError
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.session import backoff
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 DEFAULT_SAMPLES = "fashion-mnist"
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp://", "tcp://")
 
 _OPEN_TIMEOUT_MS = 5000

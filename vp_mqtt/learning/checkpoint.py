@@ -1,0 +1,121 @@
+"""Checkpoints: everything that training needs to go on, and export to begin."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.family import FamilySpec
+from vp_mqtt.learning.networks import VariantNetwork
+from vp_mqtt.learning.views import ViewRecipe
+
+CHECKPOINT_NAME = "checkpoint.pt"
+
+
+class Recipe(BaseModel):
+    """How a family is trained. What changes the result is in here; what only changes the speed is not."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(default=12, ge=1, le=10_000)
+    batch: int = Field(default=128, ge=2, le=65_536, description="pictures in a step")
+    learning_rate: float = Field(default=2e-3, gt=0, description="largest of the backbone; the heads get twice as much")
+    weight_decay: float = Field(default=0.02, ge=0)
+    frozen_steps: int = Field(default=150, ge=0, description="first steps, in which only the heads learn")
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    mixup: float = Field(default=0.2, ge=0, description="alpha of mixup's beta distribution; 0: none")
+    mixup_until: float = Field(default=0.85, ge=0, le=1, description="share of the epochs with mixup")
+    early_fused: float = Field(
+        default=1 / 6, ge=0, le=1, description="weight of the fused loss, first half (1 of 5 + 1)"
+    )
+    late_fused: float = Field(default=1.43 / 2.43, ge=0, le=1, description="weight of the fused loss, second half")
+    average: float = Field(default=0.999, ge=0, lt=1, description="decay of the weights' moving average, per step")
+    k: int = Field(default=3, ge=1, description="classes in a vote, in the fused loss too")
+    seed: int = Field(default=0, ge=0)
+    views: ViewRecipe = ViewRecipe()
+
+
+class Origin(BaseModel):
+    """What a family is made from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    family: FamilySpec
+    classes: tuple[str, ...]
+    dataset: str
+    recipe: Recipe
+    pretrained: str | None = Field(default=None, description="name of the file with the weights to start from")
+
+
+@dataclass
+class Checkpoint:
+    """A family in training, or trained.
+
+    Attributes:
+        origin: what it is made from.
+        epoch: how many epochs are done.
+        networks: state dicts of the variants, by index.
+        averages: state dicts of their moving averages: what is exported.
+        optimizer: state dict.
+        schedule: state dict.
+        history: one row per epoch.
+    """
+
+    origin: Origin
+    epoch: int
+    networks: list[dict[str, Any]]
+    averages: list[dict[str, Any]]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint aside, then put it in place: a crash or a full disk leaves the last one as it was.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        path = folder / CHECKPOINT_NAME
+        aside = path.with_suffix(".aside")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with aside.open("wb") as file:
+                torch.save(self.__dict__ | {"origin": self.origin.model_dump_json()}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except (OSError, RuntimeError) as error:
+            aside.unlink(missing_ok=True)
+            raise UserError(f"{path}: cannot be saved ({error}); what was saved before is still there") from None
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint, or the one in a folder; tensors and plain values only, no code in it is run.
+
+        Raises:
+            UserError: it is missing, or not a checkpoint of ours.
+        """
+        file = path / CHECKPOINT_NAME if path.is_dir() else path
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+            return cls(**(content | {"origin": Origin.model_validate_json(content["origin"])}))
+        except OSError as error:
+            raise UserError(f"{file}: {error.strerror}; train first, or name the folder of a training") from None
+        except (pickle.UnpicklingError, RuntimeError, TypeError, KeyError, ValidationError, EOFError):
+            raise UserError(f"{file}: not a checkpoint of this version") from None
+
+    def trained_networks(self) -> list[VariantNetwork]:
+        """Return the averaged networks, ready for inference."""
+        networks = []
+        for spec, state in zip(self.origin.family.variants, self.averages, strict=True):
+            network = VariantNetwork(spec, len(self.origin.classes))
+            network.load_state_dict(state)
+            networks.append(network.eval())
+        return networks

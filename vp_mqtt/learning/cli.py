@@ -1,0 +1,156 @@
+"""`vp train`, `vp export`, `vp eval` and `vp samples`. torch and OpenCV are imported when a command runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json as json_module
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vp_mqtt import logs
+from vp_mqtt.errors import UserError
+
+Data = Annotated[str, typer.Argument(help="a folder of class folders, or the name of a data set (fashion-mnist)")]
+Root = Annotated[Path | None, typer.Option(help="where the files of a named data set are")]
+Seed = Annotated[int, typer.Option(min=0, help="of everything that chance decides")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+# glibc gives large blocks back to the kernel after every step and takes them anew: on a CPU, half of the time.
+_MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "8589934592",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+
+
+def _need_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("training needs torch: `pip install vp-mqtt[train]`")
+
+
+def _with_malloc_settings() -> None:
+    """Start this program again with the allocator set up: glibc reads its settings only at the start."""
+    if sys.platform == "linux" and not any(name in os.environ for name in _MALLOC):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **_MALLOC})  # noqa: S606
+
+
+def train(
+    data: Data,
+    *,
+    out: Annotated[Path, typer.Option(help="folder for the checkpoint and the history")],
+    root: Root = None,
+    family: Annotated[str, typer.Option(help="small, paper, or a TOML file")] = "small",
+    epochs: Annotated[int, typer.Option(min=1, max=10_000)] = 12,
+    batch: Annotated[int, typer.Option(min=2, max=65_536, help="pictures in a step")] = 128,
+    seed: Seed = 0,
+    pretrained: Annotated[
+        Path | None, typer.Option(help="ImageNet weights of MobileNetV2 (.npz) to start from")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint in --out")] = False,
+) -> None:
+    """Train a family on labelled pictures."""
+    _need_torch()
+    _with_malloc_settings()
+    from vp_mqtt.learning import datasets, families  # noqa: PLC0415
+    from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Origin, Recipe  # noqa: PLC0415
+    from vp_mqtt.learning.joint import JointTraining  # noqa: PLC0415
+    from vp_mqtt.learning.pretrained import read_weights  # noqa: PLC0415
+
+    logs.set_up(json_lines=False, level="info")
+    if not resume and (out / CHECKPOINT_NAME).exists():
+        raise UserError(f"--out {out}: there is a checkpoint already; go on with --resume, or name another folder")
+    dataset = datasets.load(data, root, seed)
+    origin = Origin(
+        family=families.load_family(family),
+        classes=dataset.classes,
+        dataset=dataset.name,
+        recipe=Recipe(epochs=epochs, batch=batch, seed=seed, k=min(3, max(1, len(dataset.classes) // 2))),
+        pretrained=pretrained.name if pretrained else None,
+    )
+    training = JointTraining(origin, dataset, out, read_weights(pretrained) if pretrained else None)
+    if resume:
+        training.resume()
+    logs.LOGGER.info(
+        "%d variants on '%s': %d pictures to learn from, %d to validate, %d classes",
+        len(origin.family.variants),
+        dataset.name,
+        len(dataset.train),
+        len(dataset.validation),
+        len(dataset.classes),
+    )
+    training.run()
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="the checkpoint, or the folder of a training")],
+    *,
+    out: Annotated[Path, typer.Option(help="the bundle's folder")],
+    name: Annotated[str | None, typer.Option(help="the bundle's name; by default the data set's")] = None,
+    weights: Annotated[str, typer.Option(help="how weights are stored: float16 or float32")] = "float16",
+) -> None:
+    """Write a trained family as a bundle: a manifest and one ONNX model per variant."""
+    _need_torch()
+    if weights not in {"float16", "float32"}:
+        raise UserError(f"--weights {weights}: write float16 or float32")
+    from vp_mqtt.learning.checkpoint import Checkpoint  # noqa: PLC0415
+    from vp_mqtt.learning.export import export as write_bundle  # noqa: PLC0415
+
+    exported = write_bundle(Checkpoint.load(checkpoint), out, name=name, weights=weights)  # type: ignore[arg-type]
+    typer.echo(
+        f"{out}: {len(exported.manifest.variants)} variants, {exported.total_bytes / 1e6:.2f} MB, digest "
+        f"{exported.manifest.short_digest.hex()}, at most {exported.largest_difference:.1e} away from torch"
+    )
+
+
+def evaluate(
+    bundle: Annotated[str, typer.Argument(help="a bundle's folder, or the name of one in the box")],
+    data: Data,
+    *,
+    root: Root = None,
+    seed: Seed = 0,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, help="classes in a vote; by default what the bundle says")
+    ] = None,
+    jpeg: Annotated[
+        int | None, typer.Option(min=1, max=100, help="send every picture through JPEG of this quality first")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Judge a bundle on the test part of a data set: every variant, and the fusion with any number of them alive."""
+    from vp_mqtt.family import open_bundle  # noqa: PLC0415
+    from vp_mqtt.learning import datasets  # noqa: PLC0415
+    from vp_mqtt.learning.evaluate import evaluate as judge  # noqa: PLC0415
+
+    opened = open_bundle(bundle)
+    dataset = datasets.load(data, root, seed)
+    if dataset.classes != opened.manifest.classes:
+        raise UserError(f"the classes of '{dataset.name}' are not those of the bundle '{opened.manifest.name}'")
+    result = judge(opened, dataset.test, k=k, jpeg_quality=jpeg)
+    if json:
+        typer.echo(json_module.dumps(result.as_dict()))
+        return
+    typer.echo(f"{result.images} pictures of '{dataset.name}'")
+    typer.echo(f"fused label  {result.fused:.2%}")
+    for variant, share in zip(opened.manifest.variants, result.variants, strict=True):
+        typer.echo(f"variant {variant.index}    {share:.2%}  ({variant.resolution} x {variant.resolution} pixels)")
+    for alive, share in sorted(result.by_alive.items(), reverse=True):
+        typer.echo(f"{alive} alive      {share:.2%}  (mean over all subsets)")
+
+
+def samples(
+    data: Data,
+    *,
+    out: Annotated[Path, typer.Option(help="the folder to write CLASS/INDEX.png to")],
+    root: Root = None,
+    seed: Seed = 0,
+    per_class: Annotated[int, typer.Option(min=1, help="pictures of each class")] = 20,
+) -> None:
+    """Write a few test pictures of each class, drawn by chance, for a camera node to play."""
+    from vp_mqtt.learning import datasets  # noqa: PLC0415
+    from vp_mqtt.learning.samples import write_samples  # noqa: PLC0415
+
+    typer.echo(f"{write_samples(datasets.load(data, root, seed), out, per_class, seed)} pictures in {out}")

@@ -1,0 +1,117 @@
+"""MobileNetV2 at any width, and the variants made of it.
+
+Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018; the narrow head with global max
+pooling is that of arXiv 2210.08376. Parameters are named as in torchvision. Batch norm's epsilon and the padding of the
+stride-2 convolutions are those of the TensorFlow original, so that its ImageNet weights fit exactly.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vp_mqtt.family import VariantSpec
+
+BATCH_NORM_EPS = 1e-3
+
+# Expansion, channels, repeats, stride of the first: table 2 of the MobileNetV2 paper.
+_BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+_STEM_CHANNELS = 32
+_DIVISOR = 8
+
+
+def scaled_channels(channels: int, alpha: float) -> int:
+    """Return `channels` times `alpha`, rounded to a multiple of 8, and never more than 10 % below."""
+    scaled = channels * alpha
+    rounded = max(_DIVISOR, int(scaled + _DIVISOR / 2) // _DIVISOR * _DIVISOR)
+    return rounded + _DIVISOR if rounded < 0.9 * scaled else rounded
+
+
+class SamePaddedConv2d(nn.Conv2d):
+    """A 3x3 convolution with stride 2, padded as TensorFlow pads even sizes: right and bottom only."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the base class's name)
+        """Return the convolution of (N, C, H, W)."""
+        return super().forward(functional.pad(input, (0, 1, 0, 1)))
+
+
+def _convolution(inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    if stride == 1:
+        return nn.Conv2d(inputs, outputs, kernel, 1, kernel // 2, groups=groups, bias=False)
+    return SamePaddedConv2d(inputs, outputs, kernel, stride, 0, groups=groups, bias=False)
+
+
+def _conv_norm(inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        _convolution(inputs, outputs, kernel=kernel, stride=stride, groups=groups),
+        nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS),
+        nn.ReLU6(inplace=True),
+    )
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter depth-wise, project; added to its input where shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        layers: list[nn.Module] = [] if expansion == 1 else [_conv_norm(inputs, hidden)]
+        layers += [
+            _conv_norm(hidden, hidden, kernel=3, stride=stride, groups=hidden),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS),
+        ]
+        self.conv = nn.Sequential(*layers)
+        self._adds = stride == 1 and inputs == outputs
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return features, shape (N, outputs, H / stride, W / stride)."""
+        features: Tensor = self.conv(picture)
+        return picture + features if self._adds else features
+
+
+def backbone(alpha: float) -> tuple[nn.Sequential, int]:
+    """Return MobileNetV2's features without the last convolution, and how many channels they have."""
+    channels = scaled_channels(_STEM_CHANNELS, alpha)
+    layers: list[nn.Module] = [_conv_norm(3, channels, kernel=3, stride=2)]
+    for expansion, width, repeats, stride in _BLOCKS:
+        outputs = scaled_channels(width, alpha)
+        for repeat in range(repeats):
+            first_stride = stride if repeat == 0 else 1
+            layers.append(InvertedResidual(channels, outputs, stride=first_stride, expansion=expansion))
+            channels = outputs
+    return nn.Sequential(*layers), channels
+
+
+class VariantNetwork(nn.Module):
+    """One variant: the backbone, a narrow head, global max pooling, and a classifier."""
+
+    def __init__(self, spec: VariantSpec, classes: int, dropout: float = 0.1) -> None:
+        """Build it with random weights.
+
+        Args:
+            spec: width and head.
+            classes: how many classes the family knows.
+            dropout: of the head's output in training, 0..1.
+        """
+        super().__init__()
+        self.features, channels = backbone(spec.alpha)
+        self.head = nn.Sequential(
+            nn.Conv2d(channels, spec.head, 1, bias=False),
+            nn.BatchNorm2d(spec.head, eps=BATCH_NORM_EPS),
+            nn.ReLU(inplace=True),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Conv2d(spec.head, classes, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return logits, shape (N, classes), for pictures, shape (N, 3, resolution, resolution), float32, -1..1."""
+        features = self.head(self.features(pictures))
+        pooled = self.dropout(torch.amax(features, dim=(2, 3), keepdim=True))
+        return torch.flatten(self.classifier(pooled), 1)

@@ -1,0 +1,73 @@
+"""Views: what each variant sees of one picture in training.
+
+arXiv 2210.08376 resizes a picture to the variant's resolution and a margin, crops it at random, flips it and rotates it
+a little; so every variant sees another view. Added here: JPEG, since frames on the wire are JPEG, and erased rectangles
+(Zhong et al., "Random Erasing Data Augmentation", AAAI 2020).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from vp_mqtt.inference.pictures import Picture, decode, encode_jpeg, resize_square
+
+_LEAST_QUALITY = 70
+_ERASED_SHARE = (0.15, 0.4)
+
+
+class ViewRecipe(BaseModel):
+    """How views are drawn."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
+    rotation: float = Field(default=8.0, ge=0, le=180, description="largest rotation, in degrees")
+    zoom: float = Field(default=0.08, ge=0, lt=1, description="largest change of size, as a share")
+    margin: float = Field(default=0.1, ge=0, le=1, description="what a random crop cuts away, as a share of the crop")
+    jpeg: float = Field(default=0.5, ge=0, le=1, description="probability of going through JPEG, quality 70 to 99")
+    erase: float = Field(default=0.25, ge=0, le=1, description="probability of an erased rectangle")
+
+
+def draw_views(
+    picture: Picture, resolutions: Sequence[int], recipe: ViewRecipe, rng: np.random.Generator
+) -> list[Picture]:
+    """Return one view per resolution, each (resolution, resolution, 3), uint8, blue, green, red.
+
+    Args:
+        picture: shape (height, width, 3), uint8, blue, green, red.
+        resolutions: of the variants, in pixels.
+        recipe: how views are drawn.
+        rng: the source of chance.
+    """
+    if rng.random() < recipe.jpeg:
+        picture = decode(encode_jpeg(picture, int(rng.integers(_LEAST_QUALITY, 100))))
+    if rng.random() < recipe.flip:
+        picture = np.ascontiguousarray(picture[:, ::-1])
+    return [_view(picture, side, recipe, rng) for side in resolutions]
+
+
+def _view(picture: Picture, side: int, recipe: ViewRecipe, rng: np.random.Generator) -> Picture:
+    # The resize is the device's own, so that training knows the pictures that the device will see.
+    larger = side + max(1, round(side * recipe.margin))
+    resized = resize_square(picture, larger)
+    angle = math.radians(rng.uniform(-recipe.rotation, recipe.rotation))
+    zoom = 1 + rng.uniform(-recipe.zoom, recipe.zoom)
+    cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
+    slack = (larger - side) / 2
+    x, y = (larger - 1) / 2 + rng.uniform(-slack, slack, 2)
+    half = (side - 1) / 2
+    view_to_resized = np.array(
+        [[cos, -sin, x - cos * half + sin * half], [sin, cos, y - sin * half - cos * half]], dtype=np.float64
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    view = cv2.warpAffine(resized, view_to_resized, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    if rng.random() < recipe.erase:
+        height, width = (int(side * rng.uniform(*_ERASED_SHARE)) for _ in range(2))
+        top, left = int(rng.integers(0, side - height)), int(rng.integers(0, side - width))
+        view[top : top + height, left : left + width] = rng.integers(0, 256, dtype=np.uint8)
+    return np.asarray(view, dtype=np.uint8)
