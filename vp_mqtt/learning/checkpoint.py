@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import FamilySpec
@@ -24,9 +25,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int = Field(default=12, ge=1, le=10_000)
+    epochs: int = Field(default=10, ge=1, le=10_000)
     batch: int = Field(default=128, ge=2, le=65_536, description="pictures in a step")
-    learning_rate: float = Field(default=2e-3, gt=0, description="largest of the backbone; the heads get twice as much")
+    learning_rate: float = Field(
+        default=1.2e-3, gt=0, description="largest of the backbone; the heads get twice as much"
+    )
     weight_decay: float = Field(default=0.02, ge=0)
     frozen_steps: int = Field(default=150, ge=0, description="first steps, in which only the heads learn")
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
@@ -104,11 +107,12 @@ class Checkpoint:
         """
         file = path / CHECKPOINT_NAME if path.is_dir() else path
         try:
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):
+                content = torch.load(file, map_location="cpu", weights_only=True)
             return cls(**(content | {"origin": Origin.model_validate_json(content["origin"])}))
         except OSError as error:
             raise UserError(f"{file}: {error.strerror}; train first, or name the folder of a training") from None
-        except (pickle.UnpicklingError, RuntimeError, TypeError, KeyError, ValidationError, EOFError):
+        except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, EOFError):
             raise UserError(f"{file}: not a checkpoint of this version") from None
 
     def trained_networks(self) -> list[VariantNetwork]:

@@ -100,7 +100,7 @@ def evaluate(
     right_by_alive: dict[int, list[float]] = defaultdict(list)
     right: dict[tuple[int, ...], int] = defaultdict(int)
     subsets = [subset for alive in range(1, count + 1) for subset in combinations(range(count), alive)]
-    for index, label in enumerate(pictures.labels):
+    for index, label in enumerate(pictures.labels.tolist()):
         votes: dict[int, Vote] = {}
         for variant in range(count):
             vote = select(probabilities[variant, index], chosen_k, manifest.short_digest)

@@ -29,11 +29,12 @@ def scaled_channels(channels: int, alpha: float) -> int:
 
 
 class SamePaddedConv2d(nn.Conv2d):
-    """A 3x3 convolution with stride 2, padded as TensorFlow pads even sizes: right and bottom only."""
+    """A 3x3 convolution with stride 2, padded as in TensorFlow ("same"): even sizes at right and bottom only."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the base class's name)
-        """Return the convolution of (N, C, H, W)."""
-        return super().forward(functional.pad(input, (0, 1, 0, 1)))
+        """Return the convolution of (N, C, H, W), shape (N, C, ceil(H / 2), ceil(W / 2))."""
+        top, left = input.shape[-2] % 2, input.shape[-1] % 2
+        return super().forward(functional.pad(input, (left, 1, top, 1)))
 
 
 def _convolution(inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:

@@ -41,9 +41,9 @@ def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: np.asarray(archive[name], dtype=np.float32) for name in archive.files}
-    except OSError as error:
-        raise UserError(f"--pretrained {path}: {error.strerror or 'not a .npz file'}") from None
-    except (ValueError, AttributeError, zipfile.BadZipFile):
+    except FileNotFoundError:
+        raise UserError(f"--pretrained {path}: no such file") from None
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile):
         raise UserError(f"--pretrained {path}: not a .npz file of plain arrays") from None
 
 

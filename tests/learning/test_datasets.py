@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.learning.data import idx, write_class_folders, write_fashion_mnist
+from vp_mqtt.errors import UserError
+from vp_mqtt.family import FamilySpec
+from vp_mqtt.learning.datasets import FASHION_MNIST_CLASSES, load, read_idx, stratified_split
+from vp_mqtt.learning.families import known_families, load_family
+from vp_mqtt.learning.samples import write_samples
+
+
+def test_fashion_mnist_is_read_from_the_published_files(tmp_path: Path) -> None:
+    dataset = load("fashion-mnist", write_fashion_mnist(tmp_path))
+    assert dataset.classes == FASHION_MNIST_CLASSES
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (220, 20, 40)
+    assert np.bincount(dataset.validation.labels).tolist() == [2] * 10
+    picture = dataset.test.picture(3)
+    assert picture.shape == (28, 28, 3)
+    assert (picture[..., 0] == picture[..., 2]).all()
+
+
+def test_no_picture_is_both_learned_from_and_validated_on(tmp_path: Path) -> None:
+    dataset = load("fashion-mnist", write_fashion_mnist(tmp_path))
+    train = {dataset.train.picture(i).tobytes() for i in range(len(dataset.train))}
+    assert not train & {dataset.validation.picture(i).tobytes() for i in range(len(dataset.validation))}
+
+
+def test_the_split_is_stratified_and_seeded() -> None:
+    labels = np.repeat(np.arange(3), [100, 10, 1]).astype(np.int64)
+    rest, part = stratified_split(labels, 0.2, seed=1)
+    assert np.bincount(labels[part]).tolist() == [20, 2, 1]
+    assert sorted([*rest, *part]) == list(range(111))
+    assert (stratified_split(labels, 0.2, seed=1)[1] == part).all()
+    assert (stratified_split(labels, 0.2, seed=2)[1] != part).any()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not gzip",
+        gzip.compress(b""),
+        gzip.compress(b"\0\0\x08\x03" + bytes(12)) + b"x",
+        gzip.compress(b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0"),
+        gzip.compress(b"\0\0\x08\x01\0\0\0\x09" + bytes(3)),
+        idx(np.zeros((2, 2), np.uint8))[:-8],
+    ],
+)
+def test_a_broken_idx_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "broken.gz").write_bytes(content)
+    with pytest.raises(UserError, match=r"broken\.gz"):
+        read_idx(tmp_path / "broken.gz")
+
+
+def test_a_missing_set_says_where_it_comes_from(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="apt-get install dataset-fashion-mnist"):
+        load("fashion-mnist", tmp_path / "nowhere")
+
+
+def test_a_folder_of_class_folders_is_split(tmp_path: Path) -> None:
+    dataset = load(str(write_class_folders(tmp_path / "things")))
+    assert dataset.name == "things"
+    assert dataset.classes == ("class 0", "class 1", "class 2")
+    assert np.bincount(dataset.test.labels).tolist() == [2] * 3
+    assert len(dataset.train) + len(dataset.validation) + len(dataset.test) == 36
+    assert dataset.train.picture(0).shape == (40, 40, 3)
+
+
+def test_train_val_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
+    for part, count in (("train", 5), ("val", 2), ("test", 3)):
+        write_class_folders(tmp_path / part, per_class=count)
+    dataset = load(str(tmp_path))
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (15, 6, 9)
+
+
+def test_bad_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        load(str(tmp_path / "nowhere"))
+    write_class_folders(tmp_path / "one", classes=1)
+    with pytest.raises(UserError, match="at least two classes"):
+        load(str(tmp_path / "one"))
+    write_class_folders(tmp_path / "empty")
+    (tmp_path / "empty" / "class 9").mkdir()
+    with pytest.raises(UserError, match=r"class 9: no pictures"):
+        load(str(tmp_path / "empty"))
+    write_class_folders(tmp_path / "broken")
+    for file in (tmp_path / "broken").rglob("*.png"):
+        file.write_bytes(b"broken")
+    with pytest.raises(UserError, match="mend the picture"):
+        load(str(tmp_path / "broken")).train.picture(0)
+
+
+def test_samples_are_test_pictures_by_class(tmp_path: Path) -> None:
+    dataset = load("fashion-mnist", write_fashion_mnist(tmp_path / "data"))
+    assert write_samples(dataset, tmp_path / "samples", per_class=2) == 20
+    files = sorted((tmp_path / "samples").rglob("*.png"))
+    assert {file.parent.name for file in files} == set(FASHION_MNIST_CLASSES)
+    for file in files:
+        assert FASHION_MNIST_CLASSES[dataset.test.labels[int(file.stem)]] == file.parent.name
+
+
+def test_families_in_the_box() -> None:
+    assert known_families() == ["paper", "small"]
+    paper = load_family("paper")
+    assert [v.resolution for v in paper.variants] == [96, 128, 160, 192, 224, 256]
+    assert [v.head for v in paper.variants] == [256, 320, 384, 448, 512, 576]
+    assert paper.weights() == [r / 256 for r in (96, 128, 160, 192, 224, 256)]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name =", "not valid TOML"),
+        ('name = "x"', "variants"),
+        ('name = "x"\n[[variants]]\nresolution = 1\nhead = 8', "resolution"),
+        ('name = "x"\n[[variants]]\nresolution = 32\nhead = 8\nwidth = 3', "width"),
+    ],
+)
+def test_a_bad_family_file_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "family.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=says):
+        load_family(str(tmp_path / "family.toml"))
+    with pytest.raises(UserError, match="paper, small"):
+        load_family("unknown")
+
+
+def test_a_family_of_ones_own(tmp_path: Path) -> None:
+    text = 'name = "own"\n[[variants]]\nresolution = 32\nalpha = 0.5\nhead = 8\n'
+    (tmp_path / "family.toml").write_text(text, encoding="utf-8")
+    family = load_family(str(tmp_path / "family.toml"))
+    assert isinstance(family, FamilySpec)
+    assert family.weights() == pytest.approx([(0.5 / 0.35) ** 1.15])

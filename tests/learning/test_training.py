@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.learning.data import FAMILY, write_class_folders, write_fashion_mnist
+from vp_mqtt.errors import UserError
+from vp_mqtt.family import Preprocessing, VariantSpec, open_bundle
+from vp_mqtt.fusion import Tally
+from vp_mqtt.inference.pictures import prepare, resize_square
+from vp_mqtt.learning.checkpoint import Checkpoint, Origin, Recipe
+from vp_mqtt.learning.datasets import load
+from vp_mqtt.learning.evaluate import evaluate
+from vp_mqtt.learning.export import export, fold_batch_norm, largest_difference, to_onnx
+from vp_mqtt.learning.families import load_family
+from vp_mqtt.learning.joint import HISTORY_NAME, JointTraining, fused_sums, to_input
+from vp_mqtt.learning.networks import VariantNetwork
+from vp_mqtt.learning.views import ViewRecipe, draw_views
+from vp_mqtt.topk import select
+
+EPOCHS = 8
+RECIPE = {"epochs": EPOCHS, "batch": 40, "frozen_steps": 2, "average": 0.9, "learning_rate": 6e-3, "mixup": 0}
+
+
+def training(folder: Path, out: Path, **recipe: float) -> JointTraining:
+    family = folder / "family.toml"
+    family.write_text(FAMILY, encoding="utf-8")
+    dataset = load("fashion-mnist", write_fashion_mnist(folder / "data", train=480))
+    origin = Origin(
+        family=load_family(str(family)),
+        classes=dataset.classes,
+        dataset=dataset.name,
+        recipe=Recipe.model_validate({**RECIPE, **recipe}),
+    )
+    return JointTraining(origin, dataset, out)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    training(folder, folder / "run").run()
+    return folder
+
+
+def test_training_learns_and_writes_what_it_did(trained: Path) -> None:
+    with (trained / "run" / HISTORY_NAME).open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == EPOCHS
+    assert float(rows[-1]["loss"]) < 0.8 * float(rows[0]["loss"])
+    checkpoint = Checkpoint.load(trained / "run")
+    assert checkpoint.epoch == EPOCHS
+    assert checkpoint.origin.dataset == "fashion-mnist"
+
+
+def test_a_training_resumed_is_the_training_continued(trained: Path, tmp_path: Path) -> None:
+    class KilledError(Exception):
+        pass
+
+    first = training(tmp_path, tmp_path / "run")
+    original = first._train_epoch
+
+    def interrupted() -> float:
+        if first._epoch == 2:
+            raise KilledError
+        return original()
+
+    first._train_epoch = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KilledError):
+        first.run()
+    second = training(tmp_path, tmp_path / "run")
+    second.resume()
+    assert second._epoch == 2
+    resumed, whole = second.run(), Checkpoint.load(trained / "run")
+    assert len(resumed.history) == EPOCHS
+    for mine, theirs in zip(resumed.averages, whole.averages, strict=True):
+        for name, tensor in mine.items():
+            torch.testing.assert_close(tensor, theirs[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "family.toml").write_text(FAMILY, encoding="utf-8")
+    data = write_fashion_mnist(tmp_path / "data")
+    command = [sys.executable, "-m", "vp_mqtt", "train", "fashion-mnist", "--root", str(data), "--batch", "40"]
+    command += ["--family", str(tmp_path / "family.toml"), "--out", str(tmp_path / "run")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen([*command, "--epochs", "500"], env=environment, stderr=subprocess.DEVNULL)
+    history = tmp_path / "run" / HISTORY_NAME
+    until = time.monotonic() + 60
+    while not history.exists() or len(history.read_text(encoding="utf-8").splitlines()) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    saved = Checkpoint.load(tmp_path / "run")
+    assert saved.epoch >= 2
+    again = subprocess.run([*command, "--epochs", "500"], env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
+    other = subprocess.run(
+        [*command, "--epochs", "3", "--resume"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert other.returncode == 2
+    assert "another recipe" in other.stderr
+    process = subprocess.Popen([*command, "--epochs", "500", "--resume"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while Checkpoint.load(tmp_path / "run").epoch <= saved.epoch:
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_saving_on_a_full_disk_keeps_what_was_saved(trained: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(trained / "run")
+    checkpoint.save(tmp_path)
+    checkpoint.epoch = 99
+    (tmp_path / "checkpoint.aside").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="still there"):
+        checkpoint.save(tmp_path)
+    assert Checkpoint.load(tmp_path).epoch == EPOCHS
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x80\x04."])
+def test_something_else_is_not_taken_for_a_checkpoint(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(UserError, match="not a checkpoint"):
+        Checkpoint.load(tmp_path)
+
+
+def test_fusion_in_training_is_fusion_on_the_fusion_node() -> None:
+    rng = np.random.default_rng(0)
+    logits = [torch.from_numpy(rng.normal(size=(5, 7)).astype(np.float32)) for _ in range(3)]
+    weights = [0.5, 0.7, 1.0]
+    sums = fused_sums(logits, weights, k=3)
+    for row in range(5):
+        tally = Tally(weights, 7)
+        for variant, one in enumerate(logits):
+            tally.add(variant, select(one[row].softmax(0).numpy(), 3, b"1234"))
+        assert tally.winner() == int(sums[row].argmax())
+        np.testing.assert_allclose(tally.scores(), sums[row].softmax(0).numpy(), rtol=1e-4)
+
+
+def test_training_and_device_see_the_same_pixels() -> None:
+    rng = np.random.default_rng(0)
+    for height, width in ((28, 28), (300, 200), (64, 64)):
+        picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        for resolution in (40, 64):
+            device = prepare(picture, resolution, Preprocessing())
+            training_input = to_input(resize_square(picture, resolution)[np.newaxis]).numpy()
+            np.testing.assert_allclose(device, training_input, atol=1e-6)
+
+
+def test_views_without_augmentation_are_the_device_s_picture() -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)
+    plain = ViewRecipe(flip=0, rotation=0, zoom=0, margin=0, jpeg=0, erase=0)
+    # The margin is at least one pixel: undo it by looking at what the crop was taken from.
+    (view,) = draw_views(picture, [40], plain, rng)
+    larger = resize_square(picture, 41).astype(int)
+    corners = [larger[y : y + 40, x : x + 40] for y in (0, 1) for x in (0, 1)]
+    lowest, highest = np.min(corners, axis=0), np.max(corners, axis=0)
+    assert ((view >= lowest - 1) & (view <= highest + 1)).all()
+
+
+def test_views_differ_between_variants_and_are_seeded() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8)
+    first = draw_views(picture, [40, 40, 64], ViewRecipe(), np.random.default_rng(5))
+    again = draw_views(picture, [40, 40, 64], ViewRecipe(), np.random.default_rng(5))
+    assert [view.shape for view in first] == [(40, 40, 3), (40, 40, 3), (64, 64, 3)]
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert (first[0] != first[1]).any()
+
+
+def random_network() -> VariantNetwork:
+    torch.manual_seed(3)
+    network = VariantNetwork(VariantSpec(resolution=40, head=32), 10)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.running_mean = torch.rand_like(module.weight) - 0.5
+    return network.eval()
+
+
+def test_folding_batch_norm_changes_nothing() -> None:
+    network = random_network()
+    folded = fold_batch_norm(network)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    picture = torch.rand(2, 3, 40, 40) * 2 - 1
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(picture), network(picture), rtol=1e-3, atol=1e-3)
+
+
+def test_exported_models_give_what_torch_gives() -> None:
+    network = random_network()
+    exact, halved = to_onnx(network, 40, "float32"), to_onnx(network, 40, "float16")
+    assert largest_difference(network, exact, 40) < 1e-4
+    assert largest_difference(network, halved, 40) < 1e-2
+    assert len(halved) < 0.6 * len(exact)
+
+
+def test_a_bundle_is_exported_whole_and_judged(trained: Path, tmp_path: Path) -> None:
+    exported = export(Checkpoint.load(trained / "run"), tmp_path / "bundle")
+    bundle = open_bundle(tmp_path / "bundle")
+    assert bundle.manifest == exported.manifest
+    assert exported.total_bytes == sum(path.stat().st_size for path in (tmp_path / "bundle").iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    dataset = load("fashion-mnist", trained / "data")
+    result = evaluate(bundle, dataset.test)
+    assert result.images == 40
+    assert result.fused > 0.25  # by chance: 0.1, give or take 0.05
+    assert set(result.by_alive) == {1, 2}
+    assert result.by_alive[2] == result.fused
+    assert result.by_alive[1] == pytest.approx(np.mean(result.variants), abs=1e-4)
+    # A bundle is replaced by its successor, but nothing else is.
+    assert export(Checkpoint.load(trained / "run"), tmp_path / "bundle", name="next").manifest.name == "next"
+    with pytest.raises(UserError, match="something else than a bundle"):
+        export(Checkpoint.load(trained / "run"), trained)
+
+
+def test_eval_prints_json_and_refuses_other_classes(trained: Path, tmp_path: Path) -> None:
+    export(Checkpoint.load(trained / "run"), tmp_path / "bundle")
+    command = [sys.executable, "-m", "vp_mqtt", "eval", str(tmp_path / "bundle")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    arguments = ["fashion-mnist", "--root", str(trained / "data"), "--json", "--jpeg", "90"]
+    printed = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=True)
+    result = json.loads(printed.stdout)
+    assert result["images"] == 40
+    assert len(result["accuracy"]["variants"]) == 2
+    assert set(result["accuracy"]["by_alive"]) == {"1", "2"}
+    folders = write_class_folders(tmp_path / "folders")
+    refused = subprocess.run([*command, str(folders)], env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "not those of the bundle" in refused.stderr
+
+
+def test_too_few_pictures_for_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="less than a batch"):
+        training(tmp_path, tmp_path / "run", batch=1000)
