@@ -252,6 +252,7 @@ class Session:
         client.on_socket_close = self._socket_closed
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
+        client.on_publish = self._published
         client.on_subscribe = self._subscribed
         client.on_message = self._received
         return client
@@ -384,10 +385,18 @@ class Session:
             if reason.is_failure:
                 LOGGER.error("the broker refuses our subscription to %s (%s); check the access rules", topic, reason)
 
-    def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        correlation = getattr(message.properties, "CorrelationData", None)
+    def _published(
+        self, _client: mqtt.Client, _data: object, _mid: int, _reason: ReasonCode, _properties: object
+    ) -> None:
+        self._acknowledge_at_once()
+
+    def _acknowledge_at_once(self) -> None:
         if self._tcp is not None:
             self._tcp.acknowledge_at_once()
+
+    def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        correlation = getattr(message.properties, "CorrelationData", None)
+        self._acknowledge_at_once()
         try:
             topic = message.topic
         except UnicodeDecodeError:

@@ -24,11 +24,12 @@ _MOSQUITTO_HINT = "`apt-get install mosquitto`"
 # Where Debian and a build from source put Mosquitto; an ordinary user's PATH lacks the first.
 _SYSTEM_PATH = "/usr/sbin:/usr/local/sbin"
 
-# What may wait for a client that reads slowly, in bytes: a whole bundle, but not minutes of frames.
-_MAX_QUEUED = 32 * 1024 * 1024
+# How many messages may wait for a client that reads slowly: also the bound on its frames, for which Mosquitto 2.0
+# ignores `max_queued_bytes`.
+_MAX_QUEUED = 1000
 
 # Only a `v5` listener speaks MQTT 5. rumqttd keeps the latest messages of every subscription in memory, read or not:
-# with the sizes of its example file that is 1 GB, which a camera fills within the hour.
+# up to 1 GB with the sizes of its example file.
 _RUMQTTD_TOML = """\
 id = 0
 
@@ -137,8 +138,7 @@ allow_anonymous true
 persistence false
 set_tcp_nodelay true
 max_packet_size {MAX_PACKET}
-max_queued_messages 10000
-max_queued_bytes {_MAX_QUEUED}
+max_queued_messages {_MAX_QUEUED}
 log_dest stderr
 log_type error
 log_type warning
