@@ -24,7 +24,7 @@ from vp_mqtt import topics
 from vp_mqtt.frames import Announce, FrameId
 from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.messages import AnnounceMessage, LabelMessage, StatsMessage, StatusMessage
-from vp_mqtt.session import Received
+from vp_mqtt.packets import Received
 from vp_mqtt.topics import Kind, Topics
 
 SITE = "test"

@@ -6,15 +6,12 @@ back: a node's messages are about now. MQTT 5 (OASIS standard, 2019) throughout.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
@@ -26,7 +23,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
+from vp_mqtt.packets import Outgoing, Received
 from vp_mqtt.settings import DEFAULT_PORTS, CommonSettings
+from vp_mqtt.tcp import TcpSocket
 
 CONNECT_TIMEOUT_S = 5.0
 BACKOFF_BASE_S = 0.25
@@ -37,66 +36,6 @@ _PACKET_TOO_LARGE = 0x95
 # What no waiting mends: protocol version, client id, name or password, authorisation, banned, authentication method.
 _FATAL_REFUSALS = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
 _MAX_REMAINING_LENGTH = 268_435_455
-_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message as it arrived.
-
-    Attributes:
-        topic: where it was published.
-        payload: its bytes.
-        correlation: MQTT correlation data, None without.
-        at: when it arrived, on this machine's monotonic clock, in s.
-    """
-
-    topic: str
-    payload: bytes
-    correlation: bytes | None
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message to publish.
-
-    Attributes:
-        topic: where to.
-        payload: its bytes.
-        qos: 0 or 1.
-        retain: keep it at the broker for those who subscribe later.
-        correlation: MQTT correlation data.
-        content_type: MQTT content type, a MIME type.
-        expiry_s: after so many seconds the broker need not deliver it any more.
-    """
-
-    topic: str
-    payload: bytes
-    qos: int = 0
-    retain: bool = False
-    correlation: bytes | None = None
-    content_type: str | None = None
-    expiry_s: int | None = None
-
-    def properties(self) -> Properties:
-        """Return the message's MQTT 5 properties."""
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        if self.correlation is not None:
-            properties.CorrelationData = self.correlation
-        if self.content_type is not None:
-            properties.ContentType = self.content_type
-        if self.expiry_s is not None:
-            properties.MessageExpiryInterval = self.expiry_s
-        return properties
-
-    def packet_bytes(self) -> int:
-        """Return the size of the whole MQTT PUBLISH packet, in bytes (MQTT 5.0, section 3.3)."""
-        packet_id = 2 if self.qos else 0
-        properties = len(self.properties().pack())  # type: ignore[no-untyped-call]
-        remaining = 2 + len(self.topic.encode()) + packet_id + properties + len(self.payload)
-        length_bytes = 1 + sum(remaining >= 128**n for n in (1, 2, 3))
-        return 1 + length_bytes + remaining
 
 
 class Sent:
@@ -167,7 +106,7 @@ class Session:
         self._password = settings.secret()
         self._tls = self._tls_context() if self._url.scheme in {"mqtts", "wss"} else None
         self._client: mqtt.Client | None = None
-        self._tcp: _TcpSocket | None = None
+        self._tcp: TcpSocket | None = None
         self._lost = threading.Event()
         self._stopping = threading.Event()
         self._fatal: UserError | None = None
@@ -258,7 +197,7 @@ class Session:
         return client
 
     def _socket_opened(self, _client: mqtt.Client, _data: object, sock: mqtt.SocketLike) -> None:
-        self._tcp = _TcpSocket(sock)
+        self._tcp = TcpSocket(sock.fileno())
 
     def _socket_closed(self, _client: mqtt.Client, _data: object, _sock: mqtt.SocketLike) -> None:
         tcp, self._tcp = self._tcp, None
@@ -402,28 +341,3 @@ class Session:
         except UnicodeDecodeError:
             return
         self._on_message(Received(topic, bytes(message.payload), correlation, time.monotonic()))
-
-
-class _TcpSocket:
-    """The TCP socket of a connection, beneath TLS and WebSockets, for its options."""
-
-    def __init__(self, sock: mqtt.SocketLike) -> None:
-        """Send small packets at once: with Nagle's algorithm on one end, QoS 1 costs tens of ms."""
-        self._socket = socket.socket(fileno=os.dup(sock.fileno()))
-        self._is_tcp = self._socket.family in {socket.AF_INET, socket.AF_INET6}
-        if self._is_tcp:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def acknowledge_at_once(self) -> None:
-        """Ask the kernel not to delay its acknowledgements, until it forgets.
-
-        A broker with Nagle's algorithm on (Mosquitto unless `set_tcp_nodelay true`, and rumqttd) holds back the second
-        small packet until the first is acknowledged, which Linux puts off for 40 ms.
-        """
-        if self._is_tcp and _QUICKACK is not None:
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-
-    def close(self) -> None:
-        """Let go of the descriptor: the connection ends when its last descriptor is closed."""
-        self._socket.close()

@@ -14,7 +14,7 @@ from rich.table import Table
 from vp_mqtt.inbox import Inbox
 from vp_mqtt.messages import MAX_MESSAGE_BYTES, LabelMessage, MessageError
 from vp_mqtt.nodes.runtime import Node
-from vp_mqtt.session import Received
+from vp_mqtt.packets import Received
 from vp_mqtt.settings import WatchSettings
 from vp_mqtt.topics import Topics
 

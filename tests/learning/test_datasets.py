@@ -33,7 +33,8 @@ def test_no_picture_is_both_learned_from_and_validated_on(tmp_path: Path) -> Non
 def test_the_split_is_stratified_and_seeded() -> None:
     labels = np.repeat(np.arange(3), [100, 10, 1]).astype(np.int64)
     rest, part = stratified_split(labels, 0.2, seed=1)
-    assert np.bincount(labels[part]).tolist() == [20, 2, 1]
+    assert np.bincount(labels[part], minlength=3).tolist() == [20, 2, 0]
+    assert np.bincount(labels[rest]).tolist() == [80, 8, 1]
     assert sorted([*rest, *part]) == list(range(111))
     assert (stratified_split(labels, 0.2, seed=1)[1] == part).all()
     assert (stratified_split(labels, 0.2, seed=2)[1] != part).any()
@@ -44,6 +45,7 @@ def test_the_split_is_stratified_and_seeded() -> None:
     [
         b"not gzip",
         gzip.compress(b""),
+        gzip.compress(bytes(range(256)) * 8)[:30] + b"\xff" * 200,
         gzip.compress(b"\0\0\x08\x03" + bytes(12)) + b"x",
         gzip.compress(b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0"),
         gzip.compress(b"\0\0\x08\x01\0\0\0\x09" + bytes(3)),
@@ -87,6 +89,11 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty" / "class 9").mkdir()
     with pytest.raises(UserError, match=r"class 9: no pictures"):
         load(str(tmp_path / "empty"))
+    write_class_folders(tmp_path / "few")
+    for file in list((tmp_path / "few" / "class 1").iterdir())[2:]:
+        file.unlink()
+    with pytest.raises(UserError, match=r"too few pictures of 'class 1'"):
+        load(str(tmp_path / "few"))
     write_class_folders(tmp_path / "broken")
     for file in (tmp_path / "broken").rglob("*.png"):
         file.write_bytes(b"broken")

@@ -80,6 +80,17 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> Non
         read_weights(tmp_path / "bad.npz")
 
 
+def test_a_damaged_npz_and_a_single_array_are_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "damaged.npz", a=np.arange(1000.0))
+    data = bytearray((tmp_path / "damaged.npz").read_bytes())
+    data[60:200] = b"\xff" * 140
+    (tmp_path / "damaged.npz").write_bytes(data)
+    np.save(tmp_path / "single.npy", np.zeros(3))
+    for name in ("damaged.npz", "single.npy"):
+        with pytest.raises(UserError, match=r"not a \.npz file"):
+            read_weights(tmp_path / name)
+
+
 def test_pickles_are_never_run(tmp_path: Path) -> None:
     np.savez(tmp_path / "pickle.npz", a=np.array([{"x": 1}], dtype=object))
     with pytest.raises(UserError, match="plain arrays"):

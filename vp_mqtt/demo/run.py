@@ -23,7 +23,8 @@ from vp_mqtt.family import open_bundle
 from vp_mqtt.frames import FrameId
 from vp_mqtt.inbox import Inbox
 from vp_mqtt.messages import AnnounceMessage, LabelMessage, State, StatusMessage
-from vp_mqtt.session import Outgoing, Received, Session
+from vp_mqtt.packets import Outgoing, Received
+from vp_mqtt.session import Session
 from vp_mqtt.settings import WatchSettings
 from vp_mqtt.topics import ANY, Kind, Topics
 

@@ -56,7 +56,7 @@ def train(
     _need_torch()
     _with_malloc_settings()
     from vp_mqtt.learning import datasets, families  # noqa: PLC0415
-    from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Origin, Recipe  # noqa: PLC0415
+    from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, Recipe  # noqa: PLC0415
     from vp_mqtt.learning.joint import JointTraining  # noqa: PLC0415
     from vp_mqtt.learning.pretrained import read_weights  # noqa: PLC0415
 
@@ -64,14 +64,16 @@ def train(
     if not resume and (out / CHECKPOINT_NAME).exists():
         raise UserError(f"--out {out}: there is a checkpoint already; go on with --resume, or name another folder")
     dataset = datasets.load(data, root, seed)
+    start = Checkpoint.load(out).origin.pretrained if resume else None
     origin = Origin(
         family=families.load_family(family),
         classes=dataset.classes,
         dataset=dataset.name,
         recipe=Recipe(epochs=epochs, batch=batch, seed=seed, k=min(3, max(1, len(dataset.classes) // 2))),
-        pretrained=pretrained.name if pretrained else None,
+        pretrained=pretrained.name if pretrained else start,
     )
-    training = JointTraining(origin, dataset, out, read_weights(pretrained) if pretrained else None)
+    weights = read_weights(pretrained) if pretrained and not resume else None
+    training = JointTraining(origin, dataset, out, weights)
     if resume:
         training.resume()
     logs.LOGGER.info(
@@ -111,7 +113,6 @@ def evaluate(
     data: Data,
     *,
     root: Root = None,
-    seed: Seed = 0,
     k: Annotated[
         int | None, typer.Option("-k", min=1, help="classes in a vote; by default what the bundle says")
     ] = None,
@@ -126,7 +127,9 @@ def evaluate(
     from vp_mqtt.learning.evaluate import evaluate as judge  # noqa: PLC0415
 
     opened = open_bundle(bundle)
-    dataset = datasets.load(data, root, seed)
+    # The split must be that of the training, or pictures that were learned from would be judged on.
+    seed = opened.manifest.provenance.get("seed", 0)
+    dataset = datasets.load(data, root, int(seed))
     if dataset.classes != opened.manifest.classes:
         raise UserError(f"the classes of '{dataset.name}' are not those of the bundle '{opened.manifest.name}'")
     result = judge(opened, dataset.test, k=k, jpeg_quality=jpeg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -124,7 +125,9 @@ class Dataset:
 
 
 def stratified_split(labels: Labels, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the indices of (the rest, a part) where the part holds `share` of each class, but at least one of it.
+    """Return the indices of (the rest, a part) where the part holds `share` of each class.
+
+    Of a class with at least two members, both the rest and the part get at least one.
 
     Args:
         labels: shape (N,), int64.
@@ -135,7 +138,7 @@ def stratified_split(labels: Labels, share: float, seed: int) -> tuple[NDArray[n
     part = []
     for index in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == index))
-        part.append(members[: max(1, round(len(members) * share))])
+        part.append(members[: min(max(1, round(len(members) * share)), len(members) - 1)])
     chosen = np.sort(np.concatenate(part))
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
 
@@ -149,7 +152,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     try:
         with gzip.open(path, "rb") as file:
             data = file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not a gzipped IDX file'}") from None
     dimensions = data[3] if len(data) > 3 else 0  # noqa: PLR2004 (the fourth byte)
     header = 4 + 4 * dimensions
@@ -232,8 +235,9 @@ def picture_folder(folder: Path, seed: int) -> Dataset:
     else:
         rest, part = stratified_split(train.labels, VALIDATION_SHARE, seed)
         train, validation = train.subset(rest), train.subset(part)
-    if not len(train):
-        raise UserError(f"{folder}: too few pictures to split; give every class at least three")
+    for index, name in enumerate(classes):
+        if not all((part.labels == index).any() for part in (train, validation, test)):
+            raise UserError(f"{folder}: too few pictures of '{name}' to split; give every class at least three")
     return Dataset(folder.resolve().name, classes, train, validation, test)
 
 

@@ -299,10 +299,13 @@ class JointTraining:
         )
 
     def _write_history(self) -> None:
-        with (self._out / HISTORY_NAME).open("w", newline="", encoding="utf-8") as file:
+        path = self._out / HISTORY_NAME
+        aside = path.with_suffix(".aside")
+        with aside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(self._history[0]))
             writer.writeheader()
             writer.writerows(self._history)
+        aside.replace(path)
 
 
 def _floating(networks: Sequence[nn.Module]) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
             return {name: np.asarray(archive[name], dtype=np.float32) for name in archive.files}
     except FileNotFoundError:
         raise UserError(f"--pretrained {path}: no such file") from None
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error):
         raise UserError(f"--pretrained {path}: not a .npz file of plain arrays") from None
 
 

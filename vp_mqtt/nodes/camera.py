@@ -18,7 +18,8 @@ from vp_mqtt.logs import LOGGER
 from vp_mqtt.messages import MAX_MESSAGE_BYTES, AnnounceMessage
 from vp_mqtt.nodes.runtime import Node
 from vp_mqtt.nodes.sources import Captured, LiveStream, open_source
-from vp_mqtt.session import Outgoing, Received, Sent
+from vp_mqtt.packets import Outgoing, Received
+from vp_mqtt.session import Sent
 from vp_mqtt.settings import CameraSettings
 from vp_mqtt.topics import Topics
 

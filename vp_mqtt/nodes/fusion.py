@@ -20,7 +20,7 @@ from vp_mqtt.messages import (
     StatusMessage,
 )
 from vp_mqtt.nodes.runtime import Node
-from vp_mqtt.session import Outgoing, Received
+from vp_mqtt.packets import Outgoing, Received
 from vp_mqtt.settings import FusionSettings
 from vp_mqtt.topics import ANY, Kind, Topic, Topics
 from vp_mqtt.window import Closed, Windows

@@ -19,7 +19,8 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.family import Bundle
 from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.messages import MessageError, Quantiles, State, StatsMessage, StatusMessage
-from vp_mqtt.session import Outgoing, Received, Session
+from vp_mqtt.packets import Outgoing, Received
+from vp_mqtt.session import Session
 from vp_mqtt.settings import CommonSettings
 from vp_mqtt.signals import ENDING_SIGNALS
 from vp_mqtt.topics import Topics

@@ -15,7 +15,7 @@ from vp_mqtt.inference import pictures
 from vp_mqtt.inference.onnx import OnnxPredictor
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes.runtime import Node
-from vp_mqtt.session import Outgoing, Received
+from vp_mqtt.packets import Outgoing, Received
 from vp_mqtt.settings import VariantSettings
 from vp_mqtt.topics import ANY, TopicError, Topics
 from vp_mqtt.topk import encode, select
