@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import queue
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import Preprocessing
@@ -233,46 +233,9 @@ class JointTraining:
         return (1 - fused_share) * single + fused_share * fused
 
     def _batches(self) -> Iterator[tuple[list[Tensor], Tensor]]:
-        """Yield (views of each variant, labels), drawn in a thread of their own."""
-        ahead: queue.Queue[tuple[list[Tensor], Tensor] | Exception] = queue.Queue(_BATCHES_AHEAD)
-        ended = threading.Event()
-
-        def put(item: tuple[list[Tensor], Tensor] | Exception) -> None:
-            while not ended.is_set():
-                try:
-                    ahead.put(item, timeout=0.5)
-                except queue.Full:
-                    continue
-                return
-
-        def draw() -> None:
-            try:
-                for step in range(self._steps):
-                    if ended.is_set():
-                        return
-                    put(self._draw_batch(step))
-            except Exception as error:  # noqa: BLE001 (raised again in the training's own thread)
-                put(error)
-
-        threading.Thread(target=draw, name="views", daemon=True).start()
-        try:
-            for _ in range(self._steps):
-                item = ahead.get()
-                if isinstance(item, Exception):
-                    raise item
-                yield item
-        finally:
-            ended.set()
-
-    def _draw_batch(self, step: int) -> tuple[list[Tensor], Tensor]:
-        seed, batch, train = self._recipe.seed, self._recipe.batch, self._dataset.train
-        order = np.random.default_rng([_ORDER, seed, self._epoch]).permutation(len(train))
-        chosen = order[step * batch : (step + 1) * batch]
-        rng = np.random.default_rng([_VIEWS, seed, self._epoch, step])
-        resolutions = [spec.resolution for spec in self._origin.family.variants]
-        views = [draw_views(train.picture(int(i)), resolutions, self._recipe.views, rng) for i in chosen]
-        inputs = [to_input(np.stack(of_variant)) for of_variant in zip(*views, strict=True)]
-        return inputs, torch.from_numpy(train.labels[chosen])
+        """Yield (views of each variant, labels), drawn in a process of their own, ahead of the training."""
+        drawn = _DrawnBatches(self._dataset.train, self._origin, self._epoch, self._steps)
+        return iter(DataLoader(drawn, batch_size=None, num_workers=1, prefetch_factor=_BATCHES_AHEAD))
 
     def _report(self, step: int, loss: float, seconds: float) -> None:
         rate = step * self._recipe.batch / seconds
@@ -306,6 +269,29 @@ class JointTraining:
             writer.writeheader()
             writer.writerows(self._history)
         aside.replace(path)
+
+
+class _DrawnBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
+    """The batches of one epoch, by step: (views of each variant, labels)."""
+
+    def __init__(self, pictures: Pictures, origin: Origin, epoch: int, steps: int) -> None:
+        self._pictures = pictures
+        self._recipe = origin.recipe
+        self._resolutions = [spec.resolution for spec in origin.family.variants]
+        self._epoch = epoch
+        self._steps = steps
+        self._order = np.random.default_rng([_ORDER, origin.recipe.seed, epoch]).permutation(len(pictures))
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: int) -> tuple[list[Tensor], Tensor]:
+        batch = self._recipe.batch
+        chosen = self._order[step * batch : (step + 1) * batch]
+        rng = np.random.default_rng([_VIEWS, self._recipe.seed, self._epoch, step])
+        views = [draw_views(self._pictures.picture(int(i)), self._resolutions, self._recipe.views, rng) for i in chosen]
+        inputs = [to_input(np.stack(of_variant)) for of_variant in zip(*views, strict=True)]
+        return inputs, torch.from_numpy(self._pictures.labels[chosen])
 
 
 def _floating(networks: Sequence[nn.Module]) -> list[Tensor]:
