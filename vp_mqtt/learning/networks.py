@@ -85,6 +85,31 @@ def backbone(alpha: float) -> tuple[nn.Sequential, int]:
     return nn.Sequential(*layers), channels
 
 
+class SeededDropout(nn.Module):
+    """Dropout with a source of chance of its own, so that variants trained side by side stay reproducible."""
+
+    def __init__(self, share: float) -> None:
+        """Drop this share of the values in training, 0..1."""
+        super().__init__()
+        self._share = share
+        self._generator = torch.Generator()
+
+    def seed(self, seed: int) -> None:
+        """Start the source of chance anew."""
+        self._generator.manual_seed(seed)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return the values, in training some of them zero and the others scaled up for it."""
+        if not self.training or self._share == 0:
+            return values
+        kept = torch.empty(values.shape).bernoulli_(1 - self._share, generator=self._generator)
+        return values * kept.to(values) / (1 - self._share)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> SeededDropout:
+        """Return one with the same share; generators cannot be copied."""
+        return SeededDropout(self._share)
+
+
 class VariantNetwork(nn.Module):
     """One variant: the backbone, a narrow head, global max pooling, and a classifier."""
 
@@ -103,7 +128,7 @@ class VariantNetwork(nn.Module):
             nn.BatchNorm2d(spec.head, eps=BATCH_NORM_EPS),
             nn.ReLU(inplace=True),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = SeededDropout(dropout)
         self.classifier = nn.Conv2d(spec.head, classes, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

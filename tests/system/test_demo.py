@@ -1,0 +1,97 @@
+"""`vp demo`, and the family in the box."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped,unused-ignore] # its stubs may be missing
+import pytest
+
+from vp_mqtt.family import boxed_bundles, open_bundle
+from vp_mqtt.nodes.sources import SAMPLES
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "vp_mqtt", "demo"]
+
+
+def demo(*arguments: str) -> dict[str, Any]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "VP_SITE": "of-the-user", "VP_FPS": "0"}
+    printed = subprocess.run(
+        [*COMMAND, "--json", *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert printed.returncode == 0, printed.stderr
+    summary: dict[str, Any] = json.loads(printed.stdout)
+    return summary
+
+
+@pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
+def test_the_demo_goes_on_when_variants_are_killed(bundle: Path, picture_folder: Path, broker: str) -> None:
+    summary = demo(
+        *("--frames", "40", "--fps", "20", "--kill", "0,3", "--broker", broker),
+        *("--bundle", str(bundle), "--source", str(picture_folder)),
+    )
+    assert (summary["frames"], summary["labels"], summary["lost"]) == (40, 40, 0)
+    assert summary["accuracy"] == {"fused": 1.0, "variants": [1.0] * 6}
+    assert summary["accuracy_before"]["fused"] == 1.0
+    assert summary["accuracy_after"] == {"fused": 1.0, "variants": [None, 1.0, 1.0, None, 1.0, 1.0]}
+    assert summary["killed"] == [0, 3]
+    assert summary["variants"] == 6
+    assert summary["vote_bytes"] == {"payload": 20, "packet": 62}
+    assert summary["broker"]["name"] == {"mosquitto": "mosquitto", "embedded": "iotcore"}[broker]
+    assert summary["broker"]["version"][0].isdigit()
+    latency = summary["latency_ms"]
+    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
+
+
+def test_the_demo_leaves_no_process_behind(bundle: Path, picture_folder: Path) -> None:
+    demo("--frames", "5", "--bundle", str(bundle), "--source", str(picture_folder))
+    left = [
+        process.info["cmdline"]
+        for process in psutil.process_iter(["cmdline"])
+        if str(bundle) in (process.info["cmdline"] or [])
+    ]
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--kill", "6"], "variants 0 to 5"),
+        (["--kill", "a"], "write the indices"),
+        (["--bundle", "/nowhere"], "no bundle at"),
+        (["--broker", "hivemq"], "write mosquitto, embedded or auto"),
+        (["--source", "/nowhere", "--frames", "3"], "no such file"),
+    ],
+)
+def test_a_wrong_flag_gets_one_clear_line(arguments: list[str], says: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [*COMMAND, "--bundle", "fashion-mnist", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_family_in_the_box_is_small_whole_and_recognises_its_samples() -> None:
+    assert "fashion-mnist" in boxed_bundles()
+    bundle = open_bundle("fashion-mnist")
+    assert sum(path.stat().st_size for path in bundle.folder.iterdir()) <= 6_000_000
+    for variant in bundle.manifest.variants:
+        assert bundle.model_bytes(variant.index)
+    samples = list((SAMPLES / "fashion-mnist").rglob("*.png"))
+    assert len(samples) == 200
+    assert {path.parent.name for path in samples} == set(bundle.manifest.classes)
+    summary = demo("--frames", "200", "--fps", "40")
+    assert summary["labels"] == summary["frames"] == 200
+    assert summary["accuracy"]["fused"] >= 0.9
