@@ -4,4 +4,11 @@ The method is that of Asadi and Goudarzi, "Variant Parallelism: Lightweight Deep
 Inference on IoT Devices", IEEE Internet of Things Journal 2023, arXiv 2210.08376.
 """
 
+import os
+
+# OpenCV reads this once, when it is loaded, which must not be before: a picture that claims more pixels is refused
+# before anything is allocated for it.
+MAX_PIXELS = 25_000_000
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+
 __version__ = "0.1.0"

@@ -8,3 +8,7 @@ class UserError(Exception):
 
     Commands print the message and exit with code 2, without a traceback.
     """
+
+    def __init__(self, message: str) -> None:
+        # What the user gave, and is repeated in the message, may hold line breaks.
+        super().__init__(" ".join(message.splitlines()))

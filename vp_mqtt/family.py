@@ -172,9 +172,10 @@ def open_bundle(name_or_folder: str | Path) -> Bundle:
     path = folder / MANIFEST_NAME
     try:
         text = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         known = ", ".join(boxed_bundles()) or "none"
-        raise UserError(f"no bundle at '{name_or_folder}' ({path}: {error.strerror}); in the box: {known}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"no bundle at '{name_or_folder}' ({path}: {reason}); in the box: {known}") from None
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:

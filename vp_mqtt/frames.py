@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 _LAYOUT = struct.Struct(">II")
-_TEXT = re.compile(r"([0-9a-f]{8})-([0-9]{1,10})", re.ASCII)
+_TEXT = re.compile(r"([0-9a-f]{8})-(0|[1-9][0-9]{0,9})", re.ASCII)
 _LIMIT = 2**32
 
 FRAME_ID_BYTES = _LAYOUT.size

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vp_mqtt.topk import Vote
 
 # Votes carry probabilities in steps of 1/65535: a lead must exceed what rounding and the order of additions can do.
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-9  # times the sum of the weights
 
 
 class Tally:
@@ -28,6 +28,7 @@ class Tally:
             classes: how many classes the family knows, at least 2.
         """
         self._weights = weights
+        self._tolerance = _TOLERANCE * sum(weights)
         self._sums = np.zeros(classes, dtype=np.float64)
 
     def add(self, variant: int, vote: Vote) -> None:
@@ -54,7 +55,7 @@ class Tally:
         more than the outstanding weights together.
         """
         second, first = np.partition(self._sums, -2)[-2:]
-        return bool(first - second > sum(self._weights[v] for v in outstanding) + _TOLERANCE)
+        return bool(first - second > sum(self._weights[v] for v in outstanding) + self._tolerance)
 
 
 def fuse(votes: Mapping[int, Vote], weights: Sequence[float], classes: int) -> NDArray[np.float64]:

@@ -18,6 +18,8 @@ _ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 _Index = Annotated[int, Field(ge=0, lt=65_536)]
 _Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 _Milliseconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+_Megabytes = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -37,7 +39,7 @@ class MessageError(ValueError):
 class Message(BaseModel):
     """Base of the messages: unknown fields are ignored, so that a newer version can add some."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     def encode(self) -> bytes:
         """Return the message as JSON."""
@@ -155,6 +157,6 @@ class StatsMessage(Message):
 
     node: _Name
     uptime_s: _Seconds
-    counts: dict[str, int]
+    counts: dict[str, _Count]
     latency_ms: Quantiles | None = None
-    rss_mb: Annotated[float, Field(ge=0)] | None = Field(default=None, description="resident memory, in MB")
+    rss_mb: _Megabytes | None = Field(default=None, description="resident memory, in MB")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Nodes are named by strangers: of those that claim to run one variant, no more are remembered.
+_MAX_NODES = 256
+
 
 @dataclass(slots=True)
 class _Member:
@@ -38,7 +41,8 @@ class Roster:
             nodes = self._online.setdefault(variant, set())
             if not nodes or variant not in self._alive:
                 self._alive[variant] = _Member(since=now)
-            nodes.add(node)
+            if len(nodes) < _MAX_NODES:
+                nodes.add(node)
         else:
             self._leave(node, variant)
 

@@ -24,7 +24,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.messages import Role
@@ -37,19 +37,23 @@ SettingsT = TypeVar("SettingsT", bound="CommonSettings")
 
 
 def _broker_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-        raise ValueError(f"'{url}' is not a broker's address; write mqtt://HOST:1883 (or mqtts://, ws://, wss://)")
-    if parts.password is not None:
+    # What stands before an @ may hold a password, well-formed or not: such an address is not repeated.
+    told = "the address" if "@" in url else repr(url)
+    if ":" in url.rpartition("@")[0].partition("://")[2]:
         raise ValueError("keep the password out of the address: put it in VP_PASSWORD or in --password-file")
+    if any(c.isspace() or not c.isprintable() for c in url):
+        raise ValueError(f"{told} has a space or a control character in it; write mqtt://HOST:1883")
     try:
-        port = parts.port
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
     except ValueError:
-        port = 0
+        raise ValueError(f"{told} has no valid host and port; write mqtt://HOST:1883") from None
+    if parts.scheme not in DEFAULT_PORTS or not host:
+        raise ValueError(f"{told} is not a broker's address; write mqtt://HOST:1883 (or mqtts://, ws://, wss://)")
     if port == 0:
-        raise ValueError(f"'{url}' has no valid port; write mqtt://HOST:1883")
-    if parts.path not in {"", "/"} and not parts.scheme.startswith("ws"):
-        raise ValueError(f"'{url}' has a path, which only ws:// and wss:// can have; write mqtt://HOST:1883")
+        raise ValueError(f"{told} has no valid port; write mqtt://HOST:1883")
+    if parts.query or parts.fragment or (parts.path not in {"", "/"} and not parts.scheme.startswith("ws")):
+        raise ValueError(f"{told} has a path, which only ws:// and wss:// can have; write mqtt://HOST:1883")
     return url
 
 
@@ -66,7 +70,7 @@ def _size(value: object) -> object:
     if isinstance(value, str):
         width, cross, height = value.lower().partition("x")
         if not (cross and width.isdecimal() and height.isdecimal()):
-            raise ValueError(f"'{value}' is not a size; write WIDTHxHEIGHT, such as 640x480")
+            raise ValueError(f"{value!r} is not a size; write WIDTHxHEIGHT, such as 640x480")
         return int(width), int(height)
     return value
 
@@ -175,7 +179,7 @@ class CameraSettings(CommonSettings):
         default="samples", description="webcam number, video file, stream's address, folder of pictures, or 'samples'"
     )
     fps: float = Field(default=10.0, gt=0, le=1000, description="frames per second")
-    size: Annotated[tuple[Side, Side] | None, BeforeValidator(_size)] = Field(
+    size: Annotated[tuple[Side, Side] | None, NoDecode, BeforeValidator(_size)] = Field(
         default=None, description="WIDTHxHEIGHT of the published frames; by default the source's own"
     )
     quality: int = Field(default=90, ge=1, le=100, description="JPEG quality of the published frames")
@@ -222,7 +226,7 @@ def read_table(path: Path, role: str) -> dict[str, Any]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"--config {path}: not valid TOML: {error}") from None
     tables = {name: document.pop(name) for name in ROLES if isinstance(document.get(name), dict)}
     for name, table in ({"": document} | tables).items():
@@ -281,7 +285,8 @@ def load(model: type[SettingsT], flags: Mapping[str, object], config: Path | Non
             "file": f"--config {config}: {field}",
             "default": flag_of(field),
         }[source_of(field, flags, table)]
-        given = "" if is_secret(field) or str(first["input"]) in reason else f" (given: {first['input']!r})"
+        hidden = is_secret(field) or (field == "broker" and "@" in str(first["input"]))
+        given = "" if hidden or str(first["input"]) in reason else f" (given: {first['input']!r})"
         raise UserError(f"{place}: {reason}{given}") from None
     return settings
 

@@ -25,6 +25,7 @@ _HEADER = struct.Struct(">BB4sH")
 _PAIR = np.dtype([("class", ">u2"), ("probability", ">u2")])
 _ONE = 65_535
 _MS_PER_TICK = 0.1
+_ROUNDING = 1e-3
 
 HEADER_BYTES = _HEADER.size
 PAIR_BYTES = _PAIR.itemsize
@@ -84,6 +85,8 @@ def select(probabilities: NDArray[np.floating], k: int, digest: bytes, compute_m
         raise ValueError(f"k must be 1 to {min(probabilities.size, MAX_K)}, not {k}")
     if not np.isfinite(probabilities).all():
         raise ValueError("probabilities must be finite")
+    if probabilities.min() < -_ROUNDING or probabilities.max() > 1 + _ROUNDING:
+        raise ValueError("probabilities must be 0 to 1")
     order = np.argsort(-probabilities, kind="stable")[:k]
     return Vote(order, np.clip(probabilities[order].astype(np.float64), 0.0, 1.0), digest, compute_ms)
 

@@ -55,7 +55,6 @@ class _Window:
     tally: Tally
     announce: Announce | None = None
     votes: dict[int, Vote] = field(default_factory=dict)
-    passed: set[int] = field(default_factory=set)
     outcome: Closed | None = None
 
 
@@ -64,7 +63,9 @@ class _Camera:
     queue: list[_Window] = field(default_factory=list)
     """Announced frames whose label is not out yet, in frame order."""
     done: OrderedDict[FrameId, float] = field(default_factory=OrderedDict)
-    """When the windows of recent frames opened, of frames whose window is no more."""
+    """When the windows of recent announced frames opened, of frames whose window is no more."""
+    newest: dict[int, FrameId] = field(default_factory=dict)
+    """The newest announced frame that each variant has voted on."""
 
 
 class Windows:
@@ -104,6 +105,7 @@ class Windows:
         self._max_cameras = max_cameras
         self._max_open = max_open
         self._history = history
+        # Those whose label is not out yet: a closed one is among them while an older frame's label is to come first.
         self._open: dict[tuple[str, FrameId], _Window] = {}
         self._cameras: OrderedDict[str, _Camera] = OrderedDict()
         self.roster = Roster(suspect_after=suspect_after)
@@ -130,7 +132,8 @@ class Windows:
         while place and queue[place - 1].frame.run == frame.run and queue[place - 1].frame > frame:
             place -= 1
         queue.insert(place, window)
-        return self._settle([window], now)
+        older = [other for variant in window.votes for other in self._go_on(window.camera, frame, variant)]
+        return self._settle([*older, window], now)
 
     def vote(self, camera: str, frame: FrameId, variant: int, vote: Vote, now: float) -> list[Closed]:
         """Take a variant's vote, which has been checked against the family.
@@ -139,9 +142,11 @@ class Windows:
             IndexError: the variant, or a class in the vote, is not one of the family's.
         """
         window = self._open.get((camera, frame))
+        if window is None and self._is_done(camera, frame):
+            return self._late(camera, frame, variant, self._cameras[camera].done[frame], now)
+        if window is not None and window.outcome is not None:
+            return self._late(camera, frame, variant, window.opened, now)
         if window is None:
-            if self._is_done(camera, frame):
-                return self._late(camera, frame, variant, now)
             window = self._open_window(camera, frame, now)
             if window is None:
                 return []
@@ -152,7 +157,8 @@ class Windows:
         window.votes[variant] = vote
         self.counts["votes"] += 1
         self.roster.heard(variant, now)
-        return self._settle([*self._pass_by(window, variant), window], now)
+        older = self._go_on(camera, frame, variant) if window.announce is not None else []
+        return self._settle([*older, window], now)
 
     def set_node(self, node: str, variant: int, *, online: bool, now: float) -> list[Closed]:
         """Take a variant node's status: a window no longer waits for a variant that is gone."""
@@ -167,11 +173,15 @@ class Windows:
                 break
             due.append(window)
         suspected = False
+        for window in due:
+            if window.outcome is None:
+                for variant in self._outstanding(window):
+                    suspected |= self._note_missed(variant)
         closed: list[Closed] = []
         for window in due:
-            for variant in self._outstanding(window):
-                suspected |= self._note_missed(variant)
-            closed += self._close(window, ClosedBy.DEADLINE, now)
+            # No label comes later than its deadline, and none before an older frame's: that window closes with it.
+            for other in self._up_to(window):
+                closed += self._close(other, ClosedBy.DEADLINE, now)
         if suspected:
             closed += self._settle(list(self._open.values()), now)
         return closed
@@ -205,28 +215,40 @@ class Windows:
         self._cameras.move_to_end(camera)
         return True
 
-    def _late(self, camera: str, frame: FrameId, variant: int, now: float) -> list[Closed]:
+    def _late(self, camera: str, frame: FrameId, variant: int, opened: float, now: float) -> list[Closed]:
         self.counts["late"] += 1
         # Late only because nobody waited for it: had the window been open until its deadline, the vote would count.
-        if now - self._cameras[camera].done[frame] <= self._deadline:
+        if now - opened <= self._deadline:
             self.roster.heard(variant, now)
-        return []
+        return self._settle(self._go_on(camera, frame, variant), now)
 
-    def _pass_by(self, window: _Window, variant: int) -> list[_Window]:
-        """A variant works on the newest frame only: it will not vote on the camera's older frames any more."""
+    def _go_on(self, camera: str, frame: FrameId, variant: int) -> list[_Window]:
+        """Note that a variant, which works on the newest frame only, votes on no older ones of the camera any more.
+
+        Returns:
+            The windows of those older frames, which need not wait for it.
+        """
+        known = self._cameras[camera]
+        newest = known.newest.get(variant)
+        if newest is None or newest.run != frame.run or newest < frame:
+            known.newest[variant] = frame
+        return [other for other in known.queue if other.frame.run == frame.run and other.frame < frame]
+
+    def _up_to(self, window: _Window) -> list[_Window]:
+        """Return the open windows whose labels come before a window's, and the window itself."""
         if window.announce is None:
-            return []
-        older = [
-            other
-            for other in self._cameras[window.camera].queue
-            if other.outcome is None and other.frame.run == window.frame.run and other.frame < window.frame
-        ]
-        for other in older:
-            other.passed.add(variant)
-        return older
+            return [window]
+        queue = self._cameras[window.camera].queue
+        place = queue.index(window) if window in queue else -1
+        return [other for other in queue[: place + 1] if other.outcome is None]
+
+    def _passed(self, window: _Window) -> set[int]:
+        """Return the variants that have gone on to a newer frame of the camera."""
+        newest = self._cameras[window.camera].newest
+        return {v for v, frame in newest.items() if frame.run == window.frame.run and frame > window.frame}
 
     def _outstanding(self, window: _Window) -> set[int]:
-        return self.roster.awaited(window.opened) - window.votes.keys() - window.passed
+        return self.roster.awaited(window.opened) - window.votes.keys() - self._passed(window)
 
     def _settle(self, windows: list[_Window], now: float) -> list[Closed]:
         """Close those of the windows that need not wait any longer."""
@@ -238,14 +260,14 @@ class Windows:
         return closed
 
     def _reason_to_close(self, window: _Window) -> ClosedBy | None:
-        if window.announce is None:
+        if window.announce is None or window.outcome is not None:
             return None
         outstanding = self._outstanding(window)
         if window.votes:
             if not outstanding:
                 return ClosedBy.COMPLETE
             return ClosedBy.DECIDED if window.tally.is_decided(outstanding) else None
-        return ClosedBy.SKIPPED if window.passed and not outstanding else None
+        return ClosedBy.SKIPPED if not outstanding and self._passed(window) else None
 
     def _note_missed(self, variant: int) -> bool:
         becomes_suspected = self.roster.missed(variant)
@@ -253,12 +275,10 @@ class Windows:
         return becomes_suspected
 
     def _close(self, window: _Window, reason: ClosedBy, now: float) -> list[Closed]:
-        del self._open[window.camera, window.frame]
         camera = self._cameras[window.camera]
-        camera.done[window.frame] = window.opened
-        while len(camera.done) > self._history:
-            camera.done.popitem(last=False)
         if window.announce is None:
+            # Not remembered: should the announce come after all, it opens a window anew.
+            del self._open[window.camera, window.frame]
             self.counts["unannounced"] += 1
             return []
         window.outcome = Closed(
@@ -273,7 +293,13 @@ class Windows:
             closed_by=reason,
         )
         due: list[Closed] = []
-        while camera.queue and camera.queue[0].outcome is not None:
-            due.append(camera.queue[0].outcome)
-            camera.queue.pop(0)
+        for first in camera.queue:
+            if first.outcome is None:
+                break
+            due.append(first.outcome)
+            del self._open[first.camera, first.frame]
+            camera.done[first.frame] = first.opened
+        del camera.queue[: len(due)]
+        while len(camera.done) > self._history:
+            camera.done.popitem(last=False)
         return due

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-# Read once by OpenCV when it is loaded: a picture that claims more is refused before anything is allocated for it.
-MAX_PIXELS = 25_000_000
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
-
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-
-from vp_mqtt.family import Preprocessing  # noqa: E402
+from vp_mqtt.family import Preprocessing
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 """Endings of the names of files that are taken for pictures, in lower case."""
@@ -51,7 +45,10 @@ def encode_jpeg(picture: Picture, quality: int) -> bytes:
     Raises:
         PictureError: OpenCV could not encode it.
     """
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    try:
+        done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error:
+        done = False
     if not done:
         raise PictureError("the picture cannot be encoded as JPEG")
     return data.tobytes()

@@ -25,6 +25,8 @@ STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp:
 
 _OPEN_TIMEOUT_MS = 5000
 _NEW_FRAME_S = 1.0
+_HEAD_BYTES = 512
+_MAX_WEBCAM = 2**31 - 1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -114,7 +116,8 @@ class VideoFile(Source):
         self._open().release()
 
     def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(str(self._path))
+        # FFmpeg would play a text, too, as pictures of its letters.
+        capture = cv2.VideoCapture("" if _is_text(self._path) else str(self._path))
         if not capture.isOpened():
             raise UserError(f"--source {self._path}: neither a picture nor a video that OpenCV can read")
         return capture
@@ -138,6 +141,15 @@ class VideoFile(Source):
                 raise UserError(f"--source {self._path}: a video without frames")
         finally:
             capture.release()
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES).decode("ascii")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return all(c.isprintable() or c.isspace() for c in head)
 
 
 class LiveStream(Source):
@@ -166,7 +178,7 @@ class LiveStream(Source):
 
     def _open(self) -> cv2.VideoCapture | None:
         if isinstance(self._address, int):
-            capture = cv2.VideoCapture(self._address)
+            capture = cv2.VideoCapture(min(self._address, _MAX_WEBCAM))
         else:
             timeouts = [
                 cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
@@ -194,7 +206,8 @@ class LiveStream(Source):
                 capture.release()
                 if attempt == 0:
                     LOGGER.warning("stream %s broke off; opening it again", self._address)
-            self._closed.wait(backoff(attempt))
+            if self._closed.wait(backoff(attempt)):
+                return
             attempt += 1
             capture = self._open()
         if capture is not None:
@@ -230,7 +243,7 @@ def open_source(source: str) -> Source:
     if source == "samples" or source.startswith("samples:"):
         name = source.partition(":")[2] or DEFAULT_SAMPLES
         if not (SAMPLES / name).is_dir():
-            known = ", ".join(sorted(p.name for p in SAMPLES.iterdir() if p.is_dir()))
+            known = ", ".join(sorted(p.name for p in SAMPLES.glob("*") if p.is_dir())) or "none"
             raise UserError(f"--source {source}: no such samples in the box; there are: {known}")
         return PictureFolder(SAMPLES / name)
     if source.isdecimal():
@@ -238,7 +251,11 @@ def open_source(source: str) -> Source:
     if source.startswith(STREAM_SCHEMES):
         return LiveStream(source)
     path = Path(source)
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError:
+        is_there = False
+    if not is_there:
         raise UserError(
             f"--source {source}: there is no such file or folder (nor is it a webcam's number or an address)"
         )
