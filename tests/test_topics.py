@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vp_mqtt.topics import ANY, Kind, Topic, TopicError, Topics, is_name, parse
+
+thorough = settings(max_examples=200, deadline=None)
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", fullmatch=True)
+LONGEST = "n" * 64
+
+
+def written(topic: Topic) -> str:
+    topics = Topics(topic.site)
+    match topic.kind:
+        case Kind.FRAME:
+            return topics.frame(topic.source)
+        case Kind.ANNOUNCE:
+            return topics.announce(topic.source)
+        case Kind.VOTE:
+            assert topic.variant is not None
+            return topics.vote(topic.source, topic.variant)
+        case Kind.LABEL:
+            return topics.label(topic.source)
+        case Kind.STATUS:
+            return topics.status(topic.source)
+        case Kind.STATS:
+            return topics.stats(topic.source)
+
+
+@pytest.mark.parametrize(
+    ("topic", "parts"),
+    [
+        ("vp/home/camera/cam0/frame", Topic("home", Kind.FRAME, "cam0")),
+        ("vp/home/camera/cam0/announce", Topic("home", Kind.ANNOUNCE, "cam0")),
+        ("vp/home/camera/cam0/vote/5", Topic("home", Kind.VOTE, "cam0", 5)),
+        ("vp/home/camera/cam0/vote/0", Topic("home", Kind.VOTE, "cam0", 0)),
+        ("vp/home/camera/cam0/label", Topic("home", Kind.LABEL, "cam0")),
+        ("vp/home/node/pi-3.local/status", Topic("home", Kind.STATUS, "pi-3.local")),
+        ("vp/home/node/pi-3.local/stats", Topic("home", Kind.STATS, "pi-3.local")),
+        ("vp/camera/camera/vote/vote/1", Topic("camera", Kind.VOTE, "vote", 1)),
+        (f"vp/{LONGEST}/camera/{LONGEST}/frame", Topic(LONGEST, Kind.FRAME, LONGEST)),
+    ],
+)
+def test_topics_are_written_and_taken_apart_as_the_scheme_says(topic: str, parts: Topic) -> None:
+    assert parse(topic) == parts
+    assert written(parts) == topic
+
+
+@thorough
+@given(names, st.sampled_from(Kind), names, st.integers(0, 9999))
+def test_every_topic_that_is_written_is_read_back(site: str, kind: Kind, source: str, variant: int) -> None:
+    topic = Topic(site, kind, source, variant if kind is Kind.VOTE else None)
+    assert parse(written(topic)) == topic
+
+
+def test_filters_put_a_wildcard_in_one_level() -> None:
+    topics = Topics("home")
+    assert topics.frame(ANY) == "vp/home/camera/+/frame"
+    assert topics.vote(ANY, ANY) == "vp/home/camera/+/vote/+"
+    assert topics.status(ANY) == "vp/home/node/+/status"
+
+
+almost = st.lists(
+    st.sampled_from(
+        ["vp", "home", "camera", "node", "vote", "frame", "label", "status", "0", "12", "+", "#", "", "VP"]
+    ),
+    max_size=7,
+).map("/".join)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(max_size=60) | almost)
+def test_arbitrary_text_is_a_topic_of_ours_or_a_topic_error(text: str) -> None:
+    try:
+        topic = parse(text)
+    except TopicError:
+        return
+    assert is_name(topic.site)
+    assert is_name(topic.source)
+    assert written(topic) == text
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "",
+        "/",
+        "vp",
+        "vp/home",
+        "vp/home/camera/cam0",
+        "vp/home/camera/frame",
+        "vp//camera/cam0/frame",
+        "vp/home/camera//frame",
+        "/vp/home/camera/cam0/frame",
+        "vp/home/camera/cam0/frame/",
+        "vp/home/camera/cam0/frame/1",
+        "VP/home/camera/cam0/frame",
+        "other/home/camera/cam0/frame",
+        "other/home/camera/cam0/vote/1",
+        "other/home/node/n/status",
+        "$SYS/broker/uptime",
+        "vp/home/camera/cam0/status",
+        "vp/home/node/n/frame",
+        "vp/home/Camera/cam0/frame",
+        "vp/home/camera/cam0/vote",
+        "vp/home/camera/cam0/vote/",
+        "vp/home/camera/cam0/vote/x",
+        "vp/home/camera/cam0/vote/-1",
+        "vp/home/camera/cam0/vote/+1",
+        "vp/home/camera/cam0/vote/01",
+        "vp/home/camera/cam0/vote/1.0",
+        "vp/home/camera/cam0/vote/1_0",
+        "vp/home/camera/cam0/vote/10000",
+        "vp/home/camera/cam0/vote/" + "9" * 5000,
+        "vp/home/camera/cam0/vote/\u0667",  # a seven, but not in ASCII
+        "vp/home/camera/cam0/vote/1\n",
+        "vp/home/camera/cam0/vote/+",
+        "vp/+/camera/cam0/frame",
+        "vp/home/camera/+/frame",
+        "vp/home/camera/#",
+        "vp/home/camera/cam 0/frame",
+        "vp/home/camera/.cam0/frame",
+        "vp/home/camera/-cam0/frame",
+        "vp/home/camera/cam0\n/frame",
+        "vp/home/camera/c\u00e4m/frame",
+        "vp/home\x00/camera/cam0/frame",
+        f"vp/home/camera/{LONGEST}n/frame",
+        f"vp/{LONGEST}n/node/n/status",
+    ],
+)
+def test_topics_of_others_are_refused(topic: str) -> None:
+    with pytest.raises(TopicError):
+        parse(topic)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "cam0", "Pi.local_1-b", LONGEST])
+def test_legal_names(name: str) -> None:
+    assert is_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "+", "#", "a/b", "a b", ".a", "_a", "-a", "a\n", "\u00e4", "a\x00", LONGEST + "n"]
+)
+def test_names_that_are_refused(name: str) -> None:
+    assert not is_name(name)
