@@ -149,7 +149,7 @@ def test_a_board_with_another_family_is_refused_not_averaged_in(site: Site, tmp_
         (["node", "--variant", "0", "--k", "5"], "only 4 classes"),
         (["node", "--variant", "0", "--bundle", "/nowhere"], "no bundle at '/nowhere'"),
         (["node", "--variant", "0", "--broker", "localhost"], "not a broker's address"),
-        (["node", "--variant", "0", "--broker", "mqtt://127.0.0.1:99999"], "no valid port"),
+        (["node", "--variant", "0", "--broker", "mqtt://127.0.0.1:99999"], "no valid host and port"),
         (["fusion", "--deadline-ms", "-1"], "--deadline-ms"),
         (["camera", "--source", "/nowhere.mp4"], "no such file"),
         (["camera", "--source", "BROKEN.jpg"], "no picture there can be read"),

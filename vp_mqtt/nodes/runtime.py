@@ -82,7 +82,7 @@ class Node:
             variant: the variant's index, for a variant node.
             bundle: the family that the node works with.
             subscriptions: topic filters with their QoS.
-            on_message: called with every message, in the network's thread.
+            on_message: called with every message but the node's own status, in the network's thread.
             on_stop: called once when the node is to end; wakes the node's work.
             max_packet_bytes: the broker is told not to send larger packets.
             is_silent: the node only listens: no birth, no will, no stats.
@@ -168,9 +168,10 @@ class Node:
             self.session.stop(goodbye, timeout=GOODBYE_S)
 
     def _receive(self, message: Received) -> None:
-        if message.topic == self.topics.status(self.name):
+        if message.topic == self.topics.status(self.name) and not self._is_silent:
             self._look_for_a_twin(message.payload)
-        self._on_message(message)
+        else:
+            self._on_message(message)
 
     def _look_for_a_twin(self, payload: bytes) -> None:
         """Notice that a second process runs under our name and has taken our place at the broker.
