@@ -12,7 +12,8 @@ from rich.text import Text
 from vp_mqtt.demo.record import FrameRecord, Record
 
 _ROWS = 16
-_SHORT = 5
+_SHORT = 4
+_CLASS = 9
 
 
 def _verdict(answer: str | None, truth: str | None, width: int | None = None) -> Text:
@@ -31,14 +32,15 @@ def live_table(record: Record, variants: int, killed: Sequence[int]) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
+        show_edge=False,
     )
     table.add_column("frame", justify="right", min_width=5, no_wrap=True)
-    table.add_column("truth", min_width=10, no_wrap=True)
+    table.add_column("truth", min_width=_CLASS, no_wrap=True)
     for variant in range(variants):
         dead = variant in killed
         heading = Text(f"v{variant} x" if dead else f"v{variant}", style="red" if dead else "")
         table.add_column(heading, min_width=_SHORT, no_wrap=True)
-    table.add_column("fused", min_width=10, no_wrap=True)
+    table.add_column("fused", min_width=_CLASS, no_wrap=True)
     table.add_column("closed by", min_width=8, no_wrap=True)
     table.add_column("ms", justify="right", min_width=5)
     rows = list(record.frames.values())[-_ROWS:]
