@@ -27,6 +27,7 @@ from vp_mqtt.learning.export import export, fold_batch_norm, largest_difference,
 from vp_mqtt.learning.families import load_family
 from vp_mqtt.learning.joint import HISTORY_NAME, JointTraining
 from vp_mqtt.learning.networks import VariantNetwork
+from vp_mqtt.learning.quantize import quantize
 from vp_mqtt.learning.views import ViewRecipe, draw_views
 
 EPOCHS = 8
@@ -217,6 +218,34 @@ def test_a_bundle_is_exported_whole_and_judged(trained: Path, tmp_path: Path) ->
     assert export(Checkpoint.load(trained / "run"), tmp_path / "bundle", name="next").manifest.name == "next"
     with pytest.raises(UserError, match="something else than a bundle"):
         export(Checkpoint.load(trained / "run"), trained)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_int8_and_fitted_bundles_are_judged_on_the_validation_part(trained: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(trained / "run")
+    with pytest.raises(UserError, match="name them with --data"):
+        export(checkpoint, tmp_path / "bundle", weights="int8")
+    dataset = load("fashion-mnist", trained / "data")
+    exported = export(checkpoint, tmp_path / "bundle", weights="int8", fit=True, dataset=dataset)
+    stored = exported.manifest.provenance["weights"]
+    assert exported.note is not None
+    assert (stored == "float32") == ("float32 is kept" in exported.note)
+    weights = [variant.weight for variant in exported.manifest.variants]
+    assert sum(weights) == pytest.approx(sum(checkpoint.origin.family.weights()), abs=1e-3)
+    assert len(str(exported.manifest.provenance["temperatures"]).split()) == 2
+    assert evaluate(open_bundle(str(tmp_path / "bundle")), dataset.test).fused > 0.25
+    others = dataclasses.replace(dataset, classes=("a", "b"))
+    with pytest.raises(UserError, match="not those of the training"):
+        export(checkpoint, tmp_path / "bundle", fit=True, dataset=others)
+
+
+def test_int8_models_are_small_and_nearly_right() -> None:
+    network = random_network()
+    exact = to_onnx(network, 40, "float32")
+    rng = np.random.default_rng(0)
+    small = quantize(exact, (rng.uniform(-1, 1, (1, 3, 40, 40)).astype(np.float32) for _ in range(16)))
+    assert len(small) < 0.5 * len(exact)
+    assert largest_difference(network, small, 40) < 0.1
 
 
 def test_eval_prints_json_and_refuses_other_classes(trained: Path, tmp_path: Path) -> None:

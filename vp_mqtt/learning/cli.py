@@ -123,16 +123,32 @@ def export(
     *,
     out: Annotated[Path, typer.Option(help="the bundle's folder")],
     name: Annotated[str | None, typer.Option(help="the bundle's name; by default the data set's")] = None,
-    weights: Annotated[str, typer.Option(help="how weights are stored: float16 or float32")] = "float16",
+    weights: Annotated[str, typer.Option(help="how weights are stored: float16, float32 or int8")] = "float16",
+    fit: Annotated[
+        bool, typer.Option("--fit", help="fit temperatures and the votes' weights on the validation part")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option(help="the data of the training, for int8 and --fit; by default the named set")
+    ] = None,
+    root: Root = None,
 ) -> None:
     """Write a trained family as a bundle: a manifest and one ONNX model per variant."""
     _need_torch()
-    if weights not in {"float16", "float32"}:
-        raise UserError(f"--weights {weights}: write float16 or float32")
+    if weights not in {"float16", "float32", "int8"}:
+        raise UserError(f"--weights {weights}: write float16, float32 or int8")
+    from vp_mqtt.learning import datasets  # noqa: PLC0415
     from vp_mqtt.learning.checkpoint import Checkpoint  # noqa: PLC0415
     from vp_mqtt.learning.export import export as write_bundle  # noqa: PLC0415
 
-    exported = write_bundle(Checkpoint.load(checkpoint), out, name=name, weights=weights)  # type: ignore[arg-type]
+    trained = Checkpoint.load(checkpoint)
+    origin = trained.origin
+    if data is None and origin.dataset in datasets.NAMED:
+        data = origin.dataset
+    needs_data = fit or weights == "int8"
+    dataset = datasets.load(data, root, origin.recipe.seed) if data is not None and needs_data else None
+    exported = write_bundle(trained, out, name=name, weights=weights, fit=fit, dataset=dataset)  # type: ignore[arg-type]
+    if exported.note:
+        typer.echo(exported.note, err=True)
     typer.echo(
         f"{out}: {len(exported.manifest.variants)} variants, {exported.total_bytes / 1e6:.2f} MB, digest "
         f"{exported.manifest.short_digest.hex()}, at most {exported.largest_difference:.1e} away from torch"
