@@ -98,17 +98,38 @@ def halve_weights(model: onnx.ModelProto) -> None:
 
 def to_onnx(network: VariantNetwork, resolution: int, weights: Literal["float16", "float32"]) -> bytes:
     """Return a variant as ONNX: float32 (1, 3, resolution, resolution) in, "probabilities" (1, classes) out."""
+    module = _Probabilities(fold_batch_norm(network)).eval()
     example = torch.zeros(1, 3, resolution, resolution)
+    return module_to_onnx(module, example, input_name="picture", output_name="probabilities", weights=weights)
+
+
+def module_to_onnx(
+    module: nn.Module,
+    example: Tensor,
+    *,
+    input_name: str,
+    output_name: str,
+    weights: Literal["float16", "float32"] = "float32",
+) -> bytes:
+    """Return a module as ONNX model.
+
+    Args:
+        module: in evaluation mode.
+        example: an input, of the only shape that the model will take.
+        input_name: of the model's input.
+        output_name: of the model's output.
+        weights: how large weights are stored.
+    """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _Probabilities(fold_batch_norm(network)).eval(),
+            module,
             (example,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["picture"],
-            output_names=["probabilities"],
+            input_names=[input_name],
+            output_names=[output_name],
             verbose=False,
         )
     if program is None:

@@ -141,6 +141,10 @@ class VariantNetwork(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return logits, shape (N, classes), for pictures, shape (N, 3, resolution, resolution), float32, -1..1."""
-        features = self.head(self.features(pictures))
+        return self.classify(self.features(pictures))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return logits, shape (N, classes), for what the last block gives."""
+        features = self.head(features)
         pool = torch.amax if self._pools_by_maximum else torch.mean
         return torch.flatten(self.classifier(self.dropout(pool(features, dim=(2, 3), keepdim=True))), 1)
