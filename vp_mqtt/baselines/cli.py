@@ -54,3 +54,25 @@ def cut(
     for entry in write_stages(network, resolution, out, stages, balance):  # type: ignore[arg-type]
         size = "votes" if entry.output is None else f"{entry.output[0]} x {entry.output[1]} x {entry.output[2]} values"
         typer.echo(f"stage {entry.index}: blocks {entry.blocks[0]}..{entry.blocks[1] - 1}, {entry.macs:,} MACs, {size}")
+
+
+@app.command("classes")
+def share_classes(
+    *,
+    classes: Annotated[int, typer.Option(min=2, help="classes of the data set")],
+    boards: Annotated[int, typer.Option(min=1, help="how many boards share them")],
+    out: Annotated[Path, typer.Option(help="TOML file for `vp train --family`")],
+    resolution: Annotated[int, typer.Option(min=16, max=1024, help="of every board's network, in pixels")] = 224,
+    alpha: Annotated[float, typer.Option(min=0.05, max=2, help="width multiplier")] = 0.35,
+    head: Annotated[int, typer.Option(min=8, max=4096, help="filters before the classifier")] = 512,
+) -> None:
+    """Write a family for class parallelism: every board knows a share of the classes, and "none of mine"."""
+    from vp_mqtt.baselines.class_parallel import as_toml, class_parallel_family  # noqa: PLC0415
+
+    family = class_parallel_family(classes, boards, resolution=resolution, alpha=alpha, head=head)
+    try:
+        out.write_text(as_toml(family), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}") from None
+    for index, variant in enumerate(family.variants):
+        typer.echo(f"board {index}: classes {', '.join(map(str, variant.knows or ()))}")

@@ -61,13 +61,12 @@ class Exported:
 
 
 class _Probabilities(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: VariantNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, picture: Tensor) -> Tensor:
-        probabilities: Tensor = self.network(picture).softmax(1)
-        return probabilities
+        return self.network.probabilities(picture)
 
 
 def fold_batch_norm(network: VariantNetwork) -> VariantNetwork:
@@ -154,7 +153,7 @@ def largest_difference(network: VariantNetwork, model: bytes, resolution: int) -
     for _ in range(_CHECKED_INPUTS):
         picture = torch.rand(1, 3, resolution, resolution, generator=generator) * 2 - 1
         with torch.inference_mode():
-            expected = network(picture).softmax(1).numpy()
+            expected = network.probabilities(picture).numpy()
         (found,) = session.run(["probabilities"], {"picture": picture.numpy()})
         largest = max(largest, float(np.abs(found - expected).max()))
     return largest
