@@ -9,7 +9,8 @@ import pytest
 from tests.learning.data import idx, write_class_folders, write_fashion_mnist
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import FamilySpec
-from vp_mqtt.learning.datasets import FASHION_MNIST_CLASSES, load, read_idx, stratified_split
+from vp_mqtt.learning.datasets import load, stratified_split
+from vp_mqtt.learning.datasets.fashion_mnist import FASHION_MNIST_CLASSES, read_idx
 from vp_mqtt.learning.families import known_families, load_family
 from vp_mqtt.learning.samples import write_samples
 
@@ -92,12 +93,12 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     write_class_folders(tmp_path / "few")
     for file in list((tmp_path / "few" / "class 1").iterdir())[2:]:
         file.unlink()
-    with pytest.raises(UserError, match=r"too few pictures of 'class 1'"):
+    with pytest.raises(UserError, match=r"class 1: too few pictures"):
         load(str(tmp_path / "few"))
     write_class_folders(tmp_path / "broken")
     for file in (tmp_path / "broken").rglob("*.png"):
         file.write_bytes(b"broken")
-    with pytest.raises(UserError, match="mend the picture"):
+    with pytest.raises(UserError, match="mend it"):
         load(str(tmp_path / "broken")).train.picture(0)
 
 
