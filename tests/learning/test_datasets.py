@@ -9,7 +9,7 @@ import pytest
 from tests.learning.data import idx, write_class_folders, write_fashion_mnist
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import FamilySpec
-from vp_mqtt.learning.datasets import load, stratified_split
+from vp_mqtt.learning.datasets import load, load_judged, stratified_split
 from vp_mqtt.learning.datasets.fashion_mnist import FASHION_MNIST_CLASSES, read_idx
 from vp_mqtt.learning.families import known_families, load_family
 from vp_mqtt.learning.samples import write_samples
@@ -103,12 +103,12 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
 
 
 def test_samples_are_test_pictures_by_class(tmp_path: Path) -> None:
-    dataset = load("fashion-mnist", write_fashion_mnist(tmp_path / "data"))
-    assert write_samples(dataset, tmp_path / "samples", per_class=2) == 20
+    judged = load_judged("fashion-mnist", write_fashion_mnist(tmp_path / "data"))
+    assert write_samples(judged, tmp_path / "samples", per_class=2) == 20
     files = sorted((tmp_path / "samples").rglob("*.png"))
     assert {file.parent.name for file in files} == set(FASHION_MNIST_CLASSES)
     for file in files:
-        assert FASHION_MNIST_CLASSES[dataset.test.labels[int(file.stem)]] == file.parent.name
+        assert FASHION_MNIST_CLASSES[judged.pictures.labels[int(file.stem)]] == file.parent.name
 
 
 def test_families_in_the_box() -> None:
