@@ -38,11 +38,15 @@ class _Strict(BaseModel):
 
 
 class VariantSpec(_Strict):
-    """What makes one variant: MobileNetV2 at a width and a resolution, with a narrow head."""
+    """What makes one variant: MobileNetV2 at a width and a resolution, with a narrow head.
+
+    With `head=1280, pooling="average"` it is MobileNetV2 itself: the base model.
+    """
 
     resolution: int = Field(ge=16, le=1024, description="side of the square input, in pixels")
     alpha: float = Field(default=0.35, gt=0, le=2, description="width multiplier of MobileNetV2")
     head: int = Field(ge=8, le=4096, description="filters of the narrow 1x1 convolution before the classifier")
+    pooling: Literal["max", "average"] = Field(default="max", description="of the head's output, over all places")
 
 
 class FamilySpec(_Strict):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import pickle
+import tomllib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import FamilySpec
@@ -18,6 +20,8 @@ from vp_mqtt.learning.networks import VariantNetwork
 from vp_mqtt.learning.views import ViewRecipe
 
 CHECKPOINT_NAME = "checkpoint.pt"
+
+_BOXED_RECIPES = Path(__file__).parent / "recipes"
 
 
 class Recipe(BaseModel):
@@ -28,8 +32,9 @@ class Recipe(BaseModel):
     epochs: int = Field(default=10, ge=1, le=10_000)
     batch: int = Field(default=128, ge=2, le=65_536, description="pictures in a step")
     learning_rate: float = Field(
-        default=1.2e-3, gt=0, description="largest of the backbone; the heads get twice as much"
+        default=1.2e-3, gt=0, description="largest of the backbone, in a schedule of one cycle"
     )
+    head_rate: float = Field(default=2.0, gt=0, description="learning rate of the heads, as a multiple of it")
     weight_decay: float = Field(default=0.02, ge=0)
     frozen_steps: int = Field(default=150, ge=0, description="first steps, in which only the heads learn")
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
@@ -39,10 +44,54 @@ class Recipe(BaseModel):
         default=1 / 6, ge=0, le=1, description="weight of the fused loss, first half (1 of 5 + 1)"
     )
     late_fused: float = Field(default=1.43 / 2.43, ge=0, le=1, description="weight of the fused loss, second half")
+    missing: float = Field(default=0.0, ge=0, lt=1, description="probability of each variant to miss the fused loss")
+    distilled: float = Field(default=0.5, ge=0, le=1, description="share of the loss from the teacher, if there is one")
+    mutual: float = Field(default=0.0, ge=0, le=1, description="share of the loss from the mean of all variants")
+    temperature: float = Field(default=2.0, gt=0, description="softens teacher and variants in distillation")
     average: float = Field(default=0.999, ge=0, lt=1, description="decay of the weights' moving average, per step")
     k: int = Field(default=3, ge=1, description="classes in a vote, in the fused loss too")
     seed: int = Field(default=0, ge=0)
     views: ViewRecipe = ViewRecipe()
+
+
+def read_recipe(name_or_file: str | None, assignments: Sequence[str], **given: object) -> Recipe:
+    """Return a recipe from a TOML file, or from one in the box by name, and assignments, which win over the file.
+
+    Args:
+        name_or_file: of the recipe; None for the defaults.
+        assignments: such as "mixup=0" or "views.flip=0".
+        given: values that the file may replace.
+
+    Raises:
+        UserError: the file cannot be read, or a name or value is not a recipe's.
+    """
+    table: dict[str, Any] = dict(given)
+    known = sorted(path.stem for path in _BOXED_RECIPES.glob("*.toml"))
+    file = _BOXED_RECIPES / f"{name_or_file}.toml" if name_or_file in known else Path(name_or_file or "")
+    try:
+        if name_or_file is not None:
+            table |= tomllib.loads(file.read_text(encoding="utf-8"))
+        for assignment in assignments:
+            name, equals, value = assignment.partition("=")
+            if not equals:
+                raise UserError(f"--set {assignment}: write NAME=VALUE, such as mixup=0")
+            *outer, last = name.strip().split(".")
+            inner = table
+            for part in outer:
+                inner = inner.setdefault(part, {})
+            inner[last] = tomllib.loads(f"value = {value}")["value"]
+        return Recipe.model_validate(table)
+    except OSError as error:
+        raise UserError(
+            f"--recipe {name_or_file}: {error.strerror}; give a TOML file, or one of {', '.join(known)}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        raise UserError(f"--recipe or --set: not valid TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        parts = f"; there is {', '.join(Recipe.model_fields)}" if first["type"] == "extra_forbidden" else ""
+        raise UserError(f"recipe: {where}: {first['msg']}{parts}") from None
 
 
 class Origin(BaseModel):
@@ -55,6 +104,7 @@ class Origin(BaseModel):
     dataset: str
     recipe: Recipe
     pretrained: str | None = Field(default=None, description="name of the file with the weights to start from")
+    teacher: str | None = Field(default=None, description="data set, family and validation accuracy of the teacher")
 
 
 @dataclass
@@ -114,6 +164,11 @@ class Checkpoint:
             raise UserError(f"{file}: {error.strerror}; train first, or name the folder of a training") from None
         except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, EOFError):
             raise UserError(f"{file}: not a checkpoint of this version") from None
+
+    def summary(self) -> str:
+        """Return in a few words what this is: data set, family, epochs, validation accuracy."""
+        reached = f", validation accuracy {self.history[-1]['fused']:.4f}" if self.history else ""
+        return f"{self.origin.family.name} on {self.origin.dataset}, {self.epoch} epochs{reached}"
 
     def trained_networks(self) -> list[VariantNetwork]:
         """Return the averaged networks, ready for inference."""

@@ -40,37 +40,68 @@ def train(
     *,
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and the history")],
     root: Root = None,
-    family: Annotated[str, typer.Option(help="small, paper, or a TOML file")] = "small",
+    family: Annotated[str, typer.Option(help="small, paper, paper-7, base, or a TOML file")] = "small",
     epochs: Annotated[int, typer.Option(min=1, max=10_000)] = 10,
     batch: Annotated[int, typer.Option(min=2, max=65_536, help="pictures in a step")] = 128,
     seed: Seed = 0,
     pretrained: Annotated[
-        Path | None, typer.Option(help="ImageNet weights of MobileNetV2 (.npz) to start from")
+        Path | None, typer.Option(help="ImageNet weights of MobileNetV2 to start from (.npz, .safetensors, .pt, .pth)")
+    ] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(help="how those were trained: tensorflow (default for .npz) or torchvision (timm's, too)"),
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="a training whose result is to be learned from, such as the base model's")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="small-pictures, or a TOML file with the parts of the recipe")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="one part of the recipe, such as mixup=0")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint in --out")] = False,
 ) -> None:
     """Train a family on labelled pictures."""
     _need_torch()
     _with_malloc_settings()
+    from rich.console import Console  # noqa: PLC0415
+
     from vp_mqtt.learning import datasets, families  # noqa: PLC0415
-    from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, Recipe  # noqa: PLC0415
+    from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, read_recipe  # noqa: PLC0415
     from vp_mqtt.learning.joint import JointTraining  # noqa: PLC0415
-    from vp_mqtt.learning.pretrained import read_weights  # noqa: PLC0415
+    from vp_mqtt.learning.pretrained import CONVENTIONS, read_weights  # noqa: PLC0415
+    from vp_mqtt.learning.progress import progress_for  # noqa: PLC0415
 
     logs.set_up(json_lines=False, level="info")
     if not resume and (out / CHECKPOINT_NAME).exists():
         raise UserError(f"--out {out}: there is a checkpoint already; go on with --resume, or name another folder")
+    if convention is not None and convention not in CONVENTIONS:
+        raise UserError(f"--convention {convention}: write {' or '.join(CONVENTIONS)}")
     dataset = datasets.load(data, root, seed)
-    start = Checkpoint.load(out).origin.pretrained if resume else None
+    before = Checkpoint.load(out).origin if resume else None
+    lesson = Checkpoint.load(teacher) if teacher else None
+    if before and before.teacher and not lesson:
+        raise UserError(f"--resume: this training has a teacher ({before.teacher}): name it with --teacher again")
     origin = Origin(
         family=families.load_family(family),
         classes=dataset.classes,
         dataset=dataset.name,
-        recipe=Recipe(epochs=epochs, batch=batch, seed=seed, k=min(3, max(1, len(dataset.classes) // 2))),
-        pretrained=pretrained.name if pretrained else start,
+        recipe=read_recipe(
+            recipe,
+            assignments or [],
+            epochs=epochs,
+            batch=batch,
+            seed=seed,
+            k=min(3, max(1, len(dataset.classes) // 2)),
+        ),
+        pretrained=pretrained.name if pretrained else before.pretrained if before else None,
+        teacher=lesson.summary() if lesson else None,
     )
-    weights = read_weights(pretrained) if pretrained and not resume else None
-    training = JointTraining(origin, dataset, out, weights)
+    weights = read_weights(pretrained, convention) if pretrained and not resume else None
+    training = JointTraining(
+        origin, dataset, out, weights=weights, teacher=lesson, progress=progress_for(Console(stderr=True))
+    )
     if resume:
         training.resume()
     logs.LOGGER.info(
@@ -89,16 +120,32 @@ def export(
     *,
     out: Annotated[Path, typer.Option(help="the bundle's folder")],
     name: Annotated[str | None, typer.Option(help="the bundle's name; by default the data set's")] = None,
-    weights: Annotated[str, typer.Option(help="how weights are stored: float16 or float32")] = "float16",
+    weights: Annotated[str, typer.Option(help="how weights are stored: float16, float32 or int8")] = "float16",
+    fit: Annotated[
+        bool, typer.Option("--fit", help="fit temperatures and the votes' weights on the validation part")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option(help="the data of the training, for int8 and --fit; by default the named set")
+    ] = None,
+    root: Root = None,
 ) -> None:
     """Write a trained family as a bundle: a manifest and one ONNX model per variant."""
     _need_torch()
-    if weights not in {"float16", "float32"}:
-        raise UserError(f"--weights {weights}: write float16 or float32")
+    if weights not in {"float16", "float32", "int8"}:
+        raise UserError(f"--weights {weights}: write float16, float32 or int8")
+    from vp_mqtt.learning import datasets  # noqa: PLC0415
     from vp_mqtt.learning.checkpoint import Checkpoint  # noqa: PLC0415
     from vp_mqtt.learning.export import export as write_bundle  # noqa: PLC0415
 
-    exported = write_bundle(Checkpoint.load(checkpoint), out, name=name, weights=weights)  # type: ignore[arg-type]
+    trained = Checkpoint.load(checkpoint)
+    origin = trained.origin
+    if data is None and origin.dataset in datasets.NAMED:
+        data = origin.dataset
+    needs_data = fit or weights == "int8"
+    dataset = datasets.load(data, root, origin.recipe.seed) if data is not None and needs_data else None
+    exported = write_bundle(trained, out, name=name, weights=weights, fit=fit, dataset=dataset)  # type: ignore[arg-type]
+    if exported.note:
+        typer.echo(exported.note, err=True)
     typer.echo(
         f"{out}: {len(exported.manifest.variants)} variants, {exported.total_bytes / 1e6:.2f} MB, digest "
         f"{exported.manifest.short_digest.hex()}, at most {exported.largest_difference:.1e} away from torch"

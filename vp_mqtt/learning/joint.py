@@ -6,67 +6,52 @@ import copy
 import csv
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import Preprocessing
 from vp_mqtt.inference.pictures import prepare
+from vp_mqtt.learning.batches import DrawnBatches, to_input
 from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.learning.datasets import Dataset, Pictures
+from vp_mqtt.learning.losses import JointLoss, Target, fused_sums
 from vp_mqtt.learning.networks import VariantNetwork
 from vp_mqtt.learning.pretrained import load_backbone
-from vp_mqtt.learning.views import draw_views
+from vp_mqtt.learning.progress import Progress, QuietProgress
 from vp_mqtt.logs import LOGGER
 
 HISTORY_NAME = "history.csv"
 
 _AVERAGED_EVERY = 8
-_REPORTED_EVERY = 50
-_BATCHES_AHEAD = 6
-_VALIDATION_BATCH = 250
+_VALIDATION_BATCH = 125
 _WARM_UP = 0.12
-# Streams of chance: each draws anew for every epoch or step, so that a training resumed is the training continued.
-_ORDER, _VIEWS, _MIXUP, _DROPOUT = 1, 2, 3, 4
+# Streams of chance, beside those of the batches.
+_MIXUP, _DROPOUT, _MISSING = 3, 4, 5
 
-
-def fused_sums(logits: Sequence[Tensor], weights: Sequence[float], k: int) -> Tensor:
-    """Return the weighted sums of the variants' top-k probabilities, shape (N, classes); their softmax is the fusion.
-
-    Args:
-        logits: of each variant, shape (N, classes).
-        weights: of each variant's vote.
-        k: classes in a vote; the others count as zero.
-    """
-    total = torch.zeros_like(logits[0])
-    for one, weight in zip(logits, weights, strict=True):
-        probabilities = one.softmax(1)
-        largest, indices = probabilities.topk(k, 1)
-        total = total + weight * torch.zeros_like(probabilities).scatter(1, indices, largest)
-    return total
-
-
-def to_input(views: NDArray[np.uint8]) -> Tensor:
-    """Return networks' input, (N, 3, H, W), float32, RGB, -1..1, from views, (N, H, W, 3), uint8, blue, green, red."""
-    pictures = torch.from_numpy(np.ascontiguousarray(views[..., ::-1])).permute(0, 3, 1, 2)
-    return pictures.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
+T = TypeVar("T")
 
 
 class JointTraining:
-    """The training of one family on one data set."""
+    """The training of one family on one data set, on a GPU where torch finds one, else on the CPU."""
 
     def __init__(
-        self, origin: Origin, dataset: Dataset, out: Path, weights: Mapping[str, NDArray[np.float32]] | None = None
+        self,
+        origin: Origin,
+        dataset: Dataset,
+        out: Path,
+        *,
+        weights: Mapping[str, NDArray[np.float32]] | None = None,
+        teacher: Checkpoint | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Build the networks.
 
@@ -75,9 +60,11 @@ class JointTraining:
             dataset: to learn from.
             out: folder for the checkpoint and the history.
             weights: arrays for the backbones to start from.
+            teacher: a trained family of the same classes to learn from beside the labels.
+            progress: told of every step.
 
         Raises:
-            UserError: the weights do not fit, or there is less than one batch of pictures.
+            UserError: the weights or the teacher do not fit, or there is less than one batch of pictures.
         """
         cv2.setNumThreads(1)
         recipe = origin.recipe
@@ -86,6 +73,8 @@ class JointTraining:
         self._recipe = recipe
         self._dataset = dataset
         self._out = out
+        self._progress = progress or QuietProgress()
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._steps = len(dataset.train) // recipe.batch
         if not self._steps:
             raise UserError(f"{len(dataset.train)} pictures to learn from are less than a batch of {recipe.batch}")
@@ -93,9 +82,22 @@ class JointTraining:
         for network in self._networks:
             if weights is not None:
                 load_backbone(network, weights)
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._averages = [copy.deepcopy(network) for network in self._networks]
+        self._resolutions = [spec.resolution for spec in origin.family.variants]
+        self._teachers: list[VariantNetwork] = []
+        self._teacher_resolutions: list[int] = []
+        if teacher is not None:
+            self._take_teacher(teacher)
         self._vote_weights = origin.family.weights()
+        self._loss = JointLoss(
+            self._vote_weights,
+            recipe.k,
+            label_smoothing=recipe.label_smoothing,
+            distilled=recipe.distilled,
+            mutual=recipe.mutual,
+            temperature=recipe.temperature,
+        )
         named = [item for network in self._networks for item in network.named_parameters()]
         self._backbones = [p for name, p in named if name.startswith("features.")]
         heads = [p for name, p in named if not name.startswith("features.")]
@@ -107,20 +109,28 @@ class JointTraining:
         )
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimizer,
-            max_lr=[recipe.learning_rate, 2 * recipe.learning_rate],
+            max_lr=[recipe.learning_rate, recipe.head_rate * recipe.learning_rate],
             total_steps=recipe.epochs * self._steps,
             pct_start=_WARM_UP,
             div_factor=20,
             final_div_factor=200,
         )
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers = min(cores, len(self._networks))
-        torch.set_num_threads(max(1, cores // workers))
+        self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        # On a CPU, variants side by side, each in one thread, beat threads within their small convolutions.
+        workers = min(self._cores, len(self._networks)) if self._device.type == "cpu" else 1
+        torch.set_num_threads(max(1, self._cores // workers))
         self._threads = ThreadPoolExecutor(workers, "variant")
-        resolutions = [spec.resolution for spec in origin.family.variants]
-        self._dearest_first = sorted(range(len(resolutions)), key=lambda index: -resolutions[index])
+        self._dearest_first = sorted(range(len(self._networks)), key=lambda index: -self._resolutions[index])
         self._epoch = 0
         self._history: list[dict[str, float]] = []
+
+    def _take_teacher(self, teacher: Checkpoint) -> None:
+        if teacher.origin.classes != self._origin.classes:
+            raise UserError("--teacher: it was trained on other classes than those to be learned")
+        self._teachers = teacher.trained_networks()
+        for network in self._teachers:
+            network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._teacher_resolutions = [spec.resolution for spec in teacher.origin.family.variants]
 
     def resume(self) -> None:
         """Go on from the checkpoint in the folder.
@@ -160,56 +170,70 @@ class JointTraining:
             checkpoint.save(self._out)
             self._write_history()
             LOGGER.info(
-                "epoch %d of %d: loss %.3f, validation accuracy fused %.4f, variants %s",
+                "epoch %d of %d: loss %.3f, validation accuracy fused %.4f, variants %s, %.0f s",
                 self._epoch,
                 self._recipe.epochs,
                 loss,
                 row["fused"],
                 " ".join(f"{row[f'variant {i}']:.4f}" for i in range(len(self._networks))),
+                row["seconds"],
             )
         return checkpoint
 
     def validate(self, pictures: Pictures) -> dict[str, float]:
         """Return the accuracy of the averaged networks, each and fused, 0..1, on pictures prepared as on a device."""
         labels = torch.from_numpy(pictures.labels)
-        logits = []
-        with torch.inference_mode():
-            for network, spec in zip(self._averages, self._origin.family.variants, strict=True):
-                network.eval()
-                parts = []
+
+        def logits_of(variant: int) -> Tensor:
+            network = self._averages[variant].eval()
+            parts = []
+            with torch.inference_mode():
                 for start in range(0, len(pictures), _VALIDATION_BATCH):
                     indices = range(start, min(start + _VALIDATION_BATCH, len(pictures)))
-                    batch = [prepare(pictures.picture(i), spec.resolution, Preprocessing()) for i in indices]
-                    inputs = torch.from_numpy(np.concatenate(batch))
-                    parts.append(network(inputs.contiguous(memory_format=torch.channels_last)))
-                logits.append(torch.cat(parts))
-        sums = fused_sums(logits, self._vote_weights, self._recipe.k)
-        result = {"fused": _accuracy(sums, labels)}
+                    batch = [prepare(pictures.picture(i), self._resolutions[variant], Preprocessing()) for i in indices]
+                    inputs = torch.from_numpy(np.concatenate(batch)).to(self._device)
+                    parts.append(network(inputs.contiguous(memory_format=torch.channels_last)).cpu())
+            return torch.cat(parts)
+
+        logits = self._for_each_variant(logits_of)
+        result = {"fused": _accuracy(fused_sums(logits, self._vote_weights, self._recipe.k), labels)}
         return result | {f"variant {i}": _accuracy(one, labels) for i, one in enumerate(logits)}
+
+    def _for_each_variant(self, work: Callable[[int], T]) -> list[T]:
+        """Return what `work` gives for every variant, by index, done side by side, the dearest begun first."""
+        done = dict(zip(self._dearest_first, self._threads.map(work, self._dearest_first), strict=True))
+        return [done[variant] for variant in range(len(self._networks))]
+
+    def _chance(self, stream: int, *place: int) -> np.random.Generator:
+        return np.random.default_rng([stream, self._recipe.seed, self._epoch, *place])
 
     def _train_epoch(self) -> float:
         recipe, epoch = self._recipe, self._epoch
         for index, network in enumerate(self._networks):
             network.train()
-            network.dropout.seed(
-                int(np.random.SeedSequence([_DROPOUT, recipe.seed, epoch, index]).generate_state(1)[0])
-            )
-        averaged = _floating(self._averages)
-        current = _floating(self._networks)
+            network.dropout.seed(int(self._chance(_DROPOUT, index).integers(2**62)))
+        averaged, current = _floating(self._averages), _floating(self._networks)
         progress = (epoch / max(1, recipe.epochs - 1)) if recipe.epochs > 1 else 1.0
-        fused_share = recipe.early_fused if progress < 0.5 else recipe.late_fused  # noqa: PLR2004 (half-way)
         mixes = recipe.mixup > 0 and progress < recipe.mixup_until
-        started = time.monotonic()
-        total = 0.0
-        for step, (views, labels) in enumerate(self._batches()):
+        fused_share = recipe.early_fused if progress < 0.5 else recipe.late_fused  # noqa: PLR2004 (half-way)
+        batches = DrawnBatches(
+            self._dataset.train,
+            [*self._resolutions, *self._teacher_resolutions],
+            recipe.views,
+            batch=recipe.batch,
+            seed=recipe.seed,
+            epoch=epoch,
+        )
+        workers = 1 if self._device.type == "cpu" else self._cores
+        total = torch.zeros((), device=self._device)
+        self._progress.begin(epoch, recipe.epochs, self._steps, recipe.batch)
+        for step, (views, labels) in enumerate(batches.ahead(workers)):
             done = epoch * self._steps + step
             for parameter in self._backbones:
                 parameter.requires_grad_(done >= recipe.frozen_steps)
-            rng = np.random.default_rng([_MIXUP, recipe.seed, epoch, step])
-            share = float(rng.beta(recipe.mixup, recipe.mixup)) if mixes else 1.0
-            partner = torch.from_numpy(rng.permutation(len(labels)))
+            share = float(self._chance(_MIXUP, step).beta(recipe.mixup, recipe.mixup)) if mixes else 1.0
             self._optimizer.zero_grad(set_to_none=True)
-            total += self._learn(views, labels, partner, share, fused_share)
+            total += self._learn(views, labels, step=step, share=share, fused_share=fused_share)
             self._optimizer.step()
             self._schedule.step()
             if (done + 1) % _AVERAGED_EVERY == 0:
@@ -217,68 +241,62 @@ class JointTraining:
                 decay = min(recipe.average**_AVERAGED_EVERY, (1 + rounds) / (10 + rounds))
                 with torch.no_grad():
                     torch._foreach_lerp_(averaged, current, 1 - decay)
-            if (step + 1) % _REPORTED_EVERY == 0:
-                self._report(step + 1, total / (step + 1), time.monotonic() - started)
-        return total / self._steps
+            self._progress.step(step + 1, total)
+        self._progress.end()
+        return float(total) / self._steps
 
-    def _learn(self, views: list[Tensor], labels: Tensor, partner: Tensor, share: float, fused_share: float) -> float:
+    def _learn(self, views: list[Tensor], labels: Tensor, *, step: int, share: float, fused_share: float) -> Tensor:
         """Add the gradients of one batch to the parameters, and return the loss.
 
-        The loss is (1 - fused share) * mean loss of the variants + fused share * loss of the fusion. Variants meet only
-        there: forth and back, each runs in a thread of its own, which beats threads within small convolutions.
-
         Args:
-            views: of each variant, shape (N, 3, resolution, resolution).
+            views: of each variant and of the teacher, shape (N, resolution, resolution, 3), uint8.
             labels: shape (N,).
-            partner: a permutation of the batch, for mixup, shape (N,).
+            step: of the epoch, for chance.
             share: of each picture in its mixture, 0..1; 1 for no mixup.
             fused_share: weight of the loss of the fusion, 0..1.
         """
+        partner = torch.from_numpy(self._chance(_MIXUP, step, 1).permutation(len(labels)))
+
+        def mixed(index: int) -> Tensor:
+            inputs = to_input(views[index].to(self._device, non_blocking=True))
+            return inputs if share == 1.0 else share * inputs + (1 - share) * inputs[partner.to(self._device)]
 
         def forward(variant: int) -> Tensor:
-            inputs = views[variant]
-            mixed = inputs if share == 1.0 else share * inputs + (1 - share) * inputs[partner]
-            logits: Tensor = self._networks[variant](mixed)
-            return logits
+            with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
+                logits: Tensor = self._networks[variant](mixed(variant))
+            return logits.float()
 
-        def cross_entropy(scores: Tensor) -> Tensor:
-            smoothing = self._recipe.label_smoothing
-            loss = functional.cross_entropy(scores, labels, label_smoothing=smoothing)
-            if share == 1.0:
-                return loss
-            other = functional.cross_entropy(scores, labels[partner], label_smoothing=smoothing)
-            return share * loss + (1 - share) * other
+        def taught(index: int) -> Tensor:
+            with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
+                logits: Tensor = self._teachers[index](mixed(len(self._networks) + index))
+            return logits.float()
 
-        outputs = dict(zip(self._dearest_first, self._threads.map(forward, self._dearest_first), strict=True))
-        leaves = [outputs[variant].detach().requires_grad_() for variant in range(len(self._networks))]
-        single = torch.stack([cross_entropy(leaf) for leaf in leaves]).mean()
-        fused = cross_entropy(fused_sums(leaves, self._vote_weights, self._recipe.k))
-        loss = (1 - fused_share) * single + fused_share * fused
-        loss.backward()  # type: ignore[no-untyped-call]
-
-        def backward(variant: int) -> None:
-            outputs[variant].backward(leaves[variant].grad)  # type: ignore[no-untyped-call]
-
-        list(self._threads.map(backward, self._dearest_first))
-        return float(loss.detach())
-
-    def _batches(self) -> Iterator[tuple[list[Tensor], Tensor]]:
-        """Yield (views of each variant, labels), drawn in a process of their own, ahead of the training."""
-        drawn = _DrawnBatches(self._dataset.train, self._origin, self._epoch, self._steps)
-        return iter(DataLoader(drawn, batch_size=None, num_workers=1, prefetch_factor=_BATCHES_AHEAD))
-
-    def _report(self, step: int, loss: float, seconds: float) -> None:
-        rate = step * self._recipe.batch / seconds
-        left = (self._recipe.epochs - self._epoch) * self._steps - step
-        LOGGER.info(
-            "epoch %d step %d of %d: loss %.3f, %.0f pictures/s, about %.0f min left",
-            self._epoch + 1,
-            step,
-            self._steps,
-            loss,
-            rate,
-            left * self._recipe.batch / rate / 60,
+        # The teacher's work is begun first: it is the dearest.
+        teachers = [self._threads.submit(taught, index) for index in range(len(self._teachers))]
+        outputs = self._for_each_variant(forward)
+        lessons = [teacher.result() for teacher in teachers]
+        target = Target(
+            labels.to(self._device),
+            labels[partner].to(self._device),
+            share,
+            torch.stack(lessons).mean(0) if lessons else None,
         )
+        leaves = [output.detach().requires_grad_() for output in outputs]
+        loss = self._loss(leaves, target, fused_share, self._draw_missing(step))
+        loss.backward()  # type: ignore[no-untyped-call]
+        # Variants meet only in the loss: back, too, each runs by itself.
+        self._for_each_variant(lambda variant: outputs[variant].backward(leaves[variant].grad))  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _draw_missing(self, step: int) -> list[int]:
+        """Draw variants that the fusion has to do without in a step; never all of them."""
+        if not self._recipe.missing:
+            return []
+        rng = self._chance(_MISSING, step)
+        missing = np.flatnonzero(rng.random(len(self._networks)) < self._recipe.missing).tolist()
+        if len(missing) == len(self._networks):
+            missing.remove(int(rng.integers(len(self._networks))))
+        return missing
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
@@ -299,29 +317,6 @@ class JointTraining:
             writer.writeheader()
             writer.writerows(self._history)
         aside.replace(path)
-
-
-class _DrawnBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
-    """The batches of one epoch, by step: (views of each variant, labels)."""
-
-    def __init__(self, pictures: Pictures, origin: Origin, epoch: int, steps: int) -> None:
-        self._pictures = pictures
-        self._recipe = origin.recipe
-        self._resolutions = [spec.resolution for spec in origin.family.variants]
-        self._epoch = epoch
-        self._steps = steps
-        self._order = np.random.default_rng([_ORDER, origin.recipe.seed, epoch]).permutation(len(pictures))
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __getitem__(self, step: int) -> tuple[list[Tensor], Tensor]:
-        batch = self._recipe.batch
-        chosen = self._order[step * batch : (step + 1) * batch]
-        rng = np.random.default_rng([_VIEWS, self._recipe.seed, self._epoch, step])
-        views = [draw_views(self._pictures.picture(int(i)), self._resolutions, self._recipe.views, rng) for i in chosen]
-        inputs = [to_input(np.stack(of_variant)) for of_variant in zip(*views, strict=True)]
-        return inputs, torch.from_numpy(self._pictures.labels[chosen])
 
 
 def _floating(networks: Sequence[nn.Module]) -> list[Tensor]:

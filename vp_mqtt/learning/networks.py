@@ -111,13 +111,13 @@ class SeededDropout(nn.Module):
 
 
 class VariantNetwork(nn.Module):
-    """One variant: the backbone, a narrow head, global max pooling, and a classifier."""
+    """One variant: the backbone, a head, global pooling, and a classifier."""
 
     def __init__(self, spec: VariantSpec, classes: int, dropout: float = 0.1) -> None:
         """Build it with random weights.
 
         Args:
-            spec: width and head.
+            spec: width, head and pooling.
             classes: how many classes the family knows.
             dropout: of the head's output in training, 0..1.
         """
@@ -126,8 +126,9 @@ class VariantNetwork(nn.Module):
         self.head = nn.Sequential(
             nn.Conv2d(channels, spec.head, 1, bias=False),
             nn.BatchNorm2d(spec.head, eps=BATCH_NORM_EPS),
-            nn.ReLU(inplace=True),
+            nn.ReLU(inplace=True) if spec.pooling == "max" else nn.ReLU6(inplace=True),
         )
+        self._pools_by_maximum = spec.pooling == "max"
         self.dropout = SeededDropout(dropout)
         self.classifier = nn.Conv2d(spec.head, classes, 1)
         for module in self.modules():
@@ -135,9 +136,11 @@ class VariantNetwork(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        # Begin undecided: else the first steps only unlearn what chance gave.
+        nn.init.normal_(self.classifier.weight, std=0.01)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return logits, shape (N, classes), for pictures, shape (N, 3, resolution, resolution), float32, -1..1."""
         features = self.head(self.features(pictures))
-        pooled = self.dropout(torch.amax(features, dim=(2, 3), keepdim=True))
-        return torch.flatten(self.classifier(pooled), 1)
+        pool = torch.amax if self._pools_by_maximum else torch.mean
+        return torch.flatten(self.classifier(self.dropout(pool(features, dim=(2, 3), keepdim=True))), 1)

@@ -28,7 +28,10 @@ class ViewRecipe(BaseModel):
     flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
     rotation: float = Field(default=8.0, ge=0, le=180, description="largest rotation, in degrees")
     zoom: float = Field(default=0.08, ge=0, lt=1, description="largest change of size, as a share")
+    area: float = Field(default=1.0, gt=0, le=1, description="least share of the picture that is seen; 1: all of it")
+    aspect: float = Field(default=1.25, ge=1, le=4, description="largest change of the aspect ratio, where area < 1")
     margin: float = Field(default=0.1, ge=0, le=1, description="what a random crop cuts away, as a share of the crop")
+    colour: float = Field(default=0.0, ge=0, lt=1, description="largest change of brightness, contrast and saturation")
     jpeg: float = Field(default=0.5, ge=0, le=1, description="probability of going through JPEG, quality 70 to 99")
     erase: float = Field(default=0.25, ge=0, le=1, description="probability of an erased rectangle")
 
@@ -52,6 +55,8 @@ def draw_views(
 
 
 def _view(picture: Picture, side: int, recipe: ViewRecipe, rng: np.random.Generator) -> Picture:
+    if recipe.area < 1:
+        picture = _part(picture, recipe, rng)
     # The resize is the device's own, so that training knows the pictures that the device will see.
     larger = side + max(1, round(side * recipe.margin))
     resized = resize_square(picture, larger)
@@ -65,9 +70,32 @@ def _view(picture: Picture, side: int, recipe: ViewRecipe, rng: np.random.Genera
         [[cos, -sin, x - cos * half + sin * half], [sin, cos, y - sin * half - cos * half]], dtype=np.float64
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    view = cv2.warpAffine(resized, view_to_resized, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    turned = cv2.warpAffine(resized, view_to_resized, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    view = np.asarray(turned, dtype=np.uint8)
+    if recipe.colour > 0:
+        view = _recoloured(view, recipe.colour, rng)
     if rng.random() < recipe.erase:
         height, width = (int(side * rng.uniform(*_ERASED_SHARE)) for _ in range(2))
         top, left = int(rng.integers(0, side - height)), int(rng.integers(0, side - width))
         view[top : top + height, left : left + width] = rng.integers(0, 256, dtype=np.uint8)
-    return np.asarray(view, dtype=np.uint8)
+    return view
+
+
+def _part(picture: Picture, recipe: ViewRecipe, rng: np.random.Generator) -> Picture:
+    """Return a random rectangle of the picture (Szegedy et al., "Going Deeper with Convolutions", CVPR 2015)."""
+    height, width = picture.shape[:2]
+    share = rng.uniform(recipe.area, 1)
+    ratio = math.exp(rng.uniform(-1, 1) * math.log(recipe.aspect) / 2)
+    part_height = min(height, max(1, round(height * math.sqrt(share) / ratio)))
+    part_width = min(width, max(1, round(width * math.sqrt(share) * ratio)))
+    top, left = int(rng.integers(0, height - part_height + 1)), int(rng.integers(0, width - part_width + 1))
+    return picture[top : top + part_height, left : left + part_width]
+
+
+def _recoloured(view: Picture, largest: float, rng: np.random.Generator) -> Picture:
+    brightness, contrast, saturation = 1 + rng.uniform(-largest, largest, 3)
+    grey = cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    gain = brightness * contrast
+    offset = 127.5 * brightness * (1 - contrast)
+    recoloured = cv2.addWeighted(view, gain * saturation, grey, gain * (1 - saturation), offset)
+    return np.asarray(recoloured, dtype=np.uint8)

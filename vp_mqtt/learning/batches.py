@@ -1,0 +1,79 @@
+"""Batches of views, drawn in a process of their own, ahead of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vp_mqtt.learning.datasets import Pictures
+from vp_mqtt.learning.views import ViewRecipe, draw_views
+
+_AHEAD = 4
+# Streams of chance: each draws anew for every epoch or step, so that a training resumed is the training continued.
+_ORDER, _VIEWS = 1, 2
+
+
+def to_input(views: Tensor) -> Tensor:
+    """Return networks' input, (N, 3, H, W), float32, RGB, -1..1, from views, (N, H, W, 3), uint8, blue, green, red."""
+    return views.flip(3).permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
+
+
+class DrawnBatches(Dataset[tuple[list[Tensor], Tensor]]):
+    """The batches of one epoch, by step: (views of each variant, (N, H, W, 3), uint8; labels, (N,), int64)."""
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        resolutions: Sequence[int],
+        recipe: ViewRecipe,
+        *,
+        batch: int,
+        seed: int,
+        epoch: int,
+    ) -> None:
+        """Prepare one epoch.
+
+        Args:
+            pictures: to draw from, in another order every epoch.
+            resolutions: of the views of each picture, in pixels.
+            recipe: how views are drawn.
+            batch: pictures in a step; what is left over at the end is left out.
+            seed: of all chance.
+            epoch: counted from 0.
+        """
+        self._pictures = pictures
+        self._resolutions = resolutions
+        self._recipe = recipe
+        self._batch = batch
+        self._seed = (seed, epoch)
+        self._order = np.random.default_rng([_ORDER, *self._seed]).permutation(len(pictures))
+
+    def __len__(self) -> int:
+        return len(self._order) // self._batch
+
+    def __getitem__(self, step: int) -> tuple[list[Tensor], Tensor]:
+        chosen = self._order[step * self._batch : (step + 1) * self._batch]
+        rng = np.random.default_rng([_VIEWS, *self._seed, step])
+        views = [draw_views(self._pictures.picture(int(i)), self._resolutions, self._recipe, rng) for i in chosen]
+        stacked = [torch.from_numpy(np.stack(of_one)) for of_one in zip(*views, strict=True)]
+        return stacked, torch.from_numpy(self._pictures.labels[chosen])
+
+    def ahead(self, workers: int = 1) -> Iterator[tuple[list[Tensor], Tensor]]:
+        """Yield the batches in order, drawn by so many other processes."""
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=_AHEAD,
+            worker_init_fn=_set_up,
+        )
+        return iter(loader)
+
+
+def _set_up(_worker: int) -> None:
+    cv2.setNumThreads(1)

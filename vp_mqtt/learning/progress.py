@@ -1,0 +1,131 @@
+"""How training tells how far it is: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol, SupportsFloat
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from vp_mqtt.logs import LOGGER
+
+_LINE_EVERY_S = 30.0
+_LOSS_EVERY = 10
+
+
+class Progress(Protocol):
+    """Is told of the progress of a training."""
+
+    def begin(self, epoch: int, epochs: int, steps: int, batch: int) -> None:
+        """Take note that an epoch (from 0) of so many begins, with so many steps of so many pictures."""
+
+    def step(self, done: int, total: SupportsFloat) -> None:
+        """Take note that so many steps of the epoch are done, with this sum of losses (read it seldom: it waits)."""
+
+    def end(self) -> None:
+        """Take note that the epoch is done."""
+
+
+class QuietProgress:
+    """Tells nobody."""
+
+    def begin(self, epoch: int, epochs: int, steps: int, batch: int) -> None:
+        """Do nothing."""
+
+    def step(self, done: int, total: SupportsFloat) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+
+class LoggedProgress:
+    """Logs pictures/s and the time left, every half a minute."""
+
+    def __init__(self) -> None:
+        """Start silent."""
+        self._epoch = self._epochs = self._steps = self._batch = 0
+        self._started = self._told = 0.0
+
+    def begin(self, epoch: int, epochs: int, steps: int, batch: int) -> None:
+        """Take note of a new epoch."""
+        self._epoch, self._epochs, self._steps, self._batch = epoch, epochs, steps, batch
+        self._started = self._told = time.monotonic()
+
+    def step(self, done: int, total: SupportsFloat) -> None:
+        """Log a line if the last is long ago."""
+        now = time.monotonic()
+        if now - self._told < _LINE_EVERY_S:
+            return
+        self._told = now
+        rate = done / (now - self._started)
+        left = (self._epochs - self._epoch) * self._steps - done
+        LOGGER.info(
+            "epoch %d step %d of %d: loss %.3f, %.0f pictures/s, about %.0f min left",
+            self._epoch + 1,
+            done,
+            self._steps,
+            float(total) / done,
+            rate * self._batch,
+            left / rate / 60,
+        )
+
+    def end(self) -> None:
+        """Do nothing: the training itself tells the epoch's result."""
+
+
+class BarProgress:
+    """Draws a bar for the epoch, with pictures/s and the time left of the whole training."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw on this console."""
+        self._console = console
+        self._bar: RichProgress | None = None
+        self._batch = self._steps = self._epochs_left = 0
+        self._started = 0.0
+        self._loss = ""
+
+    def begin(self, epoch: int, epochs: int, steps: int, batch: int) -> None:
+        """Start a new bar."""
+        self._batch, self._steps, self._epochs_left = batch, steps, epochs - epoch
+        self._bar = RichProgress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("epoch done in"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._bar.add_task("", total=steps, epoch=f"{epoch + 1}/{epochs}", rate="", left="")
+        self._started = time.monotonic()
+        self._bar.start()
+
+    def step(self, done: int, total: SupportsFloat) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            return
+        rate = done / (time.monotonic() - self._started)
+        minutes = (self._epochs_left * self._steps - done) / rate / 60
+        if done % _LOSS_EVERY == 0:
+            self._loss = f", loss {float(total) / done:.3f}"
+        self._bar.update(
+            self._bar.tasks[0].id,
+            completed=done,
+            rate=f"{rate * self._batch:.0f} pictures/s{self._loss}",
+            left=f"all in {minutes:.0f} min",
+        )
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def progress_for(console: Console) -> Progress:
+    """Return a bar for a terminal, log lines for anything else."""
+    return BarProgress(console) if console.is_terminal else LoggedProgress()
