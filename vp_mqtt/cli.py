@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vp_mqtt import __version__, signals
+from vp_mqtt.bench import cli as bench
 from vp_mqtt.errors import UserError
 from vp_mqtt.flags import run_app, settings_command
 from vp_mqtt.learning import cli as learning
@@ -72,6 +73,7 @@ app.command("watch", help=_watch.__doc__)(watch_command)
 
 
 app.command("train")(learning.train)
+app.add_typer(bench.app, name="bench")
 app.command("check-data")(data_cli.check_data)
 app.command("eval")(data_cli.evaluate)
 app.command("export")(learning.export)

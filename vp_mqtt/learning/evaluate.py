@@ -80,6 +80,11 @@ class Evaluation:
     by_k: dict[int, float]
     confusion: NDArray[np.int64]
 
+    @property
+    def fused(self) -> float:
+        """Accuracy of the fused label with all variants alive, 0..1."""
+        return self.accuracy.fused
+
     def as_dict(self) -> dict[str, Any]:
         """Return what `vp eval --json` prints."""
 
