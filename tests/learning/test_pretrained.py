@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -10,12 +11,13 @@ from safetensors.torch import save_file
 
 from tests.learning.test_networks import network
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import VariantSpec
+from vp_mqtt.family import FamilySpec, VariantSpec
+from vp_mqtt.learning.keras import fetch_imagenet
 from vp_mqtt.learning.networks import VariantNetwork
-from vp_mqtt.learning.pretrained import load_backbone, read_weights
+from vp_mqtt.learning.pretrained import load_backbone, load_fitting, read_weights, weights_of
 
 
-def weights_of(source: VariantNetwork, path: Path) -> Path:
+def write_npz(source: VariantNetwork, path: Path) -> Path:
     arrays = {name: tensor.numpy() for name, tensor in source.state_dict().items() if name.startswith("features")}
     arrays |= {"features.18.0.weight": np.zeros(3, np.float32), "extra": np.zeros(1, np.float32)}
     np.savez(path, **arrays)
@@ -24,7 +26,7 @@ def weights_of(source: VariantNetwork, path: Path) -> Path:
 
 def test_a_backbone_is_loaded_by_name_for_any_head(tmp_path: Path) -> None:
     source, target = network(head=64), network(head=128, classes=3)
-    match = load_backbone(target, read_weights(weights_of(source, tmp_path / "weights.npz")))
+    match = load_backbone(target, read_weights(write_npz(source, tmp_path / "weights.npz")))
     name = "features.17.conv.2.weight"
     assert torch.equal(target.state_dict()[name], source.state_dict()[name])
     assert name in match.loaded
@@ -35,7 +37,7 @@ def test_weights_of_another_width_are_refused_and_nothing_is_loaded(tmp_path: Pa
     target = network()
     before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
     with pytest.raises(UserError, match="of another width"):
-        load_backbone(target, read_weights(weights_of(network(alpha=0.5), tmp_path / "weights.npz")))
+        load_backbone(target, read_weights(write_npz(network(alpha=0.5), tmp_path / "weights.npz")))
     assert all(torch.equal(tensor, before[name]) for name, tensor in target.state_dict().items())
 
 
@@ -174,3 +176,73 @@ def test_torchvisions_conventions_are_converted_exactly(tmp_path: Path) -> None:
         expected, found = theirs.features[0](normalised), ours.features[0](picture)
         torch.testing.assert_close(found[..., :-1, :-1], expected[..., :-1, :-1], rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(ours.features[1:](expected), theirs.features[1:](expected), rtol=1e-3, atol=1e-2)
+
+
+def write_keras(source: VariantNetwork, path: Path) -> Path:
+    """Write a network's backbone as Keras Applications does: one group per layer, in it another of the same name."""
+    layers = {"features.0.0": "Conv1", "features.0.1": "bn_Conv1"}
+    first = {"conv.0.0": "depthwise", "conv.0.1": "depthwise_BN", "conv.1": "project", "conv.2": "project_BN"}
+    layers |= {f"features.1.{ours}": f"expanded_conv_{keras}" for ours, keras in first.items()}
+    other = {"conv.0.0": "expand", "conv.0.1": "expand_BN", "conv.1.0": "depthwise", "conv.1.1": "depthwise_BN"}
+    other |= {"conv.2": "project", "conv.3": "project_BN"}
+    layers |= {f"features.{i + 1}.{ours}": f"block_{i}_{keras}" for i in range(1, 17) for ours, keras in other.items()}
+    arrays = {"bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+    with h5py.File(path, "w") as file:
+        for name, value in source.state_dict().items():
+            outer, _, kind = name.rpartition(".")
+            if outer not in layers or kind == "num_batches_tracked":
+                continue
+            array, keras = value.numpy(), layers[outer]
+            if array.ndim == 4:
+                is_depthwise = keras.endswith("_depthwise")
+                array = array.transpose((2, 3, 0, 1) if is_depthwise else (2, 3, 1, 0))
+                written = "depthwise_kernel" if is_depthwise else "kernel"
+            else:
+                written = arrays.get(kind, "gamma")
+            file[f"{keras}/{keras}/{written}:0"] = array
+    return path
+
+
+def test_weights_of_keras_are_read(tmp_path: Path) -> None:
+    source, target = network(alpha=0.35), network(alpha=0.35)
+    match = load_backbone(target, read_weights(write_keras(source, tmp_path / "weights.h5")))
+    state = target.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in source.state_dict().items() if name in match.loaded)
+    assert {name.partition(".")[0] for name in match.kept} == {"head", "classifier"}
+    (tmp_path / "bad.h5").write_bytes(b"text")
+    with pytest.raises(UserError, match=r"not a \.h5 file"):
+        read_weights(tmp_path / "bad.h5")
+
+
+def test_imagenet_stands_for_the_published_weights_of_every_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "vp-mqtt"
+    folder.mkdir()
+    for alpha, nearest in ((0.35, 224), (0.5, 96)):
+        name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{nearest}_no_top.h5"
+        write_keras(network(alpha=alpha), folder / name)
+    family = FamilySpec(
+        name="mixed",
+        variants=(
+            VariantSpec(resolution=256, head=32),
+            VariantSpec(resolution=64, head=32, alpha=0.5),
+            VariantSpec(resolution=96, head=32),
+        ),
+    )
+    files = weights_of(["imagenet"], None, family)
+    assert len(files) == 2
+    for spec in family.variants:
+        assert load_fitting(VariantNetwork(spec, 3), files).unused == ()
+    with pytest.raises(UserError, match="of another width"):
+        load_fitting(network(alpha=0.75), files)
+    with pytest.raises(UserError, match=r"no weights of width 0\.4"):
+        weights_of(["imagenet"], None, FamilySpec(name="x", variants=(VariantSpec(resolution=96, head=8, alpha=0.4),)))
+
+
+def test_without_a_network_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vp_mqtt.learning.keras._URL", "https://127.0.0.1:9/")
+    with pytest.raises(UserError, match=r"cannot be fetched .* fetch it elsewhere and give the file"):
+        fetch_imagenet(0.35, 96, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -25,7 +26,8 @@ from vp_mqtt.learning.datasets import load
 from vp_mqtt.learning.evaluate import evaluate
 from vp_mqtt.learning.export import export, fold_batch_norm, largest_difference, to_onnx
 from vp_mqtt.learning.families import load_family
-from vp_mqtt.learning.joint import HISTORY_NAME, JointTraining
+from vp_mqtt.learning.history import CURVES_NAME, HISTORY_NAME
+from vp_mqtt.learning.joint import JointTraining
 from vp_mqtt.learning.networks import VariantNetwork
 from vp_mqtt.learning.quantize import quantize
 from vp_mqtt.learning.views import ViewRecipe, draw_views
@@ -59,6 +61,9 @@ def test_training_learns_and_writes_what_it_did(trained: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == EPOCHS
     assert float(rows[-1]["loss"]) < 0.9 * float(rows[0]["loss"])
+    curves = cv2.imread(str(trained / "run" / CURVES_NAME))
+    assert curves is not None
+    assert curves.std() > 1
     checkpoint = Checkpoint.load(trained / "run")
     assert checkpoint.epoch == EPOCHS
     assert checkpoint.origin.dataset == "fashion-mnist"

@@ -45,7 +45,12 @@ def train(
     batch: Annotated[int, typer.Option(min=2, max=65_536, help="pictures in a step")] = 128,
     seed: Seed = 0,
     pretrained: Annotated[
-        Path | None, typer.Option(help="ImageNet weights of MobileNetV2 to start from (.npz, .safetensors, .pt, .pth)")
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="ImageNet weights of MobileNetV2 to start from (.npz, .h5, .safetensors, .pt, .pth; one for every "
+            "width), or 'imagenet' to fetch them",
+        ),
     ] = None,
     convention: Annotated[
         str | None,
@@ -70,7 +75,7 @@ def train(
     from vp_mqtt.learning import datasets, families  # noqa: PLC0415
     from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, read_recipe  # noqa: PLC0415
     from vp_mqtt.learning.joint import JointTraining  # noqa: PLC0415
-    from vp_mqtt.learning.pretrained import CONVENTIONS, read_weights  # noqa: PLC0415
+    from vp_mqtt.learning.pretrained import CONVENTIONS, weights_of  # noqa: PLC0415
     from vp_mqtt.learning.progress import progress_for  # noqa: PLC0415
 
     logs.set_up(json_lines=False, level="info")
@@ -83,6 +88,7 @@ def train(
     lesson = Checkpoint.load(teacher) if teacher else None
     if before and before.teacher and not lesson:
         raise UserError(f"--resume: this training has a teacher ({before.teacher}): name it with --teacher again")
+    files = pretrained or []
     origin = Origin(
         family=families.load_family(family),
         classes=dataset.classes,
@@ -95,10 +101,10 @@ def train(
             seed=seed,
             k=min(3, max(1, len(dataset.classes) // 2)),
         ),
-        pretrained=pretrained.name if pretrained else before.pretrained if before else None,
+        pretrained=", ".join(Path(file).name for file in files) or (before.pretrained if before else None),
         teacher=lesson.summary() if lesson else None,
     )
-    weights = read_weights(pretrained, convention) if pretrained and not resume else None
+    weights = [] if resume else weights_of(files, convention, origin.family)
     training = JointTraining(
         origin, dataset, out, weights=weights, teacher=lesson, progress=progress_for(Console(stderr=True))
     )

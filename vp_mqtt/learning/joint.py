@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +22,12 @@ from vp_mqtt.inference.pictures import prepare
 from vp_mqtt.learning.batches import DrawnBatches, to_input
 from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.learning.datasets import Dataset, Pictures
+from vp_mqtt.learning.history import draw_curves, write_history
 from vp_mqtt.learning.losses import JointLoss, Target, fused_sums
 from vp_mqtt.learning.networks import VariantNetwork
-from vp_mqtt.learning.pretrained import load_backbone
+from vp_mqtt.learning.pretrained import load_fitting
 from vp_mqtt.learning.progress import Progress, QuietProgress
 from vp_mqtt.logs import LOGGER
-
-HISTORY_NAME = "history.csv"
 
 _AVERAGED_EVERY = 8
 _VALIDATION_BATCH = 125
@@ -49,7 +47,7 @@ class JointTraining:
         dataset: Dataset,
         out: Path,
         *,
-        weights: Mapping[str, NDArray[np.float32]] | None = None,
+        weights: Sequence[Mapping[str, NDArray[np.float32]]] = (),
         teacher: Checkpoint | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -59,7 +57,7 @@ class JointTraining:
             origin: what is to be made.
             dataset: to learn from.
             out: folder for the checkpoint and the history.
-            weights: arrays for the backbones to start from.
+            weights: contents of files for the backbones to start from; of several, each takes the first that fits.
             teacher: a trained family of the same classes to learn from beside the labels.
             progress: told of every step.
 
@@ -80,8 +78,9 @@ class JointTraining:
             raise UserError(f"{len(dataset.train)} pictures to learn from are less than a batch of {recipe.batch}")
         self._networks = [VariantNetwork(spec, len(origin.classes)) for spec in origin.family.variants]
         for network in self._networks:
-            if weights is not None:
-                load_backbone(network, weights)
+            if weights:
+                match = load_fitting(network, weights)
+                LOGGER.debug("loaded %s; from chance %s; unused %s", match.loaded, match.kept, match.unused)
             network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._averages = [copy.deepcopy(network) for network in self._networks]
         self._resolutions = [spec.resolution for spec in origin.family.variants]
@@ -168,7 +167,7 @@ class JointTraining:
             self._history.append(row)
             checkpoint = self._checkpoint()
             checkpoint.save(self._out)
-            self._write_history()
+            self._tell_history()
             LOGGER.info(
                 "epoch %d of %d: loss %.3f, validation accuracy fused %.4f, variants %s, %.0f s",
                 self._epoch,
@@ -309,14 +308,13 @@ class JointTraining:
             history=self._history,
         )
 
-    def _write_history(self) -> None:
-        path = self._out / HISTORY_NAME
-        aside = path.with_suffix(".aside")
-        with aside.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self._history[0]))
-            writer.writeheader()
-            writer.writerows(self._history)
-        aside.replace(path)
+    def _tell_history(self) -> None:
+        """Write table and picture; the checkpoint, which has it all, is safe already."""
+        try:
+            write_history(self._history, self._out)
+            draw_curves(self._history, self._out, f"{self._origin.family.name} on {self._origin.dataset}")
+        except OSError as error:
+            LOGGER.warning("%s: history not written (%s)", self._out, error.strerror)
 
 
 def _floating(networks: Sequence[nn.Module]) -> list[Tensor]:

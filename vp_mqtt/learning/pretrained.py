@@ -1,4 +1,4 @@
-"""ImageNet weights of MobileNetV2 to start from: torchvision's and timm's names, three file formats, no pickle.
+"""ImageNet weights of MobileNetV2 to start from: torchvision's and timm's names, four file formats, no pickle.
 
 Networks here have TensorFlow's conventions: batch norm's epsilon 1e-3, stride-2 convolutions padded right and bottom,
 pixels -1..1. Weights trained under torchvision's (epsilon 1e-5, padding 1 all around, pixels normalised by ImageNet's
@@ -11,7 +11,7 @@ import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,13 +21,13 @@ import torch
 from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.family import FamilySpec
+from vp_mqtt.learning.keras import fetch_imagenet, read_keras
 from vp_mqtt.learning.networks import BATCH_NORM_EPS, VariantNetwork
 
 Convention = Literal["tensorflow", "torchvision"]
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
-IMAGENET_URL = "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"
-"""torchvision's weights of width 1.0 (IMAGENET1K_V2, BSD-3-Clause)."""
-
+_READERS_HELP = "a .npz, .h5 (Keras), .safetensors, .pt or .pth file"
 Arrays = Mapping[str, NDArray[np.float32]]
 
 _BACKBONE = "features."
@@ -60,27 +60,26 @@ def read_weights(path: Path, convention: Convention | None = None) -> dict[str, 
     """Read arrays by torchvision's names, in the conventions of the networks here.
 
     Args:
-        path: a `.npz`, a `.safetensors`, or a `.pt` or `.pth` of tensors only; no pickle in it is run.
-        convention: how the file's network was trained; by default TensorFlow's for `.npz`, else torchvision's.
+        path: a `.npz`, Keras's `.h5`, a `.safetensors`, or a `.pt` or `.pth` of tensors only; no pickle is run.
+        convention: how the file's network was trained; by default TensorFlow's for `.npz` and `.h5`, torchvision's for
+            the others.
 
     Raises:
         UserError: the file cannot be read, or holds anything but plain arrays.
     """
-    reader = {".npz": _read_npz, ".safetensors": _read_safetensors, ".pt": _read_torch, ".pth": _read_torch}.get(
-        path.suffix.lower()
-    )
-    if reader is None:
-        raise UserError(f"--pretrained {path}: give a .npz, .safetensors, .pt or .pth file")
+    ending = path.suffix.lower()
+    if ending not in _READERS:
+        raise UserError(f"--pretrained {path}: give {_READERS_HELP}, or 'imagenet'")
     if not path.is_file():
         raise UserError(f"--pretrained {path}: no such file")
     try:
-        arrays = reader(path)
+        arrays = _READERS[ending](path)
     except OSError as error:
         if error.strerror:
             raise UserError(f"--pretrained {path}: {error.strerror}") from None
         raise UserError(f"--pretrained {path}: damaged, or not what its ending says") from None
     arrays = {_torchvision_name(name): array for name, array in arrays.items() if not name.endswith(_COUNTER)}
-    chosen = convention or ("tensorflow" if path.suffix.lower() == ".npz" else "torchvision")
+    chosen = convention or ("tensorflow" if ending in _TENSORFLOW_ENDINGS else "torchvision")
     return to_our_conventions(arrays) if chosen == "torchvision" else arrays
 
 
@@ -119,6 +118,16 @@ def _read_torch(path: Path) -> dict[str, NDArray[np.float32]]:
 
 def _as_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[np.float32]]:
     return {name: tensor.detach().to(torch.float32).numpy() for name, tensor in tensors.items()}
+
+
+_READERS: dict[str, Callable[[Path], dict[str, NDArray[np.float32]]]] = {
+    ".npz": _read_npz,
+    ".h5": read_keras,
+    ".safetensors": _read_safetensors,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+}
+_TENSORFLOW_ENDINGS = {".npz", ".h5"}
 
 
 def _timm_blocks() -> dict[tuple[int, int], int]:
@@ -214,3 +223,36 @@ def load_backbone(network: VariantNetwork, weights: Arrays) -> Match:
     network.load_state_dict(loaded, strict=False)
     unused = sorted(name for name in found if name not in loaded and not name.startswith(_UNUSED_ON_PURPOSE))
     return Match(tuple(loaded), tuple(name for name in state if name not in loaded), tuple(unused))
+
+
+def load_fitting(network: VariantNetwork, files: Sequence[Arrays]) -> Match:
+    """Load the first of several files that fits: families may have variants of several widths.
+
+    Raises:
+        UserError: none fits; nothing is loaded then.
+    """
+    refused: UserError | None = None
+    for weights in files:
+        try:
+            return load_backbone(network, weights)
+        except UserError as error:
+            refused = error
+    raise refused or UserError("--pretrained: no file")
+
+
+def weights_of(
+    files: Sequence[str], convention: Convention | None, family: FamilySpec
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Read files of weights; "imagenet" stands for the published ones of every width in the family, fetched if need be.
+
+    Raises:
+        UserError: a file cannot be read, a width is not published, or there is no network.
+    """
+    paths: list[Path] = []
+    for file in files:
+        if file == "imagenet":
+            widths = {v.alpha: v.resolution for v in sorted(family.variants, key=lambda v: v.resolution)}
+            paths += [fetch_imagenet(alpha, largest) for alpha, largest in widths.items()]
+        else:
+            paths.append(Path(file))
+    return [read_weights(path, convention) for path in paths]

@@ -1,0 +1,65 @@
+"""The course of a training, as a table and as a picture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+HISTORY_NAME = "history.csv"
+CURVES_NAME = "curves.png"
+
+Rows = Sequence[Mapping[str, float]]
+"""One row per epoch: "epoch", "loss", "fused", "variant 0", "variant 1", .., and "seconds"."""
+
+
+def write_history(history: Rows, out: Path) -> None:
+    """Write the rows as CSV; a former file is replaced.
+
+    Args:
+        history: at least one row.
+        out: folder of the training.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    aside = out / f".{HISTORY_NAME}"
+    with aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+    aside.replace(out / HISTORY_NAME)
+
+
+def draw_curves(history: Rows, out: Path, title: str) -> None:
+    """Write a picture of loss and validation accuracy, epoch by epoch; a former one is replaced.
+
+    Args:
+        history: at least one row.
+        out: folder of the training.
+        title: what was trained.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    epochs = [row["epoch"] for row in history]
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    loss.plot(epochs, [row["loss"] for row in history], color="black")
+    loss.set(xlabel="epoch", ylabel="loss in training")
+    variants = sorted(
+        (name for name in history[0] if name.startswith("variant")), key=lambda name: int(name.split()[1])
+    )
+    for name in variants:
+        accuracy.plot(epochs, [100 * row[name] for row in history], linewidth=1, label=name)
+    accuracy.plot(epochs, [100 * row["fused"] for row in history], color="black", linewidth=2, label="fused")
+    accuracy.set(xlabel="epoch", ylabel="validation accuracy, %")
+    accuracy.legend()
+    for axes in (loss, accuracy):
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
+    aside = out / f".{CURVES_NAME}"
+    figure.savefig(aside, format="png", dpi=120)
+    aside.replace(out / CURVES_NAME)
