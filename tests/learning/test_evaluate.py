@@ -141,6 +141,7 @@ def test_eval_needs_neither_torch_nor_matplotlib(bundle: Path, pictures: Path) -
     plain = vp("eval", str(bundle), str(pictures), "--json", code=code)
     assert plain.returncode == 0, plain.stderr
     assert json.loads(plain.stdout)["images"] == 4
+    assert "judging by a sixth of 'things'" in plain.stderr
     refused = vp("eval", str(bundle), str(pictures), "--plots", "x", code=code)
     assert refused.returncode == 2
     assert refused.stderr.endswith("--plots needs matplotlib: `pip install vp-mqtt[train]`\n")
@@ -181,6 +182,9 @@ def test_one_class_and_test_pictures_alone_will_do(bundle: Path, tmp_path: Path)
     write_colours(tmp_path / "one" / "test", classes=("red",))
     assert json.loads(vp("eval", str(bundle), str(tmp_path / "one"), "--json").stdout)["images"] == 6
     assert json.loads(vp("eval", str(bundle), str(tmp_path / "one" / "test"), "--all", "--json").stdout)["images"] == 6
+    refused = vp("eval", str(bundle), str(tmp_path / "one" / "test"))
+    assert refused.returncode == 2
+    assert "judge by --all" in refused.stderr
     (tmp_path / "none").mkdir()
     refused = vp("eval", str(bundle), str(tmp_path / "none"), "--all")
     assert refused.returncode == 2

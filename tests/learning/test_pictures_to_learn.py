@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.learning.data import write_class_folders
+from tests.learning.data import FAMILY, write_class_folders
 from vp_mqtt.errors import UserError
 from vp_mqtt.learning.check import check
 from vp_mqtt.learning.datasets import load, load_judged
@@ -192,3 +192,19 @@ def test_check_data_lists_what_is_wrong(tmp_path: Path) -> None:
     assert printed.returncode == 1
     assert "1 cannot be used:" in printed.stdout
     assert "all can be used" not in printed.stdout
+
+
+def test_training_names_a_picture_that_it_cannot_read(tmp_path: Path) -> None:
+    things = write_class_folders(tmp_path / "things")
+    for file in (things / "class 1").iterdir():
+        file.write_bytes(b"nothing")
+    family = tmp_path / "family.toml"
+    family.write_text(FAMILY, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "vp_mqtt", "train", str(things), "--family", str(family), "--batch", "8"]
+    command += ["--epochs", "1", "--out", str(tmp_path / "run")]
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    told = refused.stderr.splitlines()[-1]
+    assert told.startswith(f"vp: {things}/class 1/")
+    assert told.endswith("not a picture; mend it or take it away")

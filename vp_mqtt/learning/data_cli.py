@@ -71,10 +71,19 @@ def evaluate(
     if plots is not None:
         drawing.need_matplotlib()
     opened = open_bundle(bundle)
+    for number in ks or ():
+        opened.manifest.check_k(number, "--k")
     # The split must be that of the training, or pictures that were learned from would be judged on.
     seed = int(opened.manifest.provenance.get("seed", 0))
     judged = datasets.load_judged(data, root, seed, everything=everything)
     pictures = judged.for_classes(opened.manifest.classes)
+    learned = opened.manifest.provenance.get("dataset")
+    if judged.is_cut and learned != judged.name:
+        typer.echo(
+            f"judging by a sixth of '{judged.name}', as if it had been trained on; the bundle was trained on "
+            f"'{learned or 'unknown'}': --all judges by all of it",
+            err=True,
+        )
     result = judge(opened, pictures, ks=ks, jpeg_quality=jpeg)
     drawn = drawing.write_plots(result, opened.manifest.classes, opened.manifest.name, plots) if plots else []
     if json:

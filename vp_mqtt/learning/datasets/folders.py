@@ -127,6 +127,8 @@ def judged_folder(folder: Path, seed: int, *, everything: bool = False) -> tuple
     """
     inside = [part for part in PARTS if (folder / part).is_dir()]
     if not everything and "test" not in inside:
+        if len(_class_names(folder / "train" if "train" in inside else folder)) == 1:
+            raise UserError(f"{folder}: one class folder, which no training held pictures out of; judge by --all of it")
         dataset = picture_folder(folder, seed)
         return dataset.classes, dataset.test
     lots = [folder / part for part in inside if everything or part == "test"] or [folder]

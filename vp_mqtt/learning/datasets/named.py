@@ -40,11 +40,13 @@ class Judged:
         name: of the set, for people.
         classes: class names by index.
         pictures: labelled with these indices.
+        is_cut: they are what a seed cut off from a folder that is not split: held out only from a training on it.
     """
 
     name: str
     classes: tuple[str, ...]
     pictures: Pictures
+    is_cut: bool = False
 
     def for_classes(self, wanted: tuple[str, ...]) -> Pictures:
         """Return the pictures, labelled with the indices of `wanted`.
@@ -117,6 +119,7 @@ def load_judged(data: str, root: Path | None = None, seed: int = 0, *, everythin
     if found is not None:
         folder, name = found
         classes, pictures = judged_folder(folder, seed, everything=everything)
-        return Judged(name or folder.resolve().name, classes, pictures)
+        is_cut = not everything and not (folder / "test").is_dir()
+        return Judged(name or folder.resolve().name, classes, pictures, is_cut)
     dataset = load(data, root, seed)
     return Judged(dataset.name, dataset.classes, dataset.everything() if everything else dataset.test)
