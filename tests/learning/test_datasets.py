@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.learning.data import idx, write_class_folders, write_fashion_mnist
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import FamilySpec
-from vp_mqtt.learning.datasets import load, load_judged, stratified_split
+from vp_mqtt.learning.datasets import Judged, load, load_judged, stratified_split
 from vp_mqtt.learning.datasets.fashion_mnist import FASHION_MNIST_CLASSES, read_idx
+from vp_mqtt.learning.datasets.pictures import ArrayPictures
 from vp_mqtt.learning.families import known_families, load_family
 from vp_mqtt.learning.samples import write_samples
 
@@ -39,6 +42,36 @@ def test_the_split_is_stratified_and_seeded() -> None:
     assert sorted([*rest, *part]) == list(range(111))
     assert (stratified_split(labels, 0.2, seed=1)[1] == part).all()
     assert (stratified_split(labels, 0.2, seed=2)[1] != part).any()
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    st.floats(0, 1),
+    st.integers(0, 1000),
+)
+def test_a_split_takes_the_same_share_of_every_class(classes: list[int], share: float, seed: int) -> None:
+    labels = np.array(classes, dtype=np.int64)
+    rest, part = stratified_split(labels, share, seed)
+    assert sorted([*rest.tolist(), *part.tolist()]) == list(range(len(labels)))
+    for label in set(classes):
+        members, taken = int((labels == label).sum()), int((labels[part] == label).sum())
+        assert taken < members
+        assert members == 1 or taken >= 1
+        assert abs(taken - members * share) <= 1
+
+
+@given(st.permutations(range(5)), st.lists(st.integers(0, 3), min_size=1, max_size=20))
+def test_labels_follow_their_names(order: list[int], classes: list[int]) -> None:
+    wanted = tuple(f"thing {n}" for n in order)
+    judged = Judged("set", ("thing 0", "thing 1", "thing 2", "thing 3"), _blank(classes))
+    labels = judged.for_classes(wanted).labels.tolist()
+    assert [wanted[label] for label in labels] == [f"thing {n}" for n in classes]
+    with pytest.raises(UserError, match=r"class 'thing 1' and 2 more, .* it knows thing 0"):
+        judged.for_classes(("thing 0",))
+
+
+def _blank(labels: list[int]) -> ArrayPictures:
+    return ArrayPictures(np.zeros((len(labels), 2, 2), np.uint8), np.array(labels, dtype=np.int64), "nowhere")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,3 +229,21 @@ def test_pictures_in_files_and_in_memory_look_alike(tmp_path: Path) -> None:
     cv2.imwrite(str(file), in_memory.picture(0))
     np.testing.assert_array_equal(decode(file.read_bytes()), in_memory.picture(0))
     assert (colours(20, seed=5)[0][..., 0] == in_memory.picture(0)[..., 2]).all()
+
+
+def test_matlab_files_without_scipy_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = published.write_svhn(tmp_path / "svhn")
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(UserError, match=r"pip install vp-mqtt\[train\]"):
+        load("svhn", root)
+
+
+def test_every_truncated_pickle_is_refused(tmp_path: Path) -> None:
+    content = published.python2_pickle({"data": np.zeros((2, 4), np.uint8), "labels": [1, 2]})
+    file = tmp_path / "truncated"
+    for length in range(len(content)):
+        file.write_bytes(content[:length])
+        with pytest.raises(UserError, match="truncated: not a pickle of plain values"):
+            read_plain_pickle(file)
+    file.write_bytes(content)
+    assert read_plain_pickle(file)[b"labels"] == [1, 2]
