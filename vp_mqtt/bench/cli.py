@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import MAX_CLASSES
+
+_MAX_CLASSES = 65_536  # as in vp_mqtt.family, which would slow `vp --help` down
 
 app = typer.Typer(help="Measure what a family costs, and how it fares.", no_args_is_help=True, add_completion=False)
 
@@ -23,7 +24,7 @@ def bench() -> None:
 def models(
     *,
     family: Annotated[str, typer.Option(help="paper, paper-7, small, or a TOML file")] = "paper",
-    classes: Annotated[int, typer.Option(min=2, max=MAX_CLASSES, help="that the networks tell apart")] = 10,
+    classes: Annotated[int, typer.Option(min=2, max=_MAX_CLASSES, help="that the networks tell apart")] = 10,
     json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Count parameters and multiply-accumulates of every variant, against MobileNetV2 1.0 at 224."""
