@@ -142,9 +142,11 @@ def export(
     from vp_mqtt.learning import datasets  # noqa: PLC0415
     from vp_mqtt.learning.checkpoint import Checkpoint  # noqa: PLC0415
     from vp_mqtt.learning.export import export as write_bundle  # noqa: PLC0415
+    from vp_mqtt.learning.naming import bundle_name  # noqa: PLC0415
 
     trained = Checkpoint.load(checkpoint)
     origin = trained.origin
+    name = bundle_name(name, origin.dataset)
     if data is None and origin.dataset in datasets.NAMED:
         data = origin.dataset
     needs_data = fit or weights == "int8"
