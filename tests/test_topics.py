@@ -13,20 +13,18 @@ LONGEST = "n" * 64
 
 def written(topic: Topic) -> str:
     topics = Topics(topic.site)
-    match topic.kind:
-        case Kind.FRAME:
-            return topics.frame(topic.source)
-        case Kind.ANNOUNCE:
-            return topics.announce(topic.source)
-        case Kind.VOTE:
-            assert topic.variant is not None
-            return topics.vote(topic.source, topic.variant)
-        case Kind.LABEL:
-            return topics.label(topic.source)
-        case Kind.STATUS:
-            return topics.status(topic.source)
-        case Kind.STATS:
-            return topics.stats(topic.source)
+    indexed = {Kind.VOTE: topics.vote, Kind.STAGE: topics.stage}
+    if topic.kind in indexed:
+        assert topic.variant is not None
+        return indexed[topic.kind](topic.source, topic.variant)
+    plain = {
+        Kind.FRAME: topics.frame,
+        Kind.ANNOUNCE: topics.announce,
+        Kind.LABEL: topics.label,
+        Kind.STATUS: topics.status,
+        Kind.STATS: topics.stats,
+    }
+    return plain[topic.kind](topic.source)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +34,7 @@ def written(topic: Topic) -> str:
         ("vp/home/camera/cam0/announce", Topic("home", Kind.ANNOUNCE, "cam0")),
         ("vp/home/camera/cam0/vote/5", Topic("home", Kind.VOTE, "cam0", 5)),
         ("vp/home/camera/cam0/vote/0", Topic("home", Kind.VOTE, "cam0", 0)),
+        ("vp/home/camera/cam0/stage/1", Topic("home", Kind.STAGE, "cam0", 1)),
         ("vp/home/camera/cam0/label", Topic("home", Kind.LABEL, "cam0")),
         ("vp/home/node/pi-3.local/status", Topic("home", Kind.STATUS, "pi-3.local")),
         ("vp/home/node/pi-3.local/stats", Topic("home", Kind.STATS, "pi-3.local")),
@@ -51,7 +50,7 @@ def test_topics_are_written_and_taken_apart_as_the_scheme_says(topic: str, parts
 @thorough
 @given(names, st.sampled_from(Kind), names, st.integers(0, 9999))
 def test_every_topic_that_is_written_is_read_back(site: str, kind: Kind, source: str, variant: int) -> None:
-    topic = Topic(site, kind, source, variant if kind is Kind.VOTE else None)
+    topic = Topic(site, kind, source, variant if kind in {Kind.VOTE, Kind.STAGE} else None)
     assert parse(written(topic)) == topic
 
 

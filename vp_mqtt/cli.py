@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vp_mqtt import __version__, signals
+from vp_mqtt.baselines import cli as baselines
 from vp_mqtt.bench import cli as bench
 from vp_mqtt.errors import UserError
 from vp_mqtt.flags import run_app, settings_command
@@ -78,6 +79,7 @@ app.command("check-data")(data_cli.check_data)
 app.command("eval")(data_cli.evaluate)
 app.command("export")(learning.export)
 app.command("samples")(data_cli.samples)
+app.add_typer(baselines.app, name="baseline")
 
 
 @app.command()

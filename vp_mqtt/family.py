@@ -47,6 +47,9 @@ class VariantSpec(_Strict):
     alpha: float = Field(default=0.35, gt=0, le=2, description="width multiplier of MobileNetV2")
     head: int = Field(ge=8, le=4096, description="filters of the narrow 1x1 convolution before the classifier")
     pooling: Literal["max", "average"] = Field(default="max", description="of the head's output, over all places")
+    knows: tuple[Annotated[int, Field(ge=0, lt=MAX_CLASSES)], ...] | None = Field(
+        default=None, min_length=1, description="indices of the only classes that it knows (class parallelism)"
+    )
 
 
 class FamilySpec(_Strict):

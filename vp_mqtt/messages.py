@@ -121,7 +121,7 @@ class State(StrEnum):
     """Its connection broke: the broker published its will."""
 
 
-Role = Literal["camera", "variant", "fusion", "watch"]
+Role = Literal["camera", "variant", "fusion", "watch", "stage"]
 
 
 class StatusMessage(Message):

@@ -152,6 +152,20 @@ class VariantSettings(CommonSettings):
     max_frame_bytes: int = Field(default=8_000_000, ge=1_000, le=250_000_000, description="larger frames are refused")
 
 
+class StageSettings(CommonSettings):
+    """A stage of model parallelism, which variant parallelism is compared with."""
+
+    role: ClassVar[Role] = "stage"
+
+    stage: int = Field(ge=0, description="index of the stage that this node runs")
+    bundle: str = Field(description="the pipeline's folder")
+    precision: Literal["float32", "float16", "int8"] = Field(
+        default="float32", description="how the feature maps travel that this node sends"
+    )
+    threads: int = Field(default=1, ge=1, le=64, description="threads of the model's runtime")
+    max_frame_bytes: int = Field(default=8_000_000, ge=1_000, le=250_000_000, description="larger frames are refused")
+
+
 class FusionSettings(CommonSettings):
     """The fusion node."""
 
@@ -202,7 +216,7 @@ class WatchSettings(CommonSettings):
 
 
 ROLES: dict[str, type[CommonSettings]] = {
-    model.role: model for model in (CameraSettings, VariantSettings, FusionSettings, WatchSettings)
+    model.role: model for model in (CameraSettings, VariantSettings, FusionSettings, WatchSettings, StageSettings)
 }
 
 

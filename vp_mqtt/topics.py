@@ -25,6 +25,8 @@ class Kind(StrEnum):
     LABEL = "label"
     STATUS = "status"
     STATS = "stats"
+    STAGE = "stage"
+    """Feature maps between the boards of model parallelism, which ours is compared with."""
 
 
 class TopicError(ValueError):
@@ -39,7 +41,7 @@ class Topic:
         site: the site's name.
         kind: what the topic carries.
         source: the camera's name, or the node's for status and stats.
-        variant: the variant's index, for votes only.
+        variant: the variant's index, for votes; the index of the stage that is to go on, for feature maps.
     """
 
     site: str
@@ -71,6 +73,10 @@ class Topics:
         """Return the topic of a variant's votes on a camera's frames."""
         return f"{ROOT}/{self.site}/camera/{camera}/vote/{variant}"
 
+    def stage(self, camera: str, index: int | str) -> str:
+        """Return the topic of feature maps of a camera's frames for a stage of a pipeline."""
+        return f"{ROOT}/{self.site}/camera/{camera}/stage/{index}"
+
     def label(self, camera: str) -> str:
         """Return the topic of a camera's labels."""
         return f"{ROOT}/{self.site}/camera/{camera}/label"
@@ -91,8 +97,10 @@ def parse(topic: str) -> Topic:
         TopicError: it is not one of the scheme's.
     """
     match topic.split("/"):
-        case [root, site, "camera", camera, "vote", index] if root == ROOT and _INDEX.fullmatch(index):
-            parsed = Topic(site, Kind.VOTE, camera, int(index))
+        case [root, site, "camera", camera, ("vote" | "stage") as kind, index] if root == ROOT and _INDEX.fullmatch(
+            index
+        ):
+            parsed = Topic(site, Kind(kind), camera, int(index))
         case [root, site, "camera", camera, ("frame" | "announce" | "label") as kind] if root == ROOT:
             parsed = Topic(site, Kind(kind), camera)
         case [root, site, "node", node, ("status" | "stats") as kind] if root == ROOT:

@@ -1,6 +1,8 @@
-"""A variant's model in ONNX Runtime."""
+"""Models in ONNX Runtime."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import onnxruntime
@@ -9,17 +11,18 @@ from numpy.typing import NDArray
 from vp_mqtt.errors import UserError
 
 
-class OnnxPredictor:
-    """Runs one variant's model on the CPU."""
+class OnnxModel:
+    """Runs a model with one input and one output on the CPU."""
 
-    def __init__(self, model: bytes, *, resolution: int, classes: int, threads: int = 1) -> None:
+    def __init__(
+        self, model: bytes, *, input_shape: tuple[int, ...], output_shape: tuple[int, ...], threads: int = 1
+    ) -> None:
         """Load and warm up the model.
 
         Args:
-            model: an ONNX model with one input, float32 (1, 3, resolution, resolution), and the probabilities,
-                float32 (1, classes), as its first output.
-            resolution: side of the input, in pixels.
-            classes: how many classes the family knows.
+            model: an ONNX model whose first input and output are float32, of these shapes.
+            input_shape: with the batch, which is 1.
+            output_shape: with the batch, which is 1.
             threads: that the runtime may use, at least 1; for nets this small one is usually fastest.
 
         Raises:
@@ -31,17 +34,42 @@ class OnnxPredictor:
         # A board has other things to do than to spin while it waits for the next frame.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        shape = (1, 3, resolution, resolution)
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             self._input = self._session.get_inputs()[0].name
             self._output = self._session.get_outputs()[0].name
-            result = self(np.zeros(shape, dtype=np.float32))
+            found = self(np.zeros(input_shape, dtype=np.float32)).shape
         except Exception as error:  # noqa: BLE001 (ONNX Runtime's errors have no common base class)
             reason = str(error).splitlines()[0][:200]
             raise UserError(f"the model cannot be run ({reason}); export the bundle again") from None
-        if result.shape != (classes,):
-            raise UserError(f"the model gives {result.size} values for {classes} classes; export the bundle again")
+        if found != output_shape:
+            gives, wanted = math.prod(found), math.prod(output_shape)
+            raise UserError(f"the model gives {gives} values where {wanted} are expected; export the bundle again")
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the model's output for an input of its shape."""
+        result: NDArray[np.float32] = self._session.run([self._output], {self._input: batch})[0]
+        return result
+
+
+class OnnxPredictor:
+    """Runs one variant's model."""
+
+    def __init__(self, model: bytes, *, resolution: int, classes: int, threads: int = 1) -> None:
+        """Load and warm up the model.
+
+        Args:
+            model: an ONNX model with one input, float32 (1, 3, resolution, resolution), and the probabilities,
+                float32 (1, classes), as its first output.
+            resolution: side of the input, in pixels.
+            classes: how many classes the family knows.
+            threads: that the runtime may use, at least 1.
+
+        Raises:
+            UserError: the model cannot be loaded, or its input or output has another shape.
+        """
+        shape = (1, 3, resolution, resolution)
+        self._model = OnnxModel(model, input_shape=shape, output_shape=(1, classes), threads=threads)
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probabilities of one picture, shape (classes,), float32.
@@ -49,6 +77,5 @@ class OnnxPredictor:
         Args:
             batch: shape (1, 3, resolution, resolution), float32, RGB, -1..1.
         """
-        (probabilities,) = self._session.run([self._output], {self._input: batch})
-        first: NDArray[np.float32] = probabilities[0]
+        first: NDArray[np.float32] = self._model(batch)[0]
         return first

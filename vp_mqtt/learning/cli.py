@@ -24,7 +24,12 @@ _MALLOC = {
 }
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """Say what to install where torch is missing.
+
+    Raises:
+        UserError: torch is missing.
+    """
     if importlib.util.find_spec("torch") is None:
         raise UserError("training needs torch: `pip install vp-mqtt[train]`")
 
@@ -68,7 +73,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint in --out")] = False,
 ) -> None:
     """Train a family on labelled pictures."""
-    _need_torch()
+    need_torch()
     _with_malloc_settings()
     from rich.console import Console  # noqa: PLC0415
 
@@ -136,7 +141,7 @@ def export(
     root: Root = None,
 ) -> None:
     """Write a trained family as a bundle: a manifest and one ONNX model per variant."""
-    _need_torch()
+    need_torch()
     if weights not in {"float16", "float32", "int8"}:
         raise UserError(f"--weights {weights}: write float16, float32 or int8")
     from vp_mqtt.learning import datasets  # noqa: PLC0415

@@ -61,13 +61,12 @@ class Exported:
 
 
 class _Probabilities(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: VariantNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, picture: Tensor) -> Tensor:
-        probabilities: Tensor = self.network(picture).softmax(1)
-        return probabilities
+        return self.network.probabilities(picture)
 
 
 def fold_batch_norm(network: VariantNetwork) -> VariantNetwork:
@@ -98,17 +97,38 @@ def halve_weights(model: onnx.ModelProto) -> None:
 
 def to_onnx(network: VariantNetwork, resolution: int, weights: Literal["float16", "float32"]) -> bytes:
     """Return a variant as ONNX: float32 (1, 3, resolution, resolution) in, "probabilities" (1, classes) out."""
+    module = _Probabilities(fold_batch_norm(network)).eval()
     example = torch.zeros(1, 3, resolution, resolution)
+    return module_to_onnx(module, example, input_name="picture", output_name="probabilities", weights=weights)
+
+
+def module_to_onnx(
+    module: nn.Module,
+    example: Tensor,
+    *,
+    input_name: str,
+    output_name: str,
+    weights: Literal["float16", "float32"] = "float32",
+) -> bytes:
+    """Return a module as ONNX model.
+
+    Args:
+        module: in evaluation mode.
+        example: an input, of the only shape that the model will take.
+        input_name: of the model's input.
+        output_name: of the model's output.
+        weights: how large weights are stored.
+    """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _Probabilities(fold_batch_norm(network)).eval(),
+            module,
             (example,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["picture"],
-            output_names=["probabilities"],
+            input_names=[input_name],
+            output_names=[output_name],
             verbose=False,
         )
     if program is None:
@@ -133,7 +153,7 @@ def largest_difference(network: VariantNetwork, model: bytes, resolution: int) -
     for _ in range(_CHECKED_INPUTS):
         picture = torch.rand(1, 3, resolution, resolution, generator=generator) * 2 - 1
         with torch.inference_mode():
-            expected = network(picture).softmax(1).numpy()
+            expected = network.probabilities(picture).numpy()
         (found,) = session.run(["probabilities"], {"picture": picture.numpy()})
         largest = max(largest, float(np.abs(found - expected).max()))
     return largest

@@ -7,6 +7,8 @@ stride-2 convolutions are those of the TensorFlow original, so that its ImageNet
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -111,7 +113,10 @@ class SeededDropout(nn.Module):
 
 
 class VariantNetwork(nn.Module):
-    """One variant: the backbone, a head, global pooling, and a classifier."""
+    """One variant: the backbone, a head, global pooling, and a classifier.
+
+    One that knows only some of the classes (class parallelism) has one more output, for "none of mine".
+    """
 
     def __init__(self, spec: VariantSpec, classes: int, dropout: float = 0.1) -> None:
         """Build it with random weights.
@@ -130,7 +135,9 @@ class VariantNetwork(nn.Module):
         )
         self._pools_by_maximum = spec.pooling == "max"
         self.dropout = SeededDropout(dropout)
-        self.classifier = nn.Conv2d(spec.head, classes, 1)
+        self._classes = classes
+        self._knows = spec.knows
+        self.classifier = nn.Conv2d(spec.head, classes if spec.knows is None else len(spec.knows) + 1, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
@@ -141,6 +148,30 @@ class VariantNetwork(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return logits, shape (N, classes), for pictures, shape (N, 3, resolution, resolution), float32, -1..1."""
-        features = self.head(self.features(pictures))
+        return self.classify(self.features(pictures))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return logits, shape (N, classes), for what the last block gives.
+
+        The probability of "none of mine" is spread over the classes that are not known.
+        """
+        logits = self._outputs(features)
+        if self._knows is None:
+            return logits
+        own = logits.log_softmax(1)
+        others = self._classes - len(self._knows)
+        spread = own[:, -1:].expand(-1, self._classes) - math.log(max(1, others))
+        return spread.index_copy(1, torch.tensor(self._knows, device=own.device), own[:, :-1])
+
+    def probabilities(self, pictures: Tensor) -> Tensor:
+        """Return probabilities, shape (N, classes), 0 for classes that are not known: what a variant votes with."""
+        own = self._outputs(self.features(pictures)).softmax(1)
+        if self._knows is None:
+            return own
+        places = torch.eye(self._classes)[list(self._knows)]
+        return own[:, :-1] @ places
+
+    def _outputs(self, features: Tensor) -> Tensor:
+        features = self.head(features)
         pool = torch.amax if self._pools_by_maximum else torch.mean
         return torch.flatten(self.classifier(self.dropout(pool(features, dim=(2, 3), keepdim=True))), 1)
