@@ -140,6 +140,22 @@ def test_other_files_are_told_of_and_hidden_ones_are_not(tmp_path: Path) -> None
         load(str(tmp_path))
 
 
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    write_class_folders(tmp_path)
+    for number, name in enumerate(("bus", "car", "train")):
+        (tmp_path / f"class {number}").rename(tmp_path / name)
+    assert load(str(tmp_path)).classes == ("bus", "car", "train")
+    assert load_judged(str(tmp_path), everything=True).classes == ("bus", "car", "train")
+    # But a folder with nothing else than `train` and `test` is one of parts, without class folders in them.
+    (tmp_path / "bus").rename(tmp_path / "test")
+    (tmp_path / "car").rename(tmp_path / "val")
+    with pytest.raises(UserError, match=r"train: 0 class folder"):
+        load(str(tmp_path))
+    (tmp_path / "train").rename(tmp_path / ".train")
+    with pytest.raises(UserError, match=r"there is 'val' in it, but no 'train'"):
+        load(str(tmp_path))
+
+
 def test_joined_pictures_keep_their_places(tmp_path: Path) -> None:
     dataset = load(str(write_class_folders(tmp_path / "things")))
     joined = dataset.everything()

@@ -74,6 +74,13 @@ def _check_same_classes(folder: Path, part: str, classes: tuple[str, ...]) -> No
         raise UserError(f"{folder / part / unknown[0]}: {folder / 'train'} has no such class; take the folder away")
 
 
+def parts_in(folder: Path) -> list[str]:
+    """Return which of `train`, `val` and `test` are in a folder as its parts, rather than as classes of these names."""
+    inside = [part for part in PARTS if (folder / part).is_dir()]
+    hold_classes = any(_class_names(folder / part) for part in inside)
+    return inside if hold_classes or set(_class_names(folder)) <= set(PARTS) else []
+
+
 def has_class_folders(folder: Path) -> bool:
     """Tell whether the folder has `train` inside, and class folders in it."""
     return (folder / "train").is_dir() and bool(_class_names(folder / "train"))
@@ -91,10 +98,12 @@ def picture_folder(folder: Path, seed: int, name: str | None = None) -> Dataset:
         UserError: no such folder, fewer than two classes, a class without pictures or with too few to split, or parts
             whose classes differ.
     """
-    has_parts = (folder / "train").is_dir()
-    whole = folder / "train" if has_parts else folder
+    inside = parts_in(folder)
+    if inside and "train" not in inside:
+        raise UserError(f"{folder}: there is '{inside[0]}' in it, but no 'train'; put the pictures to learn from there")
+    whole = folder / "train" if "train" in inside else folder
     classes, pictures = pictures_by_class(whole)
-    parts = [part for part in PARTS[1:] if has_parts and (folder / part).is_dir()]
+    parts = [part for part in inside if part != "train"]
     for part in parts:
         _check_same_classes(folder, part, classes)
     train: Pictures = pictures
@@ -125,7 +134,7 @@ def judged_folder(folder: Path, seed: int, *, everything: bool = False) -> tuple
     Raises:
         UserError: there are no class folders, or a class folder without pictures.
     """
-    inside = [part for part in PARTS if (folder / part).is_dir()]
+    inside = parts_in(folder)
     if not everything and "test" not in inside:
         if len(_class_names(folder / "train" if "train" in inside else folder)) == 1:
             raise UserError(f"{folder}: one class folder, which no training held pictures out of; judge by --all of it")

@@ -14,7 +14,7 @@ from vp_mqtt.learning.datasets.caltech101 import caltech101
 from vp_mqtt.learning.datasets.cifar import CIFAR10, CIFAR100, read_cifar
 from vp_mqtt.learning.datasets.fashion_mnist import fashion_mnist
 from vp_mqtt.learning.datasets.flowers102 import flowers102
-from vp_mqtt.learning.datasets.folders import has_class_folders, judged_folder, picture_folder
+from vp_mqtt.learning.datasets.folders import has_class_folders, judged_folder, parts_in, picture_folder
 from vp_mqtt.learning.datasets.food101 import food101
 from vp_mqtt.learning.datasets.pictures import Dataset, Pictures
 from vp_mqtt.learning.datasets.stanford_dogs import stanford_dogs
@@ -119,7 +119,7 @@ def load_judged(data: str, root: Path | None = None, seed: int = 0, *, everythin
     if found is not None:
         folder, name = found
         classes, pictures = judged_folder(folder, seed, everything=everything)
-        is_cut = not everything and not (folder / "test").is_dir()
+        is_cut = not everything and "test" not in parts_in(folder)
         return Judged(name or folder.resolve().name, classes, pictures, is_cut)
     dataset = load(data, root, seed)
     return Judged(dataset.name, dataset.classes, dataset.everything() if everything else dataset.test)
