@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from tests.tiny import CLASSES, RESOLUTIONS, write_bundle
@@ -219,15 +221,19 @@ def test_a_picture_that_cannot_be_read_is_named(bundle: Path, tmp_path: Path) ->
     assert refused.stderr.splitlines()[-1].endswith("red/3.png: not a picture; mend it or take it away")
 
 
-def test_models_that_give_no_numbers_are_refused(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened = open_bundle(write_bundle(tmp_path))
-    judged = load_judged(str(pictures)).for_classes(opened.manifest.classes)
-    nothing = np.full((6, len(judged), 4), np.nan, dtype=np.float32)
-    monkeypatch.setattr("vp_mqtt.learning.evaluate.predict", lambda *_: nothing)
-    with pytest.raises(UserError, match="no numbers"):
-        evaluate(opened, judged)
+def test_models_that_give_no_numbers_are_refused(pictures: Path, tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    broken = onnx.load(folder / "variant-3.onnx")
+    weights = next(tensor for tensor in broken.graph.initializer if tensor.name == "weights")
+    weights.CopyFrom(onnx.numpy_helper.from_array(np.full((3, 4), np.nan, dtype=np.float32), "weights"))
+    onnx.save(broken, folder / "variant-3.onnx")
+    digest = hashlib.sha256((folder / "variant-3.onnx").read_bytes()).hexdigest()
+    manifest["variants"][3]["sha256"] = digest
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    opened = open_bundle(folder)
+    with pytest.raises(UserError, match="models of the bundle 'tiny': probabilities must be finite; export it again"):
+        evaluate(opened, load_judged(str(pictures)).for_classes(opened.manifest.classes))
 
 
 def test_plots_say_what_they_show(result: Evaluation, tmp_path: Path) -> None:

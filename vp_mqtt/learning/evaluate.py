@@ -174,10 +174,11 @@ def evaluate(
         if k > MAX_K:
             raise UserError(f"--k {k}: a vote holds at most {MAX_K} classes")
     probabilities = predict(bundle, pictures, jpeg_quality)
-    if not np.isfinite(probabilities).all():
-        raise UserError(f"the bundle '{manifest.name}' gives probabilities that are no numbers; export it again")
     wanted = sorted(set(ks)) if ks else list(range(1, min(manifest.largest_k, MAX_K) + 1))
-    return judge(manifest, probabilities, pictures.labels, k=ks[0] if ks else manifest.k, by_k=wanted)
+    try:
+        return judge(manifest, probabilities, pictures.labels, k=ks[0] if ks else manifest.k, by_k=wanted)
+    except ValueError as error:
+        raise UserError(f"the models of the bundle '{manifest.name}': {error}; export it again") from None
 
 
 def judge(
@@ -196,6 +197,9 @@ def judge(
         labels: the truth, shape (N,), N at least 1.
         k: classes in a vote.
         by_k: other numbers of classes in a vote to judge the fused label with.
+
+    Raises:
+        ValueError: probabilities are not finite, or not 0 to 1.
     """
     weights = [variant.weight for variant in manifest.variants]
     count, classes = len(weights), len(manifest.classes)
