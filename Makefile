@@ -19,7 +19,7 @@ $(DEMO): pyproject.toml constraints.txt
 
 $(FULL): pyproject.toml constraints.txt
 	scripts/make-venv
-	$(PIP) install --constraint constraints.txt --editable '.[broker,train,dev]'
+	$(PIP) install --constraint constraints.txt --editable '.[broker,train,openvino,dev]'
 	@touch $(DEMO) $@
 
 demo: $(DEMO) ## Show the whole system at work on this machine

@@ -149,6 +149,9 @@ class VariantSettings(CommonSettings):
     )
     k: int | None = Field(default=None, ge=1, le=255, description="classes in a vote; by default what the bundle says")
     threads: int = Field(default=1, ge=1, le=64, description="threads of the model's runtime")
+    runtime: Literal["auto", "onnxruntime", "openvino"] = Field(
+        default="auto", description="what runs the model; auto: the fastest that is installed, measured once"
+    )
     max_frame_bytes: int = Field(default=8_000_000, ge=1_000, le=250_000_000, description="larger frames are refused")
 
 

@@ -10,8 +10,8 @@ from vp_mqtt import topics
 from vp_mqtt.family import open_bundle
 from vp_mqtt.frames import FrameId
 from vp_mqtt.inbox import Inbox
-from vp_mqtt.inference import pictures
-from vp_mqtt.inference.onnx import OnnxPredictor
+from vp_mqtt.inference import pictures, runtimes
+from vp_mqtt.inference.runtimes import Predictor
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes.runtime import Node
 from vp_mqtt.packets import Outgoing, Received
@@ -41,12 +41,7 @@ class VariantNode:
             bundle.manifest.check_k(settings.k, "--k")
         # OpenCV's own threads would compete with the model's for a decode of a millisecond.
         cv2.setNumThreads(1)
-        self._predict = OnnxPredictor(
-            bundle.model_bytes(settings.variant),
-            resolution=self._entry.resolution,
-            classes=classes,
-            threads=settings.threads,
-        )
+        self._predict = self._load(bundle.model_bytes(settings.variant), classes)
         self._inbox: Inbox[Received] = Inbox(per_source=1)
         self._node = Node(
             settings,
@@ -58,6 +53,12 @@ class VariantNode:
             on_stop=self._inbox.close,
             max_packet_bytes=settings.max_frame_bytes + _PACKET_OVERHEAD_BYTES,
         )
+
+    def _load(self, model: bytes, classes: int) -> Predictor:
+        resolution, threads = self._entry.resolution, self._settings.threads
+        if self._settings.runtime == runtimes.AUTO:
+            return runtimes.load_fastest(model, resolution=resolution, classes=classes, threads=threads)[1]
+        return runtimes.load(self._settings.runtime, model, resolution=resolution, classes=classes, threads=threads)
 
     def run(self) -> None:
         """Vote until told to stop.
