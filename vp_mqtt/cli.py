@@ -11,9 +11,11 @@ import typer
 
 from vp_mqtt import __version__, signals
 from vp_mqtt.baselines import cli as baselines
+from vp_mqtt.bench import cli as bench
 from vp_mqtt.errors import UserError
 from vp_mqtt.flags import run_app, settings_command
 from vp_mqtt.learning import cli as learning
+from vp_mqtt.learning import data_cli
 from vp_mqtt.settings import CameraSettings, FusionSettings, VariantSettings, WatchSettings
 
 
@@ -72,9 +74,11 @@ app.command("watch", help=_watch.__doc__)(watch_command)
 
 
 app.command("train")(learning.train)
-app.command("eval")(learning.evaluate)
+app.add_typer(bench.app, name="bench")
+app.command("check-data")(data_cli.check_data)
+app.command("eval")(data_cli.evaluate)
 app.command("export")(learning.export)
-app.command("samples")(learning.samples)
+app.command("samples")(data_cli.samples)
 app.add_typer(baselines.app, name="baseline")
 
 

@@ -123,6 +123,27 @@ class Manifest(_Strict):
         return hashlib.sha256(self.canonical()).digest()
 
     @property
+    def largest_k(self) -> int:
+        """The most classes that a vote is worth sending with: half of them (arXiv 2210.08376), at least one."""
+        return max(1, len(self.classes) // 2)
+
+    def check_k(self, k: int, flag: str) -> None:
+        """Check that a vote may hold k classes.
+
+        Args:
+            k: at least 1.
+            flag: that it was given with, for people.
+
+        Raises:
+            UserError: it is more than half of the classes.
+        """
+        if k > self.largest_k:
+            raise UserError(
+                f"{flag} {k}: a vote holds at most half of the classes; the bundle '{self.name}' has "
+                f"{len(self.classes)}, so write {self.largest_k} or less"
+            )
+
+    @property
     def short_digest(self) -> bytes:
         """The first 4 bytes of the digest, as votes carry it."""
         return self.digest[:SHORT_DIGEST_BYTES]

@@ -23,7 +23,7 @@ FORMAT = 1
 MAX_K = 255
 _HEADER = struct.Struct(">BB4sH")
 _PAIR = np.dtype([("class", ">u2"), ("probability", ">u2")])
-_ONE = 65_535
+PROBABILITY_STEPS = 65_535  # a probability travels as so many times itself
 _MS_PER_TICK = 0.1
 _ROUNDING = 1e-3
 
@@ -96,7 +96,7 @@ def encode(vote: Vote) -> bytes:
     ticks = min(max(round(vote.compute_ms / _MS_PER_TICK), 0), 65_535)
     pairs = np.empty(vote.k, dtype=_PAIR)
     pairs["class"] = vote.classes
-    pairs["probability"] = np.rint(vote.probabilities * _ONE)
+    pairs["probability"] = np.rint(vote.probabilities * PROBABILITY_STEPS)
     return _HEADER.pack(FORMAT, vote.k, vote.digest, ticks) + pairs.tobytes()
 
 
@@ -123,6 +123,6 @@ def decode(data: bytes, classes: int) -> Vote:
     scaled = pairs["probability"].astype(np.int64)
     if (np.diff(scaled) > 0).any():
         raise VoteError("probabilities not in descending order")
-    if scaled.sum() > _ONE + k:
+    if scaled.sum() > PROBABILITY_STEPS + k:
         raise VoteError("probabilities add up to more than 1")
-    return Vote(indices, scaled / _ONE, digest, ticks * _MS_PER_TICK)
+    return Vote(indices, scaled / PROBABILITY_STEPS, digest, ticks * _MS_PER_TICK)

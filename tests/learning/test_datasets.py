@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.learning.data import idx, write_class_folders, write_fashion_mnist
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import FamilySpec
-from vp_mqtt.learning.datasets import FASHION_MNIST_CLASSES, load, read_idx, stratified_split
+from vp_mqtt.learning.datasets import Judged, load, load_judged, stratified_split
+from vp_mqtt.learning.datasets.fashion_mnist import FASHION_MNIST_CLASSES, read_idx
+from vp_mqtt.learning.datasets.pictures import ArrayPictures
 from vp_mqtt.learning.families import known_families, load_family
 from vp_mqtt.learning.samples import write_samples
 
@@ -38,6 +42,36 @@ def test_the_split_is_stratified_and_seeded() -> None:
     assert sorted([*rest, *part]) == list(range(111))
     assert (stratified_split(labels, 0.2, seed=1)[1] == part).all()
     assert (stratified_split(labels, 0.2, seed=2)[1] != part).any()
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    st.floats(0, 1),
+    st.integers(0, 1000),
+)
+def test_a_split_takes_the_same_share_of_every_class(classes: list[int], share: float, seed: int) -> None:
+    labels = np.array(classes, dtype=np.int64)
+    rest, part = stratified_split(labels, share, seed)
+    assert sorted([*rest.tolist(), *part.tolist()]) == list(range(len(labels)))
+    for label in set(classes):
+        members, taken = int((labels == label).sum()), int((labels[part] == label).sum())
+        assert taken < members
+        assert members == 1 or taken >= 1
+        assert abs(taken - members * share) <= 1
+
+
+@given(st.permutations(range(5)), st.lists(st.integers(0, 3), min_size=1, max_size=20))
+def test_labels_follow_their_names(order: list[int], classes: list[int]) -> None:
+    wanted = tuple(f"thing {n}" for n in order)
+    judged = Judged("set", ("thing 0", "thing 1", "thing 2", "thing 3"), _blank(classes))
+    labels = judged.for_classes(wanted).labels.tolist()
+    assert [wanted[label] for label in labels] == [f"thing {n}" for n in classes]
+    with pytest.raises(UserError, match=r"class 'thing 1' and 2 more, .* it knows thing 0"):
+        judged.for_classes(("thing 0",))
+
+
+def _blank(labels: list[int]) -> ArrayPictures:
+    return ArrayPictures(np.zeros((len(labels), 2, 2), np.uint8), np.array(labels, dtype=np.int64), "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -92,22 +126,22 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     write_class_folders(tmp_path / "few")
     for file in list((tmp_path / "few" / "class 1").iterdir())[2:]:
         file.unlink()
-    with pytest.raises(UserError, match=r"too few pictures of 'class 1'"):
+    with pytest.raises(UserError, match=r"class 1: too few pictures"):
         load(str(tmp_path / "few"))
     write_class_folders(tmp_path / "broken")
     for file in (tmp_path / "broken").rglob("*.png"):
         file.write_bytes(b"broken")
-    with pytest.raises(UserError, match="mend the picture"):
+    with pytest.raises(UserError, match="mend it"):
         load(str(tmp_path / "broken")).train.picture(0)
 
 
 def test_samples_are_test_pictures_by_class(tmp_path: Path) -> None:
-    dataset = load("fashion-mnist", write_fashion_mnist(tmp_path / "data"))
-    assert write_samples(dataset, tmp_path / "samples", per_class=2) == 20
+    judged = load_judged("fashion-mnist", write_fashion_mnist(tmp_path / "data"))
+    assert write_samples(judged, tmp_path / "samples", per_class=2) == 20
     files = sorted((tmp_path / "samples").rglob("*.png"))
     assert {file.parent.name for file in files} == set(FASHION_MNIST_CLASSES)
     for file in files:
-        assert FASHION_MNIST_CLASSES[dataset.test.labels[int(file.stem)]] == file.parent.name
+        assert FASHION_MNIST_CLASSES[judged.pictures.labels[int(file.stem)]] == file.parent.name
 
 
 def test_families_in_the_box() -> None:

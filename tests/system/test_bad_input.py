@@ -146,7 +146,7 @@ def test_a_board_with_another_family_is_refused_not_averaged_in(site: Site, tmp_
         (["node"], "--variant is missing"),
         (["node", "--variant", "6"], "variants 0 to 5"),
         (["node", "--variant", "two"], "--variant"),
-        (["node", "--variant", "0", "--k", "5"], "only 4 classes"),
+        (["node", "--variant", "0", "--k", "3"], "write 2 or less"),
         (["node", "--variant", "0", "--bundle", "/nowhere"], "no bundle at '/nowhere'"),
         (["node", "--variant", "0", "--broker", "localhost"], "not a broker's address"),
         (["node", "--variant", "0", "--broker", "mqtt://127.0.0.1:99999"], "no valid host and port"),

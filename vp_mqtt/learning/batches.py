@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vp_mqtt.errors import UserError
 from vp_mqtt.learning.datasets import Pictures
 from vp_mqtt.learning.views import ViewRecipe, draw_views
 
@@ -64,7 +65,11 @@ class DrawnBatches(Dataset[tuple[list[Tensor], Tensor]]):
         return stacked, torch.from_numpy(self._pictures.labels[chosen])
 
     def ahead(self, workers: int = 1) -> Iterator[tuple[list[Tensor], Tensor]]:
-        """Yield the batches in order, drawn by so many other processes."""
+        """Yield the batches in order, drawn by so many other processes.
+
+        Raises:
+            UserError: a picture cannot be read.
+        """
         loader = DataLoader(
             self,
             batch_size=None,
@@ -72,7 +77,11 @@ class DrawnBatches(Dataset[tuple[list[Tensor], Tensor]]):
             prefetch_factor=_AHEAD,
             worker_init_fn=_set_up,
         )
-        return iter(loader)
+        try:
+            yield from loader
+        except UserError as error:
+            # torch makes the other process's whole traceback the message; what it ends with is ours.
+            raise UserError(str(error).rpartition(f"{UserError.__module__}.{UserError.__name__}: ")[2]) from None
 
 
 def _set_up(_worker: int) -> None:

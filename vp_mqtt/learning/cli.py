@@ -1,9 +1,8 @@
-"""`vp train`, `vp export`, `vp eval` and `vp samples`. torch and OpenCV are imported when a command runs."""
+"""`vp train` and `vp export`. torch and OpenCV are imported when a command runs."""
 
 from __future__ import annotations
 
 import importlib.util
-import json as json_module
 import os
 import sys
 from pathlib import Path
@@ -13,11 +12,9 @@ import typer
 
 from vp_mqtt import logs
 from vp_mqtt.errors import UserError
+from vp_mqtt.learning.data_cli import Data, Root
 
-Data = Annotated[str, typer.Argument(help="a folder of class folders, or the name of a data set (fashion-mnist)")]
-Root = Annotated[Path | None, typer.Option(help="where the files of a named data set are")]
 Seed = Annotated[int, typer.Option(min=0, help="of everything that chance decides")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 # glibc gives large blocks back to the kernel after every step and takes them anew: on a CPU, half of the time.
 _MALLOC = {
@@ -150,9 +147,11 @@ def export(
     from vp_mqtt.learning import datasets  # noqa: PLC0415
     from vp_mqtt.learning.checkpoint import Checkpoint  # noqa: PLC0415
     from vp_mqtt.learning.export import export as write_bundle  # noqa: PLC0415
+    from vp_mqtt.learning.naming import bundle_name  # noqa: PLC0415
 
     trained = Checkpoint.load(checkpoint)
     origin = trained.origin
+    name = bundle_name(name, origin.dataset)
     if data is None and origin.dataset in datasets.NAMED:
         data = origin.dataset
     needs_data = fit or weights == "int8"
@@ -164,54 +163,3 @@ def export(
         f"{out}: {len(exported.manifest.variants)} variants, {exported.total_bytes / 1e6:.2f} MB, digest "
         f"{exported.manifest.short_digest.hex()}, at most {exported.largest_difference:.1e} away from torch"
     )
-
-
-def evaluate(
-    bundle: Annotated[str, typer.Argument(help="a bundle's folder, or the name of one in the box")],
-    data: Data,
-    *,
-    root: Root = None,
-    k: Annotated[
-        int | None, typer.Option("-k", min=1, help="classes in a vote; by default what the bundle says")
-    ] = None,
-    jpeg: Annotated[
-        int | None, typer.Option(min=1, max=100, help="send every picture through JPEG of this quality first")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Judge a bundle on the test part of a data set: every variant, and the fusion with any number of them alive."""
-    from vp_mqtt.family import open_bundle  # noqa: PLC0415
-    from vp_mqtt.learning import datasets  # noqa: PLC0415
-    from vp_mqtt.learning.evaluate import evaluate as judge  # noqa: PLC0415
-
-    opened = open_bundle(bundle)
-    # The split must be that of the training, or pictures that were learned from would be judged on.
-    seed = opened.manifest.provenance.get("seed", 0)
-    dataset = datasets.load(data, root, int(seed))
-    if dataset.classes != opened.manifest.classes:
-        raise UserError(f"the classes of '{dataset.name}' are not those of the bundle '{opened.manifest.name}'")
-    result = judge(opened, dataset.test, k=k, jpeg_quality=jpeg)
-    if json:
-        typer.echo(json_module.dumps(result.as_dict()))
-        return
-    typer.echo(f"{result.images} pictures of '{dataset.name}'")
-    typer.echo(f"fused label  {result.fused:.2%}")
-    for variant, share in zip(opened.manifest.variants, result.variants, strict=True):
-        typer.echo(f"variant {variant.index}    {share:.2%}  ({variant.resolution} x {variant.resolution} pixels)")
-    for alive, share in sorted(result.by_alive.items(), reverse=True):
-        typer.echo(f"{alive} alive      {share:.2%}  (mean over all subsets)")
-
-
-def samples(
-    data: Data,
-    *,
-    out: Annotated[Path, typer.Option(help="the folder to write CLASS/INDEX.png to")],
-    root: Root = None,
-    seed: Seed = 0,
-    per_class: Annotated[int, typer.Option(min=1, help="pictures of each class")] = 20,
-) -> None:
-    """Write a few test pictures of each class, drawn by chance, for a camera node to play."""
-    from vp_mqtt.learning import datasets  # noqa: PLC0415
-    from vp_mqtt.learning.samples import write_samples  # noqa: PLC0415
-
-    typer.echo(f"{write_samples(datasets.load(data, root, seed), out, per_class, seed)} pictures in {out}")

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.learning.datasets import Dataset
+from vp_mqtt.learning.datasets import Judged
 
 
-def write_samples(dataset: Dataset, out: Path, per_class: int, seed: int = 0) -> int:
-    """Write test pictures as `CLASS/INDEX.png`, drawn by chance alone, and return how many.
+def write_samples(judged: Judged, out: Path, per_class: int, seed: int = 0) -> int:
+    """Write pictures as `CLASS/INDEX.png`, drawn by chance alone, and return how many.
 
     Args:
-        dataset: whose test part is drawn from.
+        judged: the pictures to draw from.
         out: the folder.
         per_class: pictures per class, at most as many as there are.
         seed: the same seed draws the same pictures.
@@ -25,13 +25,13 @@ def write_samples(dataset: Dataset, out: Path, per_class: int, seed: int = 0) ->
     """
     rng = np.random.default_rng(seed)
     written = 0
-    for label, name in enumerate(dataset.classes):
-        members = np.flatnonzero(dataset.test.labels == label)
+    for label, name in enumerate(judged.classes):
+        members = np.flatnonzero(judged.pictures.labels == label)
         folder = out / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for index in sorted(rng.permutation(members)[:per_class].tolist()):
-                picture = dataset.test.picture(index)
+                picture = judged.pictures.picture(index)
                 is_grey = bool((picture == picture[..., :1]).all())
                 _, data = cv2.imencode(".png", picture[..., 0] if is_grey else picture)
                 (folder / f"{index:05d}.png").write_bytes(data.tobytes())

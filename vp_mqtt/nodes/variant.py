@@ -7,7 +7,6 @@ import time
 import cv2
 
 from vp_mqtt import topics
-from vp_mqtt.errors import UserError
 from vp_mqtt.family import open_bundle
 from vp_mqtt.frames import FrameId
 from vp_mqtt.inbox import Inbox
@@ -38,8 +37,8 @@ class VariantNode:
         self._entry = bundle.variant(settings.variant)
         self._k = settings.k or bundle.manifest.k
         classes = len(bundle.manifest.classes)
-        if self._k > classes:
-            raise UserError(f"--k {self._k}: the bundle '{bundle.manifest.name}' has only {classes} classes")
+        if settings.k is not None:
+            bundle.manifest.check_k(settings.k, "--k")
         # OpenCV's own threads would compete with the model's for a decode of a millisecond.
         cv2.setNumThreads(1)
         self._predict = self._load(bundle.model_bytes(settings.variant), classes)

@@ -1,0 +1,52 @@
+"""How good labels are: accuracy, mean accuracy per class, calibration, confusion. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+ECE_BINS = 15
+
+
+def accuracy(predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
+    """Return the share of the labels that are right, 0..1.
+
+    Args:
+        predicted: class indices, shape (N,), N at least 1.
+        labels: the truth, same shape.
+    """
+    return float((predicted == labels).mean())
+
+
+def mean_per_class(predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
+    """Return the mean over the classes of the accuracy on each, 0..1; classes without pictures do not count.
+
+    Args:
+        predicted: class indices, shape (N,), N at least 1.
+        labels: the truth, same shape.
+    """
+    return float(np.mean([(predicted[labels == label] == label).mean() for label in np.unique(labels)]))
+
+
+def calibration_error(confidences: NDArray[np.floating], is_right: NDArray[np.bool_], bins: int = ECE_BINS) -> float:
+    """Return the expected calibration error, 0..1 (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017).
+
+    Labels are put into bins of equal width by their confidence; the error is the mean distance between a bin's
+    accuracy and its mean confidence, weighted by how many labels are in it.
+
+    Args:
+        confidences: of the labels, shape (N,), 0..1, N at least 1.
+        is_right: whether each label is right, same shape.
+        bins: how many.
+    """
+    # Bins are open below and closed above, as in the paper.
+    chosen = np.clip(np.ceil(confidences * bins).astype(np.intp) - 1, 0, bins - 1)
+    counts = np.bincount(chosen, minlength=bins)
+    gaps = np.bincount(chosen, weights=is_right.astype(np.float64) - confidences, minlength=bins)
+    return float(np.abs(gaps[counts > 0]).sum() / len(confidences))
+
+
+def confusion(predicted: NDArray[np.integer], labels: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+    """Return how often each class (row) got each label (column), shape (classes, classes), int64."""
+    flat = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes * classes)
+    return flat.reshape(classes, classes).astype(np.int64)
