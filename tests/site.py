@@ -162,7 +162,13 @@ class Site:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "VP_BROKER": self.url, "VP_SITE": SITE, "VP_STATS_EVERY": "0.2"}
+                env={
+                    **os.environ,
+                    "VP_BROKER": self.url,
+                    "VP_SITE": SITE,
+                    "VP_STATS_EVERY": "0.2",
+                    "VP_RUNTIME": "onnxruntime",
+                }
                 | (environment or {}),
                 start_new_session=True,
             )

@@ -20,9 +20,10 @@ DEADLINE_MS = 250
 
 
 def test_every_frame_of_a_camera_gets_one_right_label_in_order(site: Site, picture_folder: Path) -> None:
-    site.start_all()
+    # A deadline that even a busy machine meets: what is shown here are the labels, not their speed.
+    site.start_all(VARIANTS, "--deadline-ms", "5000")
     site.start("camera", "camera", "--source", str(picture_folder), "--frames", "40", "--fps", "20")
-    assert site.wait("camera", 20) == 0
+    assert site.wait("camera", 40) == 0
     site.probe.until(lambda: len(site.probe.labels()) >= 40, "40 labels")
     labels, announces = site.probe.labels(), site.probe.announces()
     assert [label.frame for label in labels] == [announce.frame for announce in announces]
@@ -33,7 +34,11 @@ def test_every_frame_of_a_camera_gets_one_right_label_in_order(site: Site, pictu
         assert label.alive == tuple(VARIANTS)
         assert sorted((*label.voted, *label.missing)) == list(VARIANTS)
         assert label.closed_by in {ClosedBy.COMPLETE, ClosedBy.DECIDED}
-    site.probe.until(lambda: site.probe.stats("v0").get("votes") == 40, "stats of v0")
+
+    def answered() -> int:
+        return site.probe.stats("v0").get("votes", 0) + site.probe.stats("v0").get("frames_dropped", 0)
+
+    site.probe.until(lambda: answered() == 40, "stats of v0")
     site.probe.until(lambda: site.probe.stats("fusion").get("labels") == 40, "stats of fusion")
     assert site.probe.states()["camera"] == "stopped"
 
