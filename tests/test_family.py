@@ -99,8 +99,14 @@ def test_a_manifest_survives_the_way_to_disk_and_back(bundle: Path) -> None:
     assert manifest.canonical() == (bundle / MANIFEST_NAME).read_bytes()
 
 
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[2J", "", "n" * 201])
+def test_class_names_that_control_a_terminal_or_are_too_long_are_refused(folder: Path, name: str) -> None:
+    with pytest.raises(UserError, match="classes"):
+        open_bundle(rewritten(folder, classes=["red", "green", "blue", name]))
+
+
 def test_class_names_of_all_scripts_survive(folder: Path) -> None:
-    names = ["rot", "gr\u00fcn", "\u9752", '"grey"\n']
+    names = ["rot", "gr\u00fcn", "\u9752", '"grey"', "\u0646\u06cc\u200c\u0645"]
     manifest = open_bundle(rewritten(folder, classes=names)).manifest
     assert list(manifest.classes) == names
     assert "gr\u00fcn".encode() in manifest.canonical()

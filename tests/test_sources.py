@@ -255,3 +255,10 @@ def test_pictures_are_read_only_as_they_are_asked_for(tmp_path: Path) -> None:
     assert [brightness(captured.picture) for captured in islice(captures, 2)] == [0, 1]
     shutil.rmtree(tmp_path)
     assert list(captures) == []
+
+
+def test_a_folder_whose_name_is_no_class_name_still_tells_the_truth_as_far_as_it_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "odd\x1b\udcffname"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes())
+    assert [one.truth for one in PictureFolder(tmp_path).captures()] == ["odd??name"]

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from vp_mqtt.classes import ClassName
 from vp_mqtt.errors import UserError
 
 MANIFEST_NAME = "manifest.json"
@@ -93,9 +94,7 @@ class Manifest(_Strict):
 
     format: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    classes: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(min_length=2, max_length=MAX_CLASSES)
-    ]
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=MAX_CLASSES)]
     variants: tuple[VariantEntry, ...] = Field(min_length=1, max_length=MAX_VARIANTS)
     preprocessing: Preprocessing = Preprocessing()
     k: int = Field(default=3, ge=1, description="classes in a vote, unless a node is told otherwise")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from vp_mqtt.classes import ClassName
 from vp_mqtt.frames import Announce, ClosedBy, FrameId
 from vp_mqtt.topics import NAME_PATTERN
 
@@ -14,7 +15,6 @@ MAX_MESSAGE_BYTES = 65_536
 """Size of any message but frames and bundle files; larger ones are refused unread."""
 
 _Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-_ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 _Index = Annotated[int, Field(ge=0, lt=65_536)]
 _Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 _Milliseconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
@@ -67,7 +67,7 @@ class AnnounceMessage(Message):
 
     frame: _FrameIdText
     captured: _Seconds = Field(description="when it was captured, on the camera's wall clock, in s since 1970")
-    truth: _ClassName | None = Field(default=None, description="the true class name, where the camera knows it")
+    truth: ClassName | None = Field(default=None, description="the true class name, where the camera knows it")
 
     @classmethod
     def of(cls, announce: Announce) -> Self:
@@ -82,7 +82,7 @@ class AnnounceMessage(Message):
 class ClassScore(Message):
     """A class and its confidence."""
 
-    label: _ClassName
+    label: ClassName
     confidence: _Share
 
 
@@ -91,7 +91,7 @@ class LabelMessage(Message):
 
     camera: _Name
     frame: _FrameIdText
-    label: _ClassName | None = Field(description="the class name; null if no vote arrived in time")
+    label: ClassName | None = Field(description="the class name; null if no vote arrived in time")
     class_index: _Index | None
     confidence: _Share | None = Field(description="weighted mean of the probabilities that the voters gave the label")
     score: _Share | None = Field(description="softmax of the weighted sums, as arXiv 2210.08376 has it")
@@ -104,7 +104,7 @@ class LabelMessage(Message):
     captured: _Seconds = Field(description="as the camera announced it")
     valid_for_s: _Seconds = Field(description="after this time the label says nothing about the present")
     bundle: _Name
-    truth: _ClassName | None = None
+    truth: ClassName | None = None
 
     def encode(self) -> bytes:
         """Return the message as JSON; `label`, `class_index`, `confidence` and `score` are there even when null."""

@@ -7,9 +7,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from vp_mqtt.inbox import Inbox
 from vp_mqtt.messages import MAX_MESSAGE_BYTES, LabelMessage, MessageError
@@ -35,25 +37,37 @@ def _line(label: LabelMessage) -> str:
 
 
 def labels_table(labels: deque[tuple[float, LabelMessage]]) -> Table:
-    """Return the newest labels as a table, newest last."""
-    table = Table(title="labels", title_justify="left", expand=False)
-    for heading in ("time", "camera", "frame", "label", "confidence", "voted", "missing", "closed by", "latency"):
-        table.add_column(heading, justify="right" if heading in {"confidence", "latency"} else "left")
+    """Return the newest labels as a table, newest last; the votes as `01.3`: variant 2 of four was missing."""
+    table = Table(title="labels", title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    for heading in ("time", "camera", "frame", "label", "confidence", "votes", "closed by", "latency"):
+        is_number = heading in {"frame", "confidence", "latency"}
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
     for at, label in labels:
-        right = label.truth is None or label.label is None or label.truth == label.label
-        name = label.label or "(no vote)"
+        # Text, not markup: names come from the network.
         table.add_row(
             time.strftime("%H:%M:%S", time.localtime(at)),
-            label.camera,
+            Text(label.camera),
             label.frame.partition("-")[2],
-            f"[{'bold' if right else 'red'}]{name}[/]" + ("" if right else f" ({label.truth})"),
+            _name(label),
             "" if label.confidence is None else f"{label.confidence:.0%}",
-            " ".join(map(str, label.voted)),
-            " ".join(map(str, label.missing)),
+            _votes(label),
             str(label.closed_by),
             f"{label.latency_ms:.1f} ms",
         )
     return table
+
+
+def _name(label: LabelMessage) -> Text:
+    if label.label is None:
+        return Text("(no vote)", style="dim")
+    if label.truth is None or label.truth == label.label:
+        return Text(label.label, style="bold")
+    return Text(f"{label.label} (is {label.truth})", style="red")
+
+
+def _votes(label: LabelMessage) -> str:
+    variants = sorted({*label.voted, *label.missing})
+    return "".join(str(v) if v in label.voted else "." for v in variants)
 
 
 class Watcher:

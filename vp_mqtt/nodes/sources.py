@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vp_mqtt.classes import as_class_name
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.pictures import PICTURE_SUFFIXES, Picture, PictureError
@@ -100,7 +101,7 @@ class PictureFolder(Source):
     def _truth(self, file: Path) -> str | None:
         if not self._root.is_dir() or file.parent == self._root:
             return None
-        return file.parent.name
+        return as_class_name(file.parent.name)
 
 
 class VideoFile(Source):

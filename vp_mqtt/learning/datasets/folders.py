@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vp_mqtt.classes import as_class_name
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import PICTURE_SUFFIXES
 from vp_mqtt.learning.datasets.pictures import Dataset, JoinedPictures, PictureFiles, Pictures
@@ -57,6 +58,9 @@ def pictures_by_class(folder: Path, without: Sequence[str] = ()) -> tuple[tuple[
         UserError: fewer than two classes, or one without pictures.
     """
     classes = tuple(name for name in _class_names(folder) if name not in without)
+    for name in classes:
+        if name != as_class_name(name):
+            raise UserError(f"{folder}: the class folder {name!r} needs a shorter name without control characters")
     if len(classes) < _LEAST_CLASSES:
         raise UserError(f"{folder}: {len(classes)} class folder(s); a family needs at least two classes to tell apart")
     return classes, _read_part(folder, classes)
