@@ -16,6 +16,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.flags import run_app, settings_command
 from vp_mqtt.learning import cli as learning
 from vp_mqtt.learning import data_cli
+from vp_mqtt.push import cli as push
 from vp_mqtt.settings import CameraSettings, FusionSettings, VariantSettings, WatchSettings
 
 
@@ -80,6 +81,8 @@ app.command("eval")(data_cli.evaluate)
 app.command("export")(learning.export)
 app.command("samples")(data_cli.samples)
 app.add_typer(baselines.app, name="baseline")
+app.command("push", help=push.PUSH_HELP)(push.push_command)
+app.command("keygen")(push.keygen)
 
 
 @app.command()
