@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vp_mqtt import __version__, signals
+from vp_mqtt import __version__, home_assistant_cli, signals
 from vp_mqtt.baselines import cli as baselines
 from vp_mqtt.bench import cli as bench
 from vp_mqtt.errors import UserError
@@ -83,6 +83,7 @@ app.command("samples")(data_cli.samples)
 app.add_typer(baselines.app, name="baseline")
 app.command("push", help=push.PUSH_HELP)(push.push_command)
 app.command("keygen")(push.keygen)
+app.command("home-assistant-remove", help=home_assistant_cli.REMOVE_HELP)(home_assistant_cli.remove_command)
 
 
 @app.command()

@@ -112,7 +112,9 @@ class LabelMessage(Message):
 
     def encode(self) -> bytes:
         """Return the message as JSON; `label`, `class_index`, `confidence` and `score` are there even when null."""
-        return self.model_dump_json(exclude={"truth"} if self.truth is None else None).encode()
+        return self.model_dump_json(
+            exclude={name for name in ("truth", "digest") if getattr(self, name) is None}
+        ).encode()
 
 
 class State(StrEnum):
@@ -146,8 +148,8 @@ class StatusMessage(Message):
     digest: _ShortDigest | None = Field(
         default=None, description="first 4 bytes of the bundle's digest, in hexadecimal"
     )
-    ready: tuple[_ShortDigest, ...] = Field(
-        default=(), max_length=16, description="of a fusion node: the bundles whose votes it can fuse"
+    ready: tuple[_ShortDigest, ...] | None = Field(
+        default=None, max_length=16, description="of a fusion node: the bundles whose votes it can fuse"
     )
 
 

@@ -192,6 +192,17 @@ class FusionSettings(FamilySettings):
         default=3, ge=1, le=1000, description="frames in a row without a vote after which a variant is not waited for"
     )
     valid_for: float = Field(default=5.0, gt=0, le=86_400, description="how long a label is valid, in seconds")
+    home_assistant: bool = Field(default=False, description="show the site in Home Assistant (MQTT discovery)")
+
+
+class RemoveSettings(CommonSettings):
+    """`vp home-assistant-remove`."""
+
+    role: ClassVar[Role] = "watch"
+
+    give_up_after: float = Field(
+        default=5.0, ge=0, le=1e6, description="seconds to look for the broker at start before giving up; 0: for ever"
+    )
 
 
 class CameraSettings(CommonSettings):

@@ -98,11 +98,12 @@ def test_a_fourth_bundle_takes_the_place_of_the_one_with_least_alive_and_no_fram
     online(families, manifests[1], range(6))
     families.announce("cam", announce(0), 1.0)
     families.vote("cam", FrameId(1, 0), 0, ballot(manifests[0], 1), 1.01)
+    families.vote("cam", FrameId(1, 0), 5, ballot(manifests[2], 2), 1.01)
     due = families.add(manifests[3], 1.02)
     assert [m.name for m in families.known()] == ["new", "newer", "newest"]
     due += families.expire(2.0)
-    assert [d.closed.winner for d in due] == [1]
-    assert families.counts["votes"] == 1
+    assert [d.closed.winner for d in due] == [2]
+    assert families.counts["votes"] == 2
 
 
 STEPS = st.lists(

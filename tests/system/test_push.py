@@ -57,7 +57,7 @@ class Pushing(Site):
 
     def retained(self) -> dict[str, bytes]:
         """Return what a client that comes now gets of bundles."""
-        names = [topic for topic in ("bundle/current", "bundle/+/manifest/+", "bundle/+/model/+/+")]
+        names = ("bundle/current", "bundle/+/manifest/+", "bundle/+/model/+/+")
         command = ["mosquitto_sub", "-p", self.url.rpartition(":")[2], "-W", "1", "-F", "%t %x"]
         for name in names:
             command += ["-t", f"vp/{SITE}/{name}"]
@@ -240,7 +240,7 @@ def test_a_node_killed_at_any_moment_of_an_update_comes_back_with_a_whole_bundle
         site.await_online(victim, timeout=40)
         site.await_bundle(name, *ALL)
         assert site.label(step) == name
-    assert {path.name for path in (cache / SITE).iterdir()} == {
+    assert {path.name for path in (cache / SITE).iterdir() if path.suffix != ".part"} == {
         "current.json",
         digest(bundles["one"]),
         digest(bundles["three"]),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import queue
+import random
 import time
 
-from vp_mqtt import topics, topk
+from vp_mqtt import home_assistant, topics, topk
 from vp_mqtt.families import Families, Outcome
 from vp_mqtt.family import MAX_CLASSES, Bundle
 from vp_mqtt.frames import FrameId
@@ -31,7 +32,7 @@ _TOP = 3
 _WAITING_PER_SOURCE = 256
 _IDLE_S = 1.0
 _MAX_STRANGERS = 256
-_BUNDLE_POLL_S = 0.1
+_POLL_S = 0.1
 
 
 class FusionNode:
@@ -60,6 +61,8 @@ class FusionNode:
         site = Topics(settings.site)
         self._bundle_topic = site.bundle()
         following = [(self._bundle_topic, 1)] if self._follower else []
+        if settings.home_assistant:
+            following.append((home_assistant.BIRTH_TOPIC, 0))
         self._node = Node(
             settings,
             bundle=start.bundle,
@@ -69,6 +72,11 @@ class FusionNode:
             max_packet_bytes=MAX_MESSAGE_BYTES,
         )
         self._say_bundle()
+        self._home = (
+            home_assistant.Announcer(settings.site, self._node.name, settings.valid_for)
+            if settings.home_assistant
+            else None
+        )
 
     def run(self) -> None:
         """Fuse until told to stop.
@@ -90,7 +98,7 @@ class FusionNode:
         while not self._node.stopping.is_set():
             due = self._families.next_deadline()
             wait = _IDLE_S if due is None else max(0.0, due - time.monotonic())
-            message = self._inbox.get(min(wait, _BUNDLE_POLL_S) if self._follower else wait)
+            message = self._inbox.get(min(wait, _POLL_S) if self._follower or self._home else wait)
             now = time.monotonic()
             outcomes = self._families.expire(now)
             outcomes += self._take_bundles(now)
@@ -99,6 +107,7 @@ class FusionNode:
             for outcome in outcomes:
                 self._publish(outcome)
             self._tell_changes()
+            self._tell_home(now)
 
     def _take_bundles(self, now: float) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -115,14 +124,27 @@ class FusionNode:
         return outcomes
 
     def _say_bundle(self) -> None:
-        self._node.set_bundle(self._leader, self._families.known() if self._follower else ())
+        self._node.set_bundle(self._leader, self._families.known() if self._follower else None)
+
+    def _tell_home(self, now: float) -> None:
+        if self._home is None or not self._node.session.connected.is_set():
+            return
+        message = self._home.take(now)
+        if message is not None and self._node.session.publish(message) is None:
+            self._home.failed(now)
 
     def _take(self, message: Received, now: float) -> list[Outcome]:
+        if self._home is not None and message.topic == home_assistant.BIRTH_TOPIC:
+            if message.payload == home_assistant.BIRTH_PAYLOAD:
+                self._home.heard_birth(now, random.uniform(*home_assistant.WAIT_S))  # noqa: S311 (not a secret)
+            return []
         try:
             topic = topics.parse(message.topic)
             match topic.kind:
                 case Kind.ANNOUNCE:
                     announce = AnnounceMessage.decode(message.payload).announce()
+                    if self._home is not None:
+                        self._home.saw_camera(topic.source, now)
                     return self._families.announce(topic.source, announce, now)
                 case Kind.VOTE:
                     return self._take_vote(topic, message, now)
@@ -156,6 +178,8 @@ class FusionNode:
                 raise MessageError("status of another node")
             if status.variant is None:
                 return []
+            if self._home is not None:
+                self._home.saw_board(node, status.variant, now)
             if status.state is State.ONLINE:
                 family = self._families.get(bytes.fromhex(status.digest or ""))
                 if family is None:
@@ -166,6 +190,8 @@ class FusionNode:
                     raise MessageError("no such variant")
                 else:
                     place = (family.manifest.short_digest, status.variant)
+        elif self._home is not None:
+            self._home.saw_board(node, None, now)
         return self._families.set_node(node, place, now)
 
     def _publish(self, result: Outcome) -> None:

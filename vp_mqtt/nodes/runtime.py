@@ -134,7 +134,7 @@ class Node:
         payload = self._status.model_copy(update={"state": state}).encode()
         return Outgoing(self.topics.status(self.name), payload, qos=1, retain=True)
 
-    def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] = ()) -> None:
+    def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] | None = None) -> None:
         """Say in the status which family the node works with from now on.
 
         Args:
@@ -145,7 +145,7 @@ class Node:
             update={
                 "bundle": manifest.name,
                 "digest": manifest.short_digest.hex(),
-                "ready": tuple(known.short_digest.hex() for known in ready),
+                "ready": None if ready is None else tuple(known.short_digest.hex() for known in ready),
             }
         )
         self.session.set_birth(self._status_in(State.ONLINE))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from vp_mqtt.errors import UserError
@@ -15,6 +17,7 @@ from vp_mqtt.messages import MessageError
 from vp_mqtt.push.pointer import BundlePointer, BundleRef
 from vp_mqtt.push.signing import SignatureError, Verifier
 
+_ABANDONED_S = 3600
 _POINTER = "current.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -124,6 +127,11 @@ class Cache:
             write_whole(path, pointer.encode())
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}; check --bundle-cache") from None
+        for aside in self._folder.rglob(".*.part"):
+            # Left by a power cut; a younger one may be another node's, at work.
+            with contextlib.suppress(OSError):
+                if time.time() - aside.stat().st_mtime > _ABANDONED_S:
+                    aside.unlink()
         for folder in self._folder.iterdir():
             if _DIGEST.fullmatch(folder.name) and folder.name not in pointer.digests():
                 shutil.rmtree(folder, ignore_errors=True)
