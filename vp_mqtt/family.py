@@ -174,14 +174,27 @@ class Bundle:
             UserError: no such variant, or its file is missing, unreadable or not the one that the manifest names.
         """
         entry = self.variant(index)
-        path = self.folder / entry.file
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; the bundle is incomplete, export or copy it again") from None
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise UserError(f"{path}: its SHA-256 is not the manifest's; export or copy the bundle again")
-        return data
+        return read_verified(self.folder / entry.file, entry.sha256, "export or copy the bundle again")
+
+
+def read_verified(path: Path, sha256: str, remedy: str) -> bytes:
+    """Return a file's content, checked against its digest.
+
+    Args:
+        path: of the file.
+        sha256: in hexadecimal.
+        remedy: what to do if the file is not right, for people.
+
+    Raises:
+        UserError: the file is missing, unreadable, or not the one that the digest names.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; the bundle is incomplete, {remedy}") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise UserError(f"{path}: its SHA-256 is not the manifest's; {remedy}")
+    return data
 
 
 def boxed_bundles() -> list[str]:

@@ -6,7 +6,6 @@ into stages, named by `pipeline.json`.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -14,7 +13,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import Bundle, open_bundle
+from vp_mqtt.family import Bundle, open_bundle, read_verified
 
 PIPELINE_NAME = "pipeline.json"
 MAX_STAGES = 19
@@ -87,14 +86,7 @@ class Pipeline:
             UserError: no such stage, or its file is missing or not the one that the manifest names.
         """
         entry = self.stage(index)
-        path = self.bundle.folder / entry.file
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; cut the network again") from None
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise UserError(f"{path}: its SHA-256 is not the pipeline's; cut the network again")
-        return data
+        return read_verified(self.bundle.folder / entry.file, entry.sha256, "cut the network again")
 
 
 def open_pipeline(folder: Path) -> Pipeline:

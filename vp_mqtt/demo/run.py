@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -33,6 +34,7 @@ CAMERA = "demo"
 _START_S = 30.0
 _SETTLE_S = 1.0
 _WAITING = 10_000
+_PICTURE_WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Demo:
         self._record = Record(self._manifest.classes, self._variants)
         self._watch = _Watch(self._record, len(self._manifest.classes))
         self._killed: tuple[int, ...] = ()
-        self._console = Console(record=settings.picture is not None)
+        self._console = Console()
 
     def run(self) -> None:
         """Start everything, show what happens, and print the summary.
@@ -226,8 +228,18 @@ class Demo:
         if self._settings.json:
             sys.stdout.write(json.dumps(summary) + "\n")
             return
-        if self._settings.picture is not None or not self._console.is_terminal:
+        if not self._console.is_terminal:
             self._console.print(self._table())
         self._console.print(summary_table(summary))
         if self._settings.picture is not None:
-            self._console.save_svg(str(self._settings.picture), title="vp demo")
+            self._save_picture(self._settings.picture, summary)
+
+    def _save_picture(self, path: Path, summary: dict[str, Any]) -> None:
+        # A console of its own: the other one would record every state of the live table.
+        console = Console(record=True, file=io.StringIO(), width=_PICTURE_WIDTH, force_terminal=True)
+        console.print(self._table())
+        console.print(summary_table(summary))
+        try:
+            console.save_svg(str(path), title="vp demo")
+        except OSError as error:
+            raise UserError(f"--picture {path}: {error.strerror}") from None

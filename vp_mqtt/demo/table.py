@@ -30,7 +30,7 @@ def live_table(record: Record, variants: int, killed: Sequence[int]) -> Table:
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
         pad_edge=False,
         show_edge=False,
     )
@@ -50,7 +50,7 @@ def live_table(record: Record, variants: int, killed: Sequence[int]) -> Table:
         table.add_row()
     fused = record.accuracy()["fused"]
     if fused is not None:
-        table.caption = f"{record.labels()} of {len(record.frames)} frames labelled, {fused:.1%} of them all right"
+        table.caption = f"{record.labels()} of {len(record.frames)} frames labelled, {fused:.1%} of the labels right"
     return table
 
 
