@@ -1,8 +1,8 @@
 """Home Assistant's discovery, held against its documentation.
 
 https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery (device discovery payload), and the pages of the
-platforms sensor.mqtt, image.mqtt and binary_sensor.mqtt: the models below know the documented keys that we use, with their types,
-and refuse any other.
+platforms sensor.mqtt, image.mqtt and binary_sensor.mqtt: the models below know the documented keys that we use, with
+their types, and refuse any other.
 """
 
 from __future__ import annotations
