@@ -94,6 +94,11 @@ class Families:
         """Return the manifests of the bundles that are known."""
         return [family.manifest for family in self._families.values()]
 
+    def elsewhere(self) -> dict[int, Manifest]:
+        """Return the bundle of the variants whose nodes are online, but do not run the leading bundle."""
+        leader = self.leader.manifest.short_digest
+        return {v: self._families[d].manifest for d, v in self._nodes.values() if d != leader}
+
     def get(self, digest: bytes) -> Family | None:
         """Return the family with this short digest, None if it is not known."""
         return self._families.get(digest)

@@ -254,8 +254,12 @@ class FusionNode:
         self._seen = (alive, suspected)
         for variant in sorted(alive - was_alive):
             LOGGER.info("variant %d is online", variant)
+        elsewhere = self._families.elsewhere()
         for variant in sorted(was_alive - alive):
-            LOGGER.warning("variant %d is gone", variant)
+            if variant in elsewhere:
+                LOGGER.info("variant %d runs '%s' now", variant, elsewhere[variant].name)
+            else:
+                LOGGER.warning("variant %d is gone", variant)
         for variant in sorted(suspected - was_suspected):
             LOGGER.warning("variant %d is silent: no longer waited for", variant)
         for variant in sorted((was_suspected - suspected) & alive & was_alive):
