@@ -278,6 +278,20 @@ def test_a_model_that_is_not_the_manifests_is_refused(site: Pushing, bundles: di
     site.await_online("v1", timeout=40)
 
 
+def test_nothing_is_switched_to_a_bundle_that_the_broker_has_not_kept_whole(
+    site: Pushing, bundles: dict[str, Path]
+) -> None:
+    site.push(str(bundles["one"]))
+    site.push(str(bundles["two"]))
+    one = digest(bundles["one"])
+    chunk = site.retained()[NAMES.model(one, 1, 0)]
+    site.probe.client.publish(NAMES.model(one, 1, 0), chunk[:-1] + bytes([chunk[-1] ^ 1]), 1, retain=True)
+    assert "has not kept the bundle 'one' whole" in site.push("--rollback", code=2)
+    current = site.pointer().current
+    assert current is not None
+    assert current.name == "two"
+
+
 def test_garbage_for_a_pointer_changes_nothing(site: Pushing, bundles: dict[str, Path]) -> None:
     site.push(str(bundles["one"]))
     site.start_boards()

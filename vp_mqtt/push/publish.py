@@ -21,6 +21,7 @@ from vp_mqtt.messages import MessageError, State, StatusMessage
 from vp_mqtt.packets import Outgoing, Received
 from vp_mqtt.push import signing
 from vp_mqtt.push.chunks import HEADER_BYTES, Assembly, ChunkError, split
+from vp_mqtt.push.fetch import FetchError, check_manifest
 from vp_mqtt.push.pointer import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, BundlePointer, BundleRef
 from vp_mqtt.session import Session
 from vp_mqtt.settings import PushSettings
@@ -140,7 +141,7 @@ class Pusher:
             LOGGER.info("%d chunks of '%s' are at the broker", len(chunks), manifest.name)
             prefix = names.manifest(digest, "")[: -len("manifest/")]
             self._clear({topic for topic in self._site.chunks if topic.startswith(prefix)} - chunks.keys())
-            self._check_kept(ref, len(models))
+            self._check_kept(ref)
             pointer = self._switch(ref, before)
             cleared = self._clear_others(pointer)
         return {
@@ -168,7 +169,7 @@ class Pusher:
             if before is None or before.previous is None:
                 raise UserError(f"site '{self._settings.site}': there is no bundle to go back to")
             ref = before.previous
-            self._check_kept(ref, None)
+            self._check_kept(ref)
             pointer = self._switch(ref, before)
             cleared = self._clear_others(pointer)
         return {
@@ -224,7 +225,7 @@ class Pusher:
         if not self._wait(self._session, lambda: not any(sent.is_pending for sent in flying)):
             raise UserError(f"broker {self._settings.broker}: it acknowledges nothing any more; push again")
 
-    def _check_kept(self, ref: BundleRef, variants: int | None) -> None:
+    def _check_kept(self, ref: BundleRef) -> None:
         """Read a bundle back from the broker, over a connection of its own: retained is what a new board gets.
 
         Raises:
@@ -247,9 +248,9 @@ class Pusher:
                     topic = topics.parse(message.topic)
                     limit = MAX_MANIFEST_BYTES if topic.variant is None else MAX_MODEL_BYTES
                     files.setdefault(topic.variant, Assembly(max_bytes=limit)).add(topic.chunk or 0, message.payload)
-                if self._is_whole(ref, files, variants):
+                if self._is_whole(ref, files):
                     return
-        except (TopicError, ChunkError) as error:
+        except (TopicError, ChunkError, FetchError) as error:
             LOGGER.warning("read back: %s", error)
         finally:
             session.stop()
@@ -259,15 +260,23 @@ class Pusher:
         )
 
     @staticmethod
-    def _is_whole(ref: BundleRef, files: dict[int | None, Assembly], variants: int | None) -> bool:
-        manifest = files.get(None)
-        if manifest is None or not all(file.is_complete for file in files.values()):
-            return False
-        if variants is None:
-            from vp_mqtt.push.fetch import check_manifest  # noqa: PLC0415
+    def _is_whole(ref: BundleRef, files: dict[int | None, Assembly]) -> bool:
+        """Tell whether these are the bundle's manifest and models, all of them.
 
-            variants = len(check_manifest(manifest.data, ref, signing.Verifier(None)).variants)
-        return len(files) == variants + 1 and hashlib.sha256(manifest.data).hexdigest() == ref.digest
+        Raises:
+            FetchError: the manifest, or a model that is complete, is another.
+        """
+        manifest_file = files.get(None)
+        if manifest_file is None or not all(file.is_complete for file in files.values()):
+            return False
+        manifest = check_manifest(manifest_file.data, ref, signing.Verifier(None))
+        if len(files) != len(manifest.variants) + 1:
+            return False
+        for entry in manifest.variants:
+            model = files.get(entry.index)
+            if model is None or hashlib.sha256(model.data).hexdigest() != entry.sha256:
+                raise FetchError(f"the model of its variant {entry.index} has another digest")
+        return True
 
     def _switch(self, ref: BundleRef, before: BundlePointer | None) -> BundlePointer:
         old = before or BundlePointer(pushed=0)
