@@ -17,6 +17,13 @@ def written(topic: Topic) -> str:
     if topic.kind in indexed:
         assert topic.variant is not None
         return indexed[topic.kind](topic.source, topic.variant)
+    if topic.kind is Kind.BUNDLE:
+        return topics.bundle()
+    if topic.kind is Kind.CHUNK:
+        assert topic.chunk is not None
+        if topic.variant is None:
+            return topics.manifest(topic.source, topic.chunk)
+        return topics.model(topic.source, topic.variant, topic.chunk)
     plain = {
         Kind.FRAME: topics.frame,
         Kind.ANNOUNCE: topics.announce,
@@ -38,6 +45,9 @@ def written(topic: Topic) -> str:
         ("vp/home/camera/cam0/label", Topic("home", Kind.LABEL, "cam0")),
         ("vp/home/node/pi-3.local/status", Topic("home", Kind.STATUS, "pi-3.local")),
         ("vp/home/node/pi-3.local/stats", Topic("home", Kind.STATS, "pi-3.local")),
+        ("vp/home/bundle/current", Topic("home", Kind.BUNDLE, "current")),
+        ("vp/home/bundle/ab12/manifest/3", Topic("home", Kind.CHUNK, "ab12", None, 3)),
+        ("vp/home/bundle/ab12/model/5/0", Topic("home", Kind.CHUNK, "ab12", 5, 0)),
         ("vp/camera/camera/vote/vote/1", Topic("camera", Kind.VOTE, "vote", 1)),
         (f"vp/{LONGEST}/camera/{LONGEST}/frame", Topic(LONGEST, Kind.FRAME, LONGEST)),
     ],
@@ -48,9 +58,16 @@ def test_topics_are_written_and_taken_apart_as_the_scheme_says(topic: str, parts
 
 
 @thorough
-@given(names, st.sampled_from(Kind), names, st.integers(0, 9999))
-def test_every_topic_that_is_written_is_read_back(site: str, kind: Kind, source: str, variant: int) -> None:
-    topic = Topic(site, kind, source, variant if kind in {Kind.VOTE, Kind.STAGE} else None)
+@given(names, st.sampled_from(Kind), names, st.integers(0, 9999), st.sampled_from(["manifest", "model"]))
+def test_every_topic_that_is_written_is_read_back(site: str, kind: Kind, source: str, number: int, of: str) -> None:
+    has_variant = kind in {Kind.VOTE, Kind.STAGE} or (kind is Kind.CHUNK and of == "model")
+    topic = Topic(
+        site,
+        kind,
+        "current" if kind is Kind.BUNDLE else source,
+        number if has_variant else None,
+        number if kind is Kind.CHUNK else None,
+    )
     assert parse(written(topic)) == topic
 
 

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from vp_mqtt import __version__, signals
+from vp_mqtt import __version__, home_assistant_cli, signals
 from vp_mqtt.baselines import cli as baselines
 from vp_mqtt.bench import cli as bench
 from vp_mqtt.errors import UserError
 from vp_mqtt.flags import run_app, settings_command
 from vp_mqtt.learning import cli as learning
 from vp_mqtt.learning import data_cli
+from vp_mqtt.push import cli as push
 from vp_mqtt.settings import CameraSettings, FusionSettings, VariantSettings, WatchSettings
 
 
@@ -80,6 +81,9 @@ app.command("eval")(data_cli.evaluate)
 app.command("export")(learning.export)
 app.command("samples")(data_cli.samples)
 app.add_typer(baselines.app, name="baseline")
+app.command("push", help=push.PUSH_HELP)(push.push_command)
+app.command("keygen")(push.keygen)
+app.command("home-assistant-remove", help=home_assistant_cli.REMOVE_HELP)(home_assistant_cli.remove_command)
 
 
 @app.command()

@@ -20,6 +20,7 @@ _Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 _Milliseconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 _Megabytes = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
+_ShortDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -104,11 +105,16 @@ class LabelMessage(Message):
     captured: _Seconds = Field(description="as the camera announced it")
     valid_for_s: _Seconds = Field(description="after this time the label says nothing about the present")
     bundle: _Name
+    digest: _ShortDigest | None = Field(
+        default=None, description="of the bundle whose votes were fused, as votes have it"
+    )
     truth: ClassName | None = None
 
     def encode(self) -> bytes:
         """Return the message as JSON; `label`, `class_index`, `confidence` and `score` are there even when null."""
-        return self.model_dump_json(exclude={"truth"} if self.truth is None else None).encode()
+        return self.model_dump_json(
+            exclude={name for name in ("truth", "digest") if getattr(self, name) is None}
+        ).encode()
 
 
 class State(StrEnum):
@@ -121,7 +127,7 @@ class State(StrEnum):
     """Its connection broke: the broker published its will."""
 
 
-Role = Literal["camera", "variant", "fusion", "watch", "stage"]
+Role = Literal["camera", "variant", "fusion", "watch", "stage", "push"]
 
 
 class StatusMessage(Message):
@@ -139,8 +145,11 @@ class StatusMessage(Message):
     started: _Seconds = Field(description="on the node's wall clock, in s since 1970")
     variant: _Index | None = None
     bundle: _Name | None = None
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")] | None = Field(
+    digest: _ShortDigest | None = Field(
         default=None, description="first 4 bytes of the bundle's digest, in hexadecimal"
+    )
+    ready: tuple[_ShortDigest, ...] | None = Field(
+        default=None, max_length=16, description="of a fusion node: the bundles whose votes it can fuse"
     )
 
 

@@ -141,6 +141,11 @@ class Session:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(max(0.05, until - time.monotonic()))
 
+    def set_birth(self, birth: Outgoing) -> None:
+        """Publish another birth from now on, and at once if there is a connection."""
+        self._birth = birth
+        self.publish(birth)
+
     def publish(self, message: Outgoing) -> Sent | None:
         """Publish a message; None if there is no connection, or the broker would not take a packet of this size."""
         client = self._client

@@ -138,15 +138,26 @@ class CommonSettings(BaseSettings):
         return "-".join((self.role, *parts, host))[:64]
 
 
-class VariantSettings(CommonSettings):
+class FamilySettings(CommonSettings):
+    """A node that works with a family."""
+
+    bundle: str = Field(
+        default="auto",
+        description="the family: a bundle's folder, the name of one in the box, 'broker' (what was pushed to the site) "
+        "or 'auto' (that if there is one, else fashion-mnist from the box)",
+    )
+    bundle_key: InputFile | None = Field(
+        default=None, description="public key (PEM) that a bundle from the broker must be signed by"
+    )
+    bundle_cache: Path | None = Field(default=None, description="folder that bundles from the broker are kept in")
+
+
+class VariantSettings(FamilySettings):
     """A variant node."""
 
     role: ClassVar[Role] = "variant"
 
     variant: int = Field(ge=0, description="index of the variant that this node runs")
-    bundle: str = Field(
-        default="fashion-mnist", description="the family: a bundle's folder, or the name of one in the box"
-    )
     k: int | None = Field(default=None, ge=1, le=255, description="classes in a vote; by default what the bundle says")
     threads: int = Field(default=1, ge=1, le=64, description="threads of the model's runtime")
     runtime: Literal["auto", "onnxruntime", "openvino"] = Field(
@@ -169,14 +180,11 @@ class StageSettings(CommonSettings):
     max_frame_bytes: int = Field(default=8_000_000, ge=1_000, le=250_000_000, description="larger frames are refused")
 
 
-class FusionSettings(CommonSettings):
+class FusionSettings(FamilySettings):
     """The fusion node."""
 
     role: ClassVar[Role] = "fusion"
 
-    bundle: str = Field(
-        default="fashion-mnist", description="the family: a bundle's folder, or the name of one in the box"
-    )
     deadline_ms: float = Field(
         default=250.0, gt=0, le=60_000, description="how long a frame's votes are waited for, in ms"
     )
@@ -184,6 +192,17 @@ class FusionSettings(CommonSettings):
         default=3, ge=1, le=1000, description="frames in a row without a vote after which a variant is not waited for"
     )
     valid_for: float = Field(default=5.0, gt=0, le=86_400, description="how long a label is valid, in seconds")
+    home_assistant: bool = Field(default=False, description="show the site in Home Assistant (MQTT discovery)")
+
+
+class RemoveSettings(CommonSettings):
+    """`vp home-assistant-remove`."""
+
+    role: ClassVar[Role] = "watch"
+
+    give_up_after: float = Field(
+        default=5.0, ge=0, le=1e6, description="seconds to look for the broker at start before giving up; 0: for ever"
+    )
 
 
 class CameraSettings(CommonSettings):
@@ -218,8 +237,26 @@ class WatchSettings(CommonSettings):
     )
 
 
+class PushSettings(CommonSettings):
+    """`vp push`."""
+
+    role: ClassVar[Role] = "push"
+
+    sign: InputFile | None = Field(default=None, description="private key (PEM) to sign the bundle with")
+    chunk_bytes: int = Field(
+        default=131_072, ge=64, le=900_000, description="largest chunk; smaller where the broker takes no such packet"
+    )
+    ready_within: float = Field(
+        default=15.0, ge=0, le=3600, description="seconds that fusion nodes have to get ready before the switch"
+    )
+    give_up_after: float = Field(
+        default=10.0, ge=0, le=1e6, description="seconds to look for the broker at start before giving up; 0: for ever"
+    )
+
+
 ROLES: dict[str, type[CommonSettings]] = {
-    model.role: model for model in (CameraSettings, VariantSettings, FusionSettings, WatchSettings, StageSettings)
+    model.role: model
+    for model in (CameraSettings, VariantSettings, FusionSettings, WatchSettings, StageSettings, PushSettings)
 }
 
 

@@ -14,3 +14,8 @@ def hold() -> None:
     would otherwise take the signal, and the process would end without a goodbye.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+
+
+def wait(seconds: float) -> bool:
+    """Wait for an ending signal that is being held, at most so long, and return whether one came."""
+    return signal.sigtimedwait(ENDING_SIGNALS, seconds) is not None

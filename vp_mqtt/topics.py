@@ -27,6 +27,10 @@ class Kind(StrEnum):
     STATS = "stats"
     STAGE = "stage"
     """Feature maps between the boards of model parallelism, which ours is compared with."""
+    BUNDLE = "bundle"
+    """Which bundle the site runs."""
+    CHUNK = "chunk"
+    """A part of a bundle's manifest or model."""
 
 
 class TopicError(ValueError):
@@ -40,14 +44,17 @@ class Topic:
     Attributes:
         site: the site's name.
         kind: what the topic carries.
-        source: the camera's name, or the node's for status and stats.
-        variant: the variant's index, for votes; the index of the stage that is to go on, for feature maps.
+        source: the camera's name, or the node's for status and stats, or a bundle's digest for its chunks.
+        variant: the variant's index, for votes; the index of the stage that is to go on, for feature maps; whose model
+            a chunk is of, None for the manifest's.
+        chunk: the chunk's index.
     """
 
     site: str
     kind: Kind
     source: str
     variant: int | None = None
+    chunk: int | None = None
 
 
 def is_name(text: str) -> bool:
@@ -89,6 +96,18 @@ class Topics:
         """Return the topic of a node's counters."""
         return f"{ROOT}/{self.site}/node/{node}/stats"
 
+    def bundle(self) -> str:
+        """Return the topic that says which bundle the site runs."""
+        return f"{ROOT}/{self.site}/bundle/current"
+
+    def manifest(self, digest: str, chunk: int | str) -> str:
+        """Return the topic of a chunk of a bundle's manifest."""
+        return f"{ROOT}/{self.site}/bundle/{digest}/manifest/{chunk}"
+
+    def model(self, digest: str, variant: int | str, chunk: int | str) -> str:
+        """Return the topic of a chunk of the model of one of a bundle's variants."""
+        return f"{ROOT}/{self.site}/bundle/{digest}/model/{variant}/{chunk}"
+
 
 def parse(topic: str) -> Topic:
     """Take a topic apart.
@@ -105,6 +124,14 @@ def parse(topic: str) -> Topic:
             parsed = Topic(site, Kind(kind), camera)
         case [root, site, "node", node, ("status" | "stats") as kind] if root == ROOT:
             parsed = Topic(site, Kind(kind), node)
+        case [root, site, "bundle", "current"] if root == ROOT:
+            parsed = Topic(site, Kind.BUNDLE, "current")
+        case [root, site, "bundle", digest, "manifest", chunk] if root == ROOT and _INDEX.fullmatch(chunk):
+            parsed = Topic(site, Kind.CHUNK, digest, chunk=int(chunk))
+        case [root, site, "bundle", digest, "model", index, chunk] if (
+            root == ROOT and _INDEX.fullmatch(index) and _INDEX.fullmatch(chunk)
+        ):
+            parsed = Topic(site, Kind.CHUNK, digest, int(index), int(chunk))
         case _:
             raise TopicError("not a topic of ours")
     if not (is_name(parsed.site) and is_name(parsed.source)):

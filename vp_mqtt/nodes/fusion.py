@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import queue
+import random
 import time
 
-from vp_mqtt import topics, topk
-from vp_mqtt.family import open_bundle
+from vp_mqtt import home_assistant, topics, topk
+from vp_mqtt.families import Families, Outcome
+from vp_mqtt.family import MAX_CLASSES, Bundle
 from vp_mqtt.frames import FrameId
 from vp_mqtt.inbox import Inbox
 from vp_mqtt.logs import LOGGER
@@ -21,45 +24,58 @@ from vp_mqtt.messages import (
 )
 from vp_mqtt.nodes.runtime import Node
 from vp_mqtt.packets import Outgoing, Received
+from vp_mqtt.push import follow
 from vp_mqtt.settings import FusionSettings
 from vp_mqtt.topics import ANY, Kind, Topic, Topics
-from vp_mqtt.window import Closed, Windows
 
 _TOP = 3
 _WAITING_PER_SOURCE = 256
 _IDLE_S = 1.0
+_MAX_STRANGERS = 256
+_POLL_S = 0.1
 
 
 class FusionNode:
     """Fuses the votes of a family's variants on the frames of all cameras of a site."""
 
     def __init__(self, settings: FusionSettings) -> None:
-        """Read the bundle's manifest, without connecting.
+        """Read the bundle's manifest; if it is to come from the broker, wait for it.
 
         Raises:
             UserError: the bundle is not usable.
         """
-        bundle = open_bundle(settings.bundle)
+        start = follow.begin(settings, settings.node_name(), None)
         self._settings = settings
-        self._manifest = bundle.manifest
-        self._weights = [variant.weight for variant in bundle.manifest.variants]
-        self._windows = Windows(
-            weights=self._weights,
-            classes=len(bundle.manifest.classes),
-            deadline=settings.deadline_ms / 1000,
-            suspect_after=settings.suspect_after,
+        self._follower = start.follower
+        self._families = Families(
+            start.bundle.manifest, deadline=settings.deadline_ms / 1000, suspect_after=settings.suspect_after
         )
-        self._variant_of: dict[str, int] = {}
+        for other in start.others:
+            self._families.add(other.manifest, time.monotonic())
+        self._leader = start.bundle.manifest
+        self._arrived: queue.SimpleQueue[Bundle] = queue.SimpleQueue()
+        # The newest status of nodes whose bundle is not known, or not yet.
+        self._strangers: dict[str, Received] = {}
         self._seen: tuple[set[int], set[int]] = (set(), set())
         self._inbox: Inbox[Received] = Inbox(per_source=_WAITING_PER_SOURCE)
         site = Topics(settings.site)
+        self._bundle_topic = site.bundle()
+        following = [(self._bundle_topic, 1)] if self._follower else []
+        if settings.home_assistant:
+            following.append((home_assistant.BIRTH_TOPIC, 0))
         self._node = Node(
             settings,
-            bundle=bundle,
-            subscriptions=[(site.status(ANY), 1), (site.announce(ANY), 1), (site.vote(ANY, ANY), 0)],
+            bundle=start.bundle,
+            subscriptions=[(site.status(ANY), 1), (site.announce(ANY), 1), (site.vote(ANY, ANY), 0), *following],
             on_message=lambda message: self._inbox.put(message.topic, message),
             on_stop=self._inbox.close,
             max_packet_bytes=MAX_MESSAGE_BYTES,
+        )
+        self._say_bundle()
+        self._home = (
+            home_assistant.Announcer(settings.site, self._node.name, settings.valid_for)
+            if settings.home_assistant
+            else None
         )
 
     def run(self) -> None:
@@ -70,82 +86,123 @@ class FusionNode:
         """
         LOGGER.info(
             "fusing %d variants of '%s', deadline %g ms",
-            len(self._weights),
-            self._manifest.name,
+            len(self._leader.variants),
+            self._leader.name,
             self._settings.deadline_ms,
         )
-        self._node.run(self._work, lambda: {**self._windows.counts, "messages_dropped": self._inbox.dropped})
+        if self._follower is not None:
+            self._follower.follow(self._arrived.put, self._node.stopping)
+        self._node.run(self._work, lambda: {**self._families.counts, "messages_dropped": self._inbox.dropped})
 
     def _work(self) -> None:
         while not self._node.stopping.is_set():
-            due = self._windows.next_deadline()
+            due = self._families.next_deadline()
             wait = _IDLE_S if due is None else max(0.0, due - time.monotonic())
-            message = self._inbox.get(wait)
+            message = self._inbox.get(min(wait, _POLL_S) if self._follower or self._home else wait)
             now = time.monotonic()
-            closed = self._windows.expire(now)
+            outcomes = self._families.expire(now)
+            outcomes += self._take_bundles(now)
             if message is not None:
-                closed += self._take(message, now)
-            for outcome in closed:
+                outcomes += self._take(message, now)
+            for outcome in outcomes:
                 self._publish(outcome)
             self._tell_changes()
+            self._tell_home(now)
 
-    def _take(self, message: Received, now: float) -> list[Closed]:
+    def _take_bundles(self, now: float) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        while not self._arrived.empty():
+            manifest = self._arrived.get().manifest
+            if self._families.get(manifest.short_digest) is not None:
+                continue
+            outcomes += self._families.add(manifest, now)
+            LOGGER.info("ready to fuse '%s' (%s)", manifest.name, manifest.short_digest.hex())
+            self._say_bundle()
+            strangers, self._strangers = self._strangers, {}
+            for message in strangers.values():
+                outcomes += self._take(message, now)
+        return outcomes
+
+    def _say_bundle(self) -> None:
+        self._node.set_bundle(self._leader, self._families.known() if self._follower else None)
+
+    def _tell_home(self, now: float) -> None:
+        if self._home is None or not self._node.session.connected.is_set():
+            return
+        message = self._home.take(now)
+        if message is not None and self._node.session.publish(message) is None:
+            self._home.failed(now)
+
+    def _take(self, message: Received, now: float) -> list[Outcome]:
+        if self._home is not None and message.topic == home_assistant.BIRTH_TOPIC:
+            if message.payload == home_assistant.BIRTH_PAYLOAD:
+                self._home.heard_birth(now, random.uniform(*home_assistant.WAIT_S))  # noqa: S311 (not a secret)
+            return []
         try:
             topic = topics.parse(message.topic)
             match topic.kind:
                 case Kind.ANNOUNCE:
                     announce = AnnounceMessage.decode(message.payload).announce()
-                    return self._windows.announce(topic.source, announce, now)
+                    if self._home is not None:
+                        self._home.saw_camera(topic.source, now)
+                    return self._families.announce(topic.source, announce, now)
                 case Kind.VOTE:
                     return self._take_vote(topic, message, now)
                 case Kind.STATUS:
-                    return self._take_status(topic, message.payload, now)
+                    return self._take_status(topic, message, now)
+                case Kind.BUNDLE if self._follower is not None:
+                    self._follower.offer(message.payload)
         except ValueError as error:
             self._node.refusals.add(message.topic, str(error))
         return []
 
-    def _take_vote(self, topic: Topic, message: Received, now: float) -> list[Closed]:
-        variant = topic.variant
-        if variant is None or variant >= len(self._weights):
-            raise topk.VoteError("no such variant")
+    def _take_vote(self, topic: Topic, message: Received, now: float) -> list[Outcome]:
         frame = FrameId.decode(message.correlation)
-        vote = topk.decode(message.payload, len(self._manifest.classes))
-        if vote.digest != self._manifest.short_digest:
+        family = self._families.get(topk.digest_of(message.payload))
+        if family is None:
+            topk.decode(message.payload, MAX_CLASSES)
             raise topk.VoteError("vote from another bundle")
-        return self._windows.vote(topic.source, frame, variant, vote, now)
+        if topic.variant is None or topic.variant >= len(family.weights):
+            raise topk.VoteError("no such variant")
+        vote = topk.decode(message.payload, len(family.manifest.classes))
+        return self._families.vote(topic.source, frame, topic.variant, vote, now)
 
-    def _take_status(self, topic: Topic, payload: bytes, now: float) -> list[Closed]:
+    def _take_status(self, topic: Topic, message: Received, now: float) -> list[Outcome]:
         node = topic.source
-        if payload:
-            status = StatusMessage.decode(payload)
+        place: tuple[bytes, int] | None = None
+        self._strangers.pop(node, None)
+        # Without a payload somebody cleared the retained status: the node is gone for good.
+        if message.payload:
+            status = StatusMessage.decode(message.payload)
             if status.node != node:
                 raise MessageError("status of another node")
             if status.variant is None:
                 return []
-            online = status.state is State.ONLINE
-            if online and status.digest != self._manifest.short_digest.hex():
-                self._node.refusals.add(node, "variant of another bundle")
-                online = False
-            if online and status.variant >= len(self._weights):
-                raise MessageError("no such variant")
-            if online:
-                self._variant_of[node] = status.variant
-        else:
-            # Somebody cleared the retained status: the node is gone for good.
-            online = False
-        if node not in self._variant_of:
-            return []
-        variant = self._variant_of[node] if online else self._variant_of.pop(node)
-        return self._windows.set_node(node, variant, online=online, now=now)
+            if self._home is not None:
+                self._home.saw_board(node, status.variant, now)
+            if status.state is State.ONLINE:
+                family = self._families.get(bytes.fromhex(status.digest or ""))
+                if family is None:
+                    self._node.refusals.add(node, "variant of another bundle")
+                    if len(self._strangers) < _MAX_STRANGERS:
+                        self._strangers[node] = message
+                elif status.variant >= len(family.weights):
+                    raise MessageError("no such variant")
+                else:
+                    place = (family.manifest.short_digest, status.variant)
+        elif self._home is not None:
+            self._home.saw_board(node, None, now)
+        return self._families.set_node(node, place, now)
 
-    def _publish(self, outcome: Closed) -> None:
+    def _publish(self, result: Outcome) -> None:
+        outcome, weights, manifest = result.closed, result.family.weights, result.family.manifest
         voted = sorted(outcome.votes)
-        weight = sum(self._weights[v] for v in voted)
+        weight = sum(weights[v] for v in voted)
         shares: dict[int, float] = {}
         for variant, vote in outcome.votes.items():
             for index, probability in zip(vote.classes.tolist(), vote.probabilities.tolist(), strict=True):
-                shares[index] = shares.get(index, 0.0) + self._weights[variant] * probability / weight
-        classes = self._manifest.classes
+                shares[index] = shares.get(index, 0.0) + weights[variant] * probability / weight
+        classes = manifest.classes
         top = sorted(shares, key=lambda index: (-shares[index], index))[:_TOP]
         winner = outcome.winner
         label = LabelMessage(
@@ -157,13 +214,14 @@ class FusionNode:
             score=None if winner is None else _rounded(float(outcome.scores[winner])),
             top=tuple(ClassScore(label=classes[index], confidence=_rounded(shares[index])) for index in top),
             voted=tuple(voted),
-            missing=tuple(v for v in range(len(self._weights)) if v not in outcome.votes),
+            missing=tuple(v for v in range(len(weights)) if v not in outcome.votes),
             alive=outcome.alive,
             closed_by=outcome.closed_by,
             latency_ms=round((outcome.closed - outcome.opened) * 1000, 3),
             captured=outcome.announce.captured,
             valid_for_s=self._settings.valid_for,
-            bundle=self._manifest.name,
+            bundle=manifest.name,
+            digest=manifest.short_digest.hex(),
             truth=outcome.announce.truth,
         )
         sent = self._node.session.publish(
@@ -180,7 +238,14 @@ class FusionNode:
         self._node.counts["labels_without_votes"] += winner is None
 
     def _tell_changes(self) -> None:
-        roster = self._windows.roster
+        leader = self._families.leader
+        if leader.manifest.digest != self._leader.digest:
+            self._leader = leader.manifest
+            LOGGER.info(
+                "most of the boards run '%s' (%s) now", leader.manifest.name, leader.manifest.short_digest.hex()
+            )
+            self._say_bundle()
+        roster = leader.windows.roster
         alive = roster.alive()
         suspected = {v for v in alive if roster.is_suspected(v)}
         if (alive, suspected) == self._seen:
@@ -189,8 +254,12 @@ class FusionNode:
         self._seen = (alive, suspected)
         for variant in sorted(alive - was_alive):
             LOGGER.info("variant %d is online", variant)
+        elsewhere = self._families.elsewhere()
         for variant in sorted(was_alive - alive):
-            LOGGER.warning("variant %d is gone", variant)
+            if variant in elsewhere:
+                LOGGER.info("variant %d runs '%s' now", variant, elsewhere[variant].name)
+            else:
+                LOGGER.warning("variant %d is gone", variant)
         for variant in sorted(suspected - was_suspected):
             LOGGER.warning("variant %d is silent: no longer waited for", variant)
         for variant in sorted((was_suspected - suspected) & alive & was_alive):

@@ -16,7 +16,7 @@ import numpy as np
 
 from vp_mqtt import __version__
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import Bundle
+from vp_mqtt.family import Bundle, Manifest
 from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.messages import MessageError, Quantiles, State, StatsMessage, StatusMessage
 from vp_mqtt.packets import Outgoing, Received
@@ -133,6 +133,22 @@ class Node:
     def _status_in(self, state: State) -> Outgoing:
         payload = self._status.model_copy(update={"state": state}).encode()
         return Outgoing(self.topics.status(self.name), payload, qos=1, retain=True)
+
+    def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] | None = None) -> None:
+        """Say in the status which family the node works with from now on.
+
+        Args:
+            manifest: the family's.
+            ready: of a fusion node, the families whose votes it can fuse.
+        """
+        self._status = self._status.model_copy(
+            update={
+                "bundle": manifest.name,
+                "digest": manifest.short_digest.hex(),
+                "ready": None if ready is None else tuple(known.short_digest.hex() for known in ready),
+            }
+        )
+        self.session.set_birth(self._status_in(State.ONLINE))
 
     def run(self, work: Callable[[], None], counts: Callable[[], Mapping[str, int]] = dict) -> None:
         """Connect, and work until the work is done, a signal comes, or the session ends for good.

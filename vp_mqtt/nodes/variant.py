@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import cv2
 
 from vp_mqtt import topics
-from vp_mqtt.family import open_bundle
+from vp_mqtt.family import Bundle, Manifest, VariantEntry
 from vp_mqtt.frames import FrameId
 from vp_mqtt.inbox import Inbox
 from vp_mqtt.inference import pictures, runtimes
 from vp_mqtt.inference.runtimes import Predictor
 from vp_mqtt.logs import LOGGER
+from vp_mqtt.messages import MessageError
 from vp_mqtt.nodes.runtime import Node
 from vp_mqtt.packets import Outgoing, Received
+from vp_mqtt.push import follow
 from vp_mqtt.settings import VariantSettings
 from vp_mqtt.topics import ANY, TopicError, Topics
 from vp_mqtt.topk import encode, select
@@ -22,43 +25,71 @@ from vp_mqtt.topk import encode, select
 _PACKET_OVERHEAD_BYTES = 1024
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """A bundle, and this node's variant of it, ready to run."""
+
+    manifest: Manifest
+    entry: VariantEntry
+    k: int
+    predict: Predictor
+
+
 class VariantNode:
     """Runs one variant of a family on the frames of all cameras of a site."""
 
     def __init__(self, settings: VariantSettings) -> None:
-        """Load the model, without connecting.
+        """Load the model; if it is to come from the broker, wait for it.
 
         Raises:
             UserError: bundle, variant or k are not usable.
         """
-        bundle = open_bundle(settings.bundle)
         self._settings = settings
-        self._manifest = bundle.manifest
-        self._entry = bundle.variant(settings.variant)
-        self._k = settings.k or bundle.manifest.k
-        classes = len(bundle.manifest.classes)
-        if settings.k is not None:
-            bundle.manifest.check_k(settings.k, "--k")
         # OpenCV's own threads would compete with the model's for a decode of a millisecond.
         cv2.setNumThreads(1)
-        self._predict = self._load(bundle.model_bytes(settings.variant), classes)
+        start = follow.begin(settings, settings.node_name(str(settings.variant)), settings.variant)
+        self._follower = start.follower
+        self._loaded = self._load(start.bundle)
         self._inbox: Inbox[Received] = Inbox(per_source=1)
+        site = Topics(settings.site)
+        self._bundle_topic = site.bundle()
+        following = [(self._bundle_topic, 1)] if self._follower else []
         self._node = Node(
             settings,
             parts=(str(settings.variant),),
             variant=settings.variant,
-            bundle=bundle,
-            subscriptions=[(Topics(settings.site).frame(ANY), 0)],
+            bundle=start.bundle,
+            subscriptions=[(site.frame(ANY), 0), *following],
             on_message=self._receive,
             on_stop=self._inbox.close,
             max_packet_bytes=settings.max_frame_bytes + _PACKET_OVERHEAD_BYTES,
         )
 
-    def _load(self, model: bytes, classes: int) -> Predictor:
-        resolution, threads = self._entry.resolution, self._settings.threads
+    def _load(self, bundle: Bundle) -> _Loaded:
+        settings = self._settings
+        entry = bundle.variant(settings.variant)
+        if settings.k is not None:
+            bundle.manifest.check_k(settings.k, "--k")
+        predict = self._predictor(entry, bundle.model_bytes(settings.variant), len(bundle.manifest.classes))
+        return _Loaded(bundle.manifest, entry, settings.k or bundle.manifest.k, predict)
+
+    def _predictor(self, entry: VariantEntry, model: bytes, classes: int) -> Predictor:
+        resolution, threads = entry.resolution, self._settings.threads
         if self._settings.runtime == runtimes.AUTO:
             return runtimes.load_fastest(model, resolution=resolution, classes=classes, threads=threads)[1]
         return runtimes.load(self._settings.runtime, model, resolution=resolution, classes=classes, threads=threads)
+
+    def _switch(self, bundle: Bundle) -> None:
+        """Run another bundle from the next frame on (in the follower's thread).
+
+        Raises:
+            UserError: it has no such variant, or the model cannot be loaded: the one before goes on.
+        """
+        if bundle.manifest.digest == self._loaded.manifest.digest:
+            return
+        self._loaded = self._load(bundle)
+        self._node.set_bundle(bundle.manifest)
+        self._tell()
 
     def run(self) -> None:
         """Vote until told to stop.
@@ -66,18 +97,30 @@ class VariantNode:
         Raises:
             UserError: the broker will not have us.
         """
+        self._tell()
+        if self._follower is not None:
+            self._follower.follow(self._switch, self._node.stopping)
+        self._node.run(self._work, lambda: {"frames_dropped": self._inbox.dropped})
+
+    def _tell(self) -> None:
+        loaded = self._loaded
         LOGGER.info(
             "variant %d of '%s': %d x %d pixels, %d classes",
-            self._entry.index,
-            self._manifest.name,
-            self._entry.resolution,
-            self._entry.resolution,
-            len(self._manifest.classes),
+            loaded.entry.index,
+            loaded.manifest.name,
+            loaded.entry.resolution,
+            loaded.entry.resolution,
+            len(loaded.manifest.classes),
         )
-        self._node.run(self._work, lambda: {"frames_dropped": self._inbox.dropped})
 
     def _receive(self, message: Received) -> None:
         """Keep the newest frame of each camera (in the network's thread)."""
+        if message.topic == self._bundle_topic and self._follower is not None:
+            try:
+                self._follower.offer(message.payload)
+            except MessageError as error:
+                self._node.refusals.add(message.topic, str(error))
+            return
         if len(message.payload) > self._settings.max_frame_bytes:
             self._node.refusals.add(message.topic, "frame too large")
             return
@@ -90,14 +133,15 @@ class VariantNode:
                 self._answer(message)
 
     def _answer(self, message: Received) -> None:
+        loaded = self._loaded
         try:
             camera = topics.parse(message.topic).source
             frame = FrameId.decode(message.correlation)
             picture = pictures.decode(message.payload)
-            batch = pictures.prepare(picture, self._entry.resolution, self._manifest.preprocessing)
-            probabilities = self._predict(batch)
+            batch = pictures.prepare(picture, loaded.entry.resolution, loaded.manifest.preprocessing)
+            probabilities = loaded.predict(batch)
             compute_ms = (time.monotonic() - message.at) * 1000
-            vote = select(probabilities, self._k, self._manifest.short_digest, compute_ms)
+            vote = select(probabilities, loaded.k, loaded.manifest.short_digest, compute_ms)
         except (TopicError, ValueError, cv2.error) as error:
             reason = "picture cannot be resized" if isinstance(error, cv2.error) else str(error)
             self._node.refusals.add(message.topic, reason)
@@ -108,7 +152,7 @@ class VariantNode:
             return
         self._node.counts["frames"] += 1
         self._node.latencies.add(compute_ms)
-        vote_topic = self._node.topics.vote(camera, self._entry.index)
+        vote_topic = self._node.topics.vote(camera, loaded.entry.index)
         sent = self._node.session.publish(Outgoing(vote_topic, encode(vote), correlation=frame.encode()))
         self._node.counts["votes" if sent else "votes_unsent"] += 1
 

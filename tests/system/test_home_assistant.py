@@ -1,0 +1,49 @@
+"""Home Assistant's side of the broker: discovery, birth, removal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.site import SITE, Site
+from tests.test_home_assistant import decode
+from vp_mqtt.frames import FrameId
+from vp_mqtt.home_assistant import BIRTH_TOPIC, config_topic
+
+
+def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) -> None:
+    configs: list[mqtt.MQTTMessage] = []
+    home = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    home.on_connect = lambda client, *_: client.subscribe("homeassistant/device/+/config", qos=1)
+    home.on_message = lambda _client, _data, message: configs.append(message)
+    home.connect("127.0.0.1", int(site.url.rpartition(":")[2]))
+    home.loop_start()
+    try:
+        site.start_all([0, 2], "--home-assistant")
+        site.probe.publish_frame(FrameId(1, 0))
+        site.probe.label_of(FrameId(1, 0))
+
+        def entities() -> set[str]:
+            payload = bytes(configs[-1].payload) if configs else b""
+            return set(decode(payload).components) if payload else set()
+
+        wanted = {f"vp-{SITE}_{name}" for name in ("cam0-label", "cam0-frame", "v0-problem", "v2-problem")}
+        # Every stats message wakes the probe, which looks again.
+        site.probe.until(lambda: entities() == wanted, "all entities", 20)
+        told = len(configs)
+        site.probe.publish(BIRTH_TOPIC, b"online")
+        site.probe.until(lambda: len(configs) > told, "discovery again", 20)
+        assert entities() == wanted
+        site.kill("fusion")
+        command = [sys.executable, "-m", "vp_mqtt", "home-assistant-remove", "--site", SITE]
+        environment = {**os.environ, "VP_BROKER": site.url}
+        subprocess.run(command, check=True, timeout=30, env=environment, stdout=subprocess.DEVNULL)
+        site.probe.until(lambda: configs[-1].payload == b"", "removal", 20)
+        assert configs[-1].topic == config_topic(SITE)
+    finally:
+        home.disconnect()
+        home.loop_stop()

@@ -1,0 +1,122 @@
+"""Ed25519 signatures (RFC 8032) over a bundle's canonical manifest.
+
+The `cryptography` library is imported only where a key is in use.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vp_mqtt.errors import UserError
+
+_INSTALL = "signatures need the library 'cryptography': pip install 'vp-mqtt[sign]'"
+
+
+class SignatureError(ValueError):
+    """A manifest that is not signed by the trusted key."""
+
+
+def _read(path: Path, flag: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{flag} {path}: {error.strerror}") from None
+
+
+def generate(path: Path) -> Path:
+    """Write a new private key (PEM, readable by its owner only), and its public key beside it; return the latter.
+
+    Raises:
+        UserError: one of the files exists already, or cannot be written.
+    """
+    try:
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+    except ImportError:
+        raise UserError(_INSTALL) from None
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public_path = path.with_name(path.name + ".pub")
+    if public_path.exists():
+        raise UserError(f"{public_path}: exists already; a key is never overwritten")
+    for where, data, mode in ((path, private, 0o600), (public_path, public, 0o644)):
+        try:
+            with os.fdopen(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(data)
+        except FileExistsError:
+            raise UserError(f"{where}: exists already; a key is never overwritten") from None
+        except OSError as error:
+            raise UserError(f"{where}: {error.strerror}") from None
+    return public_path
+
+
+def sign(manifest: bytes, key_file: Path) -> str:
+    """Return the signature of a canonical manifest, in hexadecimal.
+
+    Raises:
+        UserError: the file is not a private Ed25519 key.
+    """
+    pem = _read(key_file, "--sign")
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+    except ImportError:
+        raise UserError(_INSTALL) from None
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UserError(f"--sign {key_file}: not a private Ed25519 key without a password; make one with vp keygen")
+    return key.sign(manifest).hex()
+
+
+class Verifier:
+    """Checks manifests against a trusted public key, or lets every one pass where there is none."""
+
+    def __init__(self, key_file: Path | None) -> None:
+        """Read the key.
+
+        Args:
+            key_file: the trusted public key (PEM); None trusts whoever may publish bundles at the broker.
+
+        Raises:
+            UserError: the file is not a public Ed25519 key.
+        """
+        self._key = None
+        if key_file is None:
+            return
+        pem = _read(key_file, "--bundle-key")
+        try:
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+            from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
+        except ImportError:
+            raise UserError(_INSTALL) from None
+        try:
+            key = load_pem_public_key(pem)
+        except ValueError:
+            key = None
+        if not isinstance(key, Ed25519PublicKey):
+            raise UserError(f"--bundle-key {key_file}: not a public Ed25519 key; take the .pub file of vp keygen")
+        self._key = key
+
+    def check(self, manifest: bytes, signature: str | None) -> None:
+        """Check the signature of a canonical manifest.
+
+        Raises:
+            SignatureError: there is a trusted key, and the signature is missing or not this key's.
+        """
+        if self._key is None:
+            return
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+
+        if signature is None:
+            raise SignatureError("the bundle is not signed")
+        try:
+            self._key.verify(bytes.fromhex(signature), manifest)
+        except InvalidSignature:
+            raise SignatureError("the bundle's signature is not by the trusted key") from None
