@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vp_mqtt import __version__, signals
+from vp_mqtt.bench import cli as bench
 from vp_mqtt.errors import UserError
 from vp_mqtt.flags import run_app, settings_command
 from vp_mqtt.learning import cli as learning
@@ -74,6 +75,7 @@ app.command("train")(learning.train)
 app.command("eval")(learning.evaluate)
 app.command("export")(learning.export)
 app.command("samples")(learning.samples)
+app.add_typer(bench.app, name="bench")
 
 
 @app.command()
