@@ -19,7 +19,9 @@ def faults(
     *,
     frames: Annotated[int, typer.Option(min=9, max=1_000_000, help="frames announced under each fault")] = 300,
     fps: Annotated[float, typer.Option(min=0.1, max=1000, help="frames per second")] = 10.0,
-    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="make this fault only; may be repeated")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="make this fault only; may be repeated")
+    ] = None,
     hold: Annotated[
         float | None, typer.Option(min=0, max=3600, help="seconds that a fault lasts; by default as long as it needs")
     ] = None,

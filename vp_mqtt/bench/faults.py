@@ -121,7 +121,7 @@ def _start(run: Run, scenario: Scenario, settings: FaultSettings, variants: Sequ
     rig.start_camera(
         source=source,
         fps=settings.fps,
-        frames=settings.frames,
+        frames=settings.frames * scenario.stretch,
         environment=scenario.environment(CAMERA, run.folder),
         log=log,
     )
@@ -132,11 +132,13 @@ def _run(run: Run, scenario: Scenario, settings: FaultSettings, variants: Sequen
     rig, observer = run.rig, run.rig.observer
     names = _start(run, scenario, settings, variants)
     seen = observer.seen(CAMERA)
-    patience = _PATIENCE_S + settings.frames / settings.fps
+    patience = _PATIENCE_S + settings.frames * scenario.stretch / settings.fps
 
     def wait_for(frames: int) -> None:
         if not observer.until(lambda: len(seen.announced) >= frames, patience):
-            raise UserError(f"{scenario.name}: only {len(seen.announced)} frames; {rig.nodes.failed() or 'no error told'}")
+            raise UserError(
+                f"{scenario.name}: only {len(seen.announced)} frames; {rig.nodes.failed() or 'no error told'}"
+            )
 
     wait_for(settings.frames // 3)
     fault_at = time.monotonic()

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from vp_mqtt import topics
-from vp_mqtt.errors import UserError
 from vp_mqtt.bench.figures import Seen, SeenLabel
+from vp_mqtt.errors import UserError
 from vp_mqtt.frames import FrameId
 from vp_mqtt.messages import AnnounceMessage, LabelMessage, StatsMessage, StatusMessage
 from vp_mqtt.packets import Received
