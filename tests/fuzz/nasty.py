@@ -1,3 +1,4 @@
+# ruff: noqa: E501, RUF005 (a table of bytes)
 """Inputs that broke decoders elsewhere, and good ones to begin from, by decoder."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A long run of the coverage-guided fuzzer (atheris) over every decoder: `python -m tests.fuzz.run --inputs 1000000`.
 
-Each decoder is fuzzed in a process of its own, which begins from the inputs in `nasty.py` and is ended by libFuzzer on
-a crash, an exception, an input that takes more than 10 s, or more than 1 GB of memory. Prints one JSON object a decoder.
+Each decoder is fuzzed in a process of its own, which begins from the inputs in `nasty.py` and is ended by libFuzzer at
+a crash, an exception, an input that takes more than 10 s, or more than 1 GB of memory. Prints one JSON object each.
 """
 
 from __future__ import annotations

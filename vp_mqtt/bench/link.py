@@ -1,8 +1,8 @@
 """A bad link between two network interfaces, as a process: `python -m vp_mqtt.bench.link A B`.
 
 Linux has `tc netem` for this, where its kernel was built with it; many small ones are not. This forwards Ethernet
-frames between the far ends of two veth pairs through packet sockets, so that TCP itself meets loss and delay. Needs root.
-Impairments come as JSON lines on standard input; it ends when that ends.
+frames between the far ends of two veth pairs through packet sockets, so that TCP itself meets loss and delay.
+Needs root. Impairments come as JSON lines on standard input; it ends when that ends.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def main(first: str, second: str) -> None:
     while True:
         dues = [due for way in ways if (due := way.next_due()) is not None]
         wait = max(0.0, min(dues) - time.monotonic()) if dues else None
-        ready, _, _ = select.select([*ends, 0], [], [], wait)
+        watched: list[socket.socket | int] = [*ends, 0]
+        ready, _, _ = select.select(watched, [], [], wait)
         if 0 in ready:
             order = os.read(0, _PACKET_BYTES)
             if not order:
