@@ -1,1 +1,1 @@
-"""Measurements: what a family costs, and how it fares on this machine."""
+"""Measurements: what a family costs, and how the running system fares."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -48,6 +48,8 @@ class NodeProcesses:
     ) -> None:
         for process in self._processes.values():
             process.terminate()
+            # A frozen one takes the signal only when it is thawed.
+            process.send_signal(signal.SIGCONT)
         for process in self._processes.values():
             try:
                 process.wait(_END_S)
@@ -56,17 +58,32 @@ class NodeProcesses:
                 process.wait()
         self._folder.cleanup()
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Start `vp ARGUMENTS`, under a name of ours; what it logs goes to a file."""
+    def start(
+        self,
+        name: str,
+        *arguments: str,
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
+    ) -> None:
+        """Start `vp ARGUMENTS`, under a name of ours; a name whose process has ended may be used again.
+
+        Args:
+            name: ours, for the other methods.
+            arguments: of `vp`.
+            prefix: a command that runs the node, such as `nsenter ..`.
+            environment: variables added to our own.
+            log: where its log goes; by default to a file that ends with us.
+        """
         # The demo is the same for everyone: settings in the user's environment are for the user's own nodes.
-        environment = {key: value for key, value in os.environ.items() if not key.upper().startswith(ENV_PREFIX)}
-        with self._log(name).open("wb") as log:
+        inherited = {key: value for key, value in os.environ.items() if not key.upper().startswith(ENV_PREFIX)}
+        with (log or self._log(name)).open("wb") as output:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "vp_mqtt", *arguments, *self._common],
+                [*prefix, sys.executable, "-m", "vp_mqtt", *arguments, *self._common],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=inherited | dict(environment or {}),
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 (called from the main thread, before others start)
             )
@@ -74,6 +91,18 @@ class NodeProcesses:
     def kill(self, name: str) -> None:
         """Kill a node at once (SIGKILL), as if its power were cut."""
         self._processes[name].kill()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a node a signal."""
+        self._processes[name].send_signal(number)
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of the nodes that run, by name."""
+        return {name: process.pid for name, process in self._processes.items() if process.poll() is None}
+
+    def wait(self, name: str, timeout: float) -> int:
+        """Wait for the end of a node's process, at most `timeout` s, and return its exit code."""
+        return self._processes[name].wait(timeout)
 
     def has_ended(self, name: str) -> bool:
         """Tell whether a node's process has ended."""

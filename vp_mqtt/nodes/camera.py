@@ -28,6 +28,7 @@ _MIN_QUALITY = 30
 _QUALITY_STEP = 20
 _MIN_SIDE = 16
 _REMEMBERED = 1000
+_LABEL_PATIENCE_S = 5.0
 _LAST_WORDS_S = 1.0
 
 
@@ -97,6 +98,15 @@ class CameraNode:
             self._node.counts["labels"] += 1
             self._node.latencies.add((message.at - captured) * 1000)
 
+    def _give_up_labels(self, before: float) -> None:
+        """Count the frames captured before a time, in s, whose label has not come: nobody else may know of them."""
+        while self._captured_at:
+            frame, captured = next(iter(self._captured_at.items()))
+            if captured >= before and len(self._captured_at) < _REMEMBERED:
+                return
+            del self._captured_at[frame]
+            self._node.counts["unlabelled"] += 1
+
     def _work(self) -> None:
         while not (self._node.stopping.is_set() or self._node.session.connected.wait(0.1)):
             pass
@@ -148,10 +158,10 @@ class CameraNode:
             return
         announce = AnnounceMessage.of(Announce(frame, round(wall_clock, 6), captured.truth))
         with self._lock:
+            self._give_up_labels(captured_at - _LABEL_PATIENCE_S)
             self._captured_at[frame.encode()] = captured_at
-            while len(self._captured_at) > _REMEMBERED:
-                self._captured_at.popitem(last=False)
         if session.publish(message) is None:
+            self._forget(frame)
             counts["unsent"] += 1
             return
         # The announce follows the frame on the same connection: once it is acknowledged, the broker has the frame too.
@@ -167,10 +177,15 @@ class CameraNode:
         )
         self._sequence += 1
         if sent is None:
+            self._forget(frame)
             counts["unsent"] += 1
             return
         counts["frames"] += 1
         self._on_their_way.append(sent)
+
+    def _forget(self, frame: FrameId) -> None:
+        with self._lock:
+            self._captured_at.pop(frame.encode(), None)
 
     def _frame_message(self, frame: FrameId, picture: Picture) -> Outgoing | None:
         """Return the frame as a message that the broker takes; None if it cannot be made so small."""

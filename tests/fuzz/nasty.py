@@ -1,0 +1,81 @@
+# ruff: noqa: E501, RUF005 (a table of bytes)
+"""Inputs that broke decoders elsewhere, and good ones to begin from, by decoder."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+
+from vp_mqtt.inference.pictures import encode_jpeg
+
+_ANNOUNCE = {"frame": "1f8c02d4-17", "captured": 1.5, "truth": "Bag"}
+_LABEL = {
+    "camera": "cam0", "frame": "1f8c02d4-17", "label": "Bag", "class_index": 8, "confidence": 0.9, "score": 0.8,
+    "top": [{"label": "Bag", "confidence": 0.9}], "voted": [1], "missing": [0], "alive": [1], "closed_by": "decided",
+    "latency_ms": 2.5, "captured": 1.5, "valid_for_s": 5.0, "bundle": "fashion-mnist",
+}  # fmt: skip
+_STATUS = {
+    "state": "online", "node": "v0", "role": "variant", "version": "0.1.0", "host": "pi4", "client_id": "vp-home-v0",
+    "instance": "5be3c1aa", "started": 1.5, "variant": 2, "bundle": "fashion-mnist", "digest": "6549ea43",
+}  # fmt: skip
+_STATS = {"node": "v0", "uptime_s": 1.5, "counts": {"frames": 8}, "latency_ms": {"p50": 1.0, "p95": 2.0, "p99": 3.0}}
+_VARIANT = {"index": 0, "resolution": 32, "head": 8, "weight": 1, "file": "v0.onnx", "sha256": "0" * 64, "params": 1}
+_MANIFEST = {"format": 1, "name": "tiny", "classes": ["a", "b"], "variants": [_VARIANT], "k": 1}
+
+
+def _jpeg() -> bytes:
+    return encode_jpeg(np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3), 80)
+
+
+def _claims(width: int, height: int) -> bytes:
+    """Return a JPEG whose header claims another size than it has."""
+    data = bytearray(_jpeg())
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def _json(good: dict[str, object]) -> list[bytes]:
+    nasty: list[bytes] = [
+        b"", b"null", b"[]", b"{}", b"NaN", b"\xff\xfe{}", b"\x00" * 64, b'{"a":' * 20_000, b"[" * 60_000, b"1" * 60_000,
+        b'{"captured":1e999}', b'{"captured":NaN}', b'"\\ud800"', b"{" + b'"a":1,' * 5_000 + b'"a":1}', b" " * 70_000,
+    ]  # fmt: skip
+    wrong: list[object] = [None, -1, 2**64, 1e308, "", "x" * 10_000, [], {}, True, "\x00", "../..", "a" * 65]
+    nasty += [json.dumps(good | {key: value}).encode() for key in good for value in wrong]
+    return [json.dumps(good).encode(), *nasty]
+
+
+NASTY: dict[str, list[bytes]] = {
+    "vote": [
+        b"\x01\x03abcd\x00\x10" + struct.pack(">6H", 0, 40_000, 1, 20_000, 2, 100),
+        b"", b"\x01", b"\x01\x00abcd\x00\x00", b"\x01\xffabcd\x00\x00\x00\x00\x00\x00", b"\x02\x01abcd\x00\x00" + b"\x00" * 4,
+        b"\x01\x01abcd\xff\xff" + struct.pack(">HH", 9999, 1), b"\x01\x01abcd\x00\x00" + b"\xff" * 4,
+        b"\x01\x02abcd\x00\x00" + struct.pack(">4H", 1, 30_000, 1, 20_000),
+        b"\x01\x02abcd\x00\x00" + struct.pack(">4H", 1, 1, 2, 65_535),
+        b"\x01\x02abcd\x00\x00" + struct.pack(">4H", 1, 65_535, 2, 65_535), b"\x01" * 1_000_000,
+    ],
+    "frame-id": [b"\x00" * 8, b"", b"1f8c02d4-17", b"1f8c02d4-4294967296", b"1f8c02d4-" + b"9" * 5000, "1f8c02d4-٣".encode()],
+    "topic": [
+        b"vp/home/camera/cam0/vote/2", b"vp/home/node/v0/status", b"", b"/" * 65_000, b"vp/home/camera/cam0/vote/-1",
+        b"vp/home/camera/cam0/vote/99999999999999999999", b"vp/../camera/cam0/frame", b"vp/a\x00/camera/c/frame",
+        b"vp/home/camera/cam0\n/frame", "vp/home/camera/cam0/vote/²".encode(), b"\xff\xfe",
+    ],
+    "announce": _json(_ANNOUNCE),
+    "label": _json(_LABEL),
+    "status": _json(_STATUS),
+    "stats": _json(_STATS) + [json.dumps(_STATS | {"counts": {"x": 2**63}}).encode()],
+    "frame": [
+        _jpeg(), _jpeg()[:100], _jpeg()[:-2], b"", b"\xff\xd8", b"\xff\xd8\xff\xd9", _claims(60_000, 60_000), _claims(0, 0),
+        _claims(65_535, 1), b"\x89PNG\r\n\x1a\n" + b"\x00" * 50, b"GIF89a" + b"\xff" * 50, b"RIFF\xff\xff\xff\xffWEBPVP8 ",
+        b"P6 99999 99999 255\n", b"BM" + b"\xff" * 60, b"II*\x00" + b"\xff" * 60, b"\x00" * 1_000_000,
+    ],
+    "manifest": _json(_MANIFEST),
+    "settings": [
+        b'broker = "mqtt://127.0.0.1"\n[variant]\nvariant = 1\n', b"", b"\xff", b"a = " + b"[" * 5_000, b"variant = 1",
+        b'[variant]\nvariant = "x"\n', b"[variant]\nvariant = 99999999999999999999\n", b"[variant]\nvariant = nan\n",
+        b'broker = "mqtt://[::"\n', b'broker = "mqtt://u:p@h"\n', b'password = "x"\n', b"[[variant]]\n", b"variant = []\n",
+        b'ca_file = "\\u0000"\n', b"keepalive = 1e999\n", b"name = 1979-05-27\n",
+    ],
+}  # fmt: skip

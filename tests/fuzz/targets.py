@@ -1,0 +1,88 @@
+"""The decoders that meet the network, each as a function that raises only if the decoder is at fault."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from vp_mqtt import topics, topk
+from vp_mqtt.errors import UserError
+from vp_mqtt.family import MANIFEST_NAME, open_bundle
+from vp_mqtt.frames import FrameId
+from vp_mqtt.inference import pictures
+from vp_mqtt.messages import AnnounceMessage, LabelMessage, Message, MessageError, StatsMessage, StatusMessage
+from vp_mqtt.settings import FusionSettings, VariantSettings, load
+
+CLASSES = 10
+_FOLDER = tempfile.TemporaryDirectory(prefix="vp-fuzz-")
+
+
+def _vote(data: bytes) -> None:
+    with contextlib.suppress(topk.VoteError):
+        vote = topk.decode(data, CLASSES)
+        assert vote.classes.max() < CLASSES
+        assert np.isfinite(vote.probabilities).all()
+        assert topk.encode(vote) == data
+
+
+def _frame_id(data: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        frame = FrameId.decode(data)
+        assert FrameId.parse(str(frame)) == frame
+    with contextlib.suppress(ValueError):
+        FrameId.parse(data.decode("utf-8", "replace"))
+
+
+def _topic(data: bytes) -> None:
+    with contextlib.suppress(topics.TopicError):
+        parsed = topics.parse(data.decode("utf-8", "replace"))
+        assert topics.is_name(parsed.source)
+
+
+def _message(model: type[Message]) -> Callable[[bytes], None]:
+    def target(data: bytes) -> None:
+        with contextlib.suppress(MessageError):
+            message = model.decode(data)
+            assert model.decode(message.encode()) == message
+
+    return target
+
+
+def _picture(data: bytes) -> None:
+    with contextlib.suppress(pictures.PictureError):
+        picture = pictures.decode(data)
+        assert picture.ndim == 3
+        assert picture.dtype == np.uint8
+
+
+def _manifest(data: bytes) -> None:
+    (Path(_FOLDER.name) / MANIFEST_NAME).write_bytes(data)
+    with contextlib.suppress(UserError):
+        manifest = open_bundle(_FOLDER.name).manifest
+        assert len(manifest.digest) == 32
+
+
+def _settings(data: bytes) -> None:
+    path = Path(_FOLDER.name) / "vp.toml"
+    path.write_bytes(data)
+    for model in (VariantSettings, FusionSettings):
+        with contextlib.suppress(UserError):
+            load(model, {}, path)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "vote": _vote,
+    "frame-id": _frame_id,
+    "topic": _topic,
+    "announce": _message(AnnounceMessage),
+    "label": _message(LabelMessage),
+    "status": _message(StatusMessage),
+    "stats": _message(StatsMessage),
+    "frame": _picture,
+    "manifest": _manifest,
+    "settings": _settings,
+}
