@@ -145,3 +145,15 @@ def test_silence_of_a_variant_that_is_not_alive_means_nothing() -> None:
     assert not variants.missed(0)
     assert not variants.is_suspected(0)
     assert variants.alive() == set()
+
+
+def test_a_suspect_is_waited_for_again_once_it_is_heard() -> None:
+    roster = Roster(suspect_after=3)
+    roster.set_node("a", 1, online=True, now=0)
+    roster.suspect(1)
+    roster.suspect(7)
+    assert roster.is_suspected(1)
+    assert roster.awaited(1) == set()
+    assert roster.alive() == {1}
+    roster.heard(1, 2)
+    assert roster.awaited(2) == {1}

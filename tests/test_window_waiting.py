@@ -225,10 +225,32 @@ def test_no_more_windows_are_open_than_allowed_and_what_is_refused_is_counted() 
     windows.vote("cam", frame(2), 0, certain(1), 2)
     assert windows.announce("cam", announced(3), 3) == []
     assert windows.vote("cam", frame(4), 0, certain(1), 3) == []
+    assert windows.announce("cam", announced(5), 3) == []
     assert windows.counts["refused"] == 2
     windows.vote("cam", frame(1), 0, certain(1), 4)
-    windows.announce("cam", announced(5), 5)
-    assert sequences(windows.expire(100)) == [5]
+    windows.announce("cam", announced(6), 5)
+    assert sequences(windows.expire(100)) == [3, 6]
+
+
+def test_windows_that_nobody_announced_make_room_for_announced_ones() -> None:
+    windows = online(0, max_open=3)
+    windows.announce("cam", announced(1), 0)
+    for sequence in range(100, 200):
+        windows.vote("cam", frame(sequence), 1, certain(2), 1)
+    windows.announce("cam", announced(2), 2)
+    assert windows.counts["refused"] == 0
+    labels = windows.vote("cam", frame(1), 0, certain(1), 3)
+    labels += windows.vote("cam", frame(2), 0, certain(1), 3)
+    labels += windows.expire(100)
+    assert [(label.announce.frame.sequence, label.winner) for label in labels] == [(1, 1), (2, 1)]
+
+
+def test_a_suspect_is_waited_for_no_longer_in_windows_that_are_open() -> None:
+    windows = online(0, 1)
+    windows.announce("cam", announced(1), 1)
+    windows.vote("cam", frame(1), 0, certain(1, 0.5), 2)
+    assert only(windows.suspect(1, 3)).winner == 1
+    assert windows.suspect(9, 3) == []
 
 
 def test_frames_whose_label_waits_for_an_older_one_are_bounded_too() -> None:

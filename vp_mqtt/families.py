@@ -192,6 +192,16 @@ class Families:
             closed += [(digest, outcome) for outcome in windows.set_node(node, variant, online=False, now=now)]
         return self._settle(closed)
 
+    def suspect(self, variant: int, now: float) -> list[Outcome]:
+        """No longer wait for a variant, whatever its bundle, until a vote of it arrives in time."""
+        return self._settle(
+            [
+                (digest, closed)
+                for digest, family in self._families.items()
+                for closed in family.windows.suspect(variant, now)
+            ]
+        )
+
     def expire(self, now: float) -> list[Outcome]:
         """Close the windows whose deadline has fallen."""
         return self._settle(

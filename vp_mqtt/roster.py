@@ -68,6 +68,12 @@ class Roster:
         member.silent_frames += 1
         return member.silent_frames == self._suspect_after
 
+    def suspect(self, variant: int) -> None:
+        """No longer wait for the variant until a vote of it arrives in time."""
+        member = self._alive.get(variant)
+        if member is not None:
+            member.silent_frames = max(member.silent_frames, self._suspect_after)
+
     def awaited(self, opened: float) -> set[int]:
         """Return the variants whose vote is worth waiting for in a window that opened at this time."""
         return {v for v in self._alive if not self.is_suspected(v) and self._alive[v].since <= opened}

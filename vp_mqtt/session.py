@@ -36,6 +36,8 @@ _PACKET_TOO_LARGE = 0x95
 # What no waiting mends: protocol version, client id, name or password, authorisation, banned, authentication method.
 _FATAL_REFUSALS = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
 _MAX_REMAINING_LENGTH = 268_435_455
+# Some brokers take no more topic filters in one SUBSCRIBE.
+_MAX_FILTERS = 8
 
 
 class Sent:
@@ -96,7 +98,7 @@ class Session:
         """
         self._settings = settings
         self._client_id = client_id
-        self._subscriptions = subscriptions
+        self._subscriptions = list(subscriptions)
         self._on_message = on_message
         self._on_end = on_end
         self._will = will
@@ -109,6 +111,7 @@ class Session:
         self._tcp: TcpSocket | None = None
         self._lost = threading.Event()
         self._stopping = threading.Event()
+        self._asked: dict[int, list[str]] = {}
         self._fatal: UserError | None = None
         self._refusal: str | None = None
         self._thread = threading.Thread(target=self._supervise, name="session", daemon=True)
@@ -145,6 +148,27 @@ class Session:
         """Publish another birth from now on, and at once if there is a connection."""
         self._birth = birth
         self.publish(birth)
+
+    def subscribe(self, topics: Sequence[str], qos: int = 0) -> None:
+        """Subscribe to further topic filters, or again to those that were unsubscribed; from any thread."""
+        known = {topic for topic, _ in self._subscriptions}
+        self._subscriptions += [(topic, qos) for topic in topics if topic not in known]
+        client = self._client
+        if client is not None and self.connected.is_set():
+            self._ask(client, [(topic, qos) for topic in topics])
+
+    def unsubscribe(self, topic: str) -> None:
+        """Have the broker send no more of a topic filter until `subscribe`, or until the next connection."""
+        client = self._client
+        if client is not None and self.connected.is_set():
+            client.unsubscribe(topic)
+
+    def _ask(self, client: mqtt.Client, subscriptions: Sequence[tuple[str, int]]) -> None:
+        for start in range(0, len(subscriptions), _MAX_FILTERS):
+            some = subscriptions[start : start + _MAX_FILTERS]
+            _, mid = client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in some])
+            if mid is not None:
+                self._asked[mid] = [topic for topic, _ in some]
 
     def publish(self, message: Outgoing) -> Sent | None:
         """Publish a message; None if there is no connection, or the broker would not take a packet of this size."""
@@ -298,8 +322,8 @@ class Session:
                 self._fatal = UserError(f"broker {self.address}: {self._refusal}; check the account and its rights")
             return
         self.max_publish_bytes = getattr(properties, "MaximumPacketSize", _MAX_REMAINING_LENGTH)
-        if self._subscriptions:
-            client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in self._subscriptions])
+        self._asked.clear()
+        self._ask(client, self._subscriptions)
         self.connections += 1
         if self._stopping.is_set():
             return
@@ -323,9 +347,9 @@ class Session:
         self._lost.set()
 
     def _subscribed(
-        self, _client: mqtt.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: object
+        self, _client: mqtt.Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: object
     ) -> None:
-        for (topic, _qos), reason in zip(self._subscriptions, reasons, strict=False):
+        for topic, reason in zip(self._asked.pop(mid, ()), reasons, strict=False):
             if reason.is_failure:
                 LOGGER.error("the broker refuses our subscription to %s (%s); check the access rules", topic, reason)
 

@@ -165,6 +165,11 @@ class Windows:
         self.roster.set_node(node, variant, online=online, now=now)
         return self._settle(list(self._open.values()), now)
 
+    def suspect(self, variant: int, now: float) -> list[Closed]:
+        """No longer wait for the variant until a vote of it arrives in time."""
+        self.roster.suspect(variant)
+        return self._settle(list(self._open.values()), now)
+
     def expire(self, now: float) -> list[Closed]:
         """Close the windows whose deadline has fallen."""
         due: list[_Window] = []
@@ -196,12 +201,23 @@ class Windows:
         return known is not None and frame in known.done
 
     def _open_window(self, camera: str, frame: FrameId, now: float) -> _Window | None:
-        if len(self._open) >= self._max_open or not self._remember(camera):
+        if not (self._has_room() and self._remember(camera)):
             self.counts["refused"] += 1
             return None
         window = _Window(camera, frame, now, Tally(self._weights, self._classes))
         self._open[camera, frame] = window
         return window
+
+    def _has_room(self) -> bool:
+        """Make room for one more window, if need be in place of the oldest that nobody announced."""
+        if len(self._open) < self._max_open:
+            return True
+        key = next((key for key, window in self._open.items() if window.announce is None), None)
+        if key is None:
+            return False
+        del self._open[key]
+        self.counts["unannounced"] += 1
+        return True
 
     def _remember(self, camera: str) -> bool:
         """Make the camera the most recent one; False if all that are remembered have windows open."""

@@ -21,6 +21,8 @@ _STATUS = {
     "instance": "5be3c1aa", "started": 1.5, "variant": 2, "bundle": "fashion-mnist", "digest": "6549ea43",
 }  # fmt: skip
 _STATS = {"node": "v0", "uptime_s": 1.5, "counts": {"frames": 8}, "latency_ms": {"p50": 1.0, "p95": 2.0, "p99": 3.0}}
+_REF = {"name": "tiny", "digest": "0" * 64}
+_POINTER = {"format": 1, "current": _REF | {"signature": "a" * 128}, "previous": _REF, "next": None, "pushed": 1.5}
 _VARIANT = {"index": 0, "resolution": 32, "head": 8, "weight": 1, "file": "v0.onnx", "sha256": "0" * 64, "params": 1}
 _MANIFEST = {"format": 1, "name": "tiny", "classes": ["a", "b"], "variants": [_VARIANT], "k": 1}
 
@@ -65,6 +67,14 @@ NASTY: dict[str, list[bytes]] = {
     "announce": _json(_ANNOUNCE),
     "label": _json(_LABEL),
     "status": _json(_STATUS),
+    "pointer": _json(_POINTER),
+    "chunk": [
+        b"\x00\x00" + struct.pack(">BBHII", 1, 0, 1, 4, 4) + b"abcd", b"", b"\x00\x00", b"\xff" * 40,
+        b"\x00\x01" + struct.pack(">BBHII", 1, 0, 2, 4, 2) + b"cd", b"\x00\x02" + struct.pack(">BBHII", 1, 0, 2, 4, 2) + b"cd",
+        b"\x00\x00" + struct.pack(">BBHII", 1, 0, 0, 0, 0), b"\x00\x00" + struct.pack(">BBHII", 1, 0, 1, 2**32 - 1, 2**32 - 1),
+        b"\x00\x00" + struct.pack(">BBHII", 1, 0, 65_535, 4096, 1) + b"a", b"\x00\x00" + struct.pack(">BBHII", 1, 0, 1, 4, 4),
+        b"\x00\x00" + struct.pack(">BBHII", 2, 0, 1, 4, 4) + b"abcd", b"\x00\x00" + struct.pack(">BBHII", 1, 0, 1, 4, 0) + b"abcd",
+    ],
     "stats": _json(_STATS) + [json.dumps(_STATS | {"counts": {"x": 2**63}}).encode()],
     "frame": [
         _jpeg(), _jpeg()[:100], _jpeg()[:-2], b"", b"\xff\xd8", b"\xff\xd8\xff\xd9", _claims(60_000, 60_000), _claims(0, 0),

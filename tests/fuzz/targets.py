@@ -15,6 +15,8 @@ from vp_mqtt.family import MANIFEST_NAME, open_bundle
 from vp_mqtt.frames import FrameId
 from vp_mqtt.inference import pictures
 from vp_mqtt.messages import AnnounceMessage, LabelMessage, Message, MessageError, StatsMessage, StatusMessage
+from vp_mqtt.push.chunks import Assembly, ChunkError, split
+from vp_mqtt.push.pointer import BundlePointer
 from vp_mqtt.settings import FusionSettings, VariantSettings, load
 
 CLASSES = 10
@@ -74,6 +76,17 @@ def _settings(data: bytes) -> None:
             load(model, {}, path)
 
 
+def _chunk(data: bytes) -> None:
+    assembly = Assembly(max_bytes=4096)
+    good = next(split(b"x" * 8, 8))
+    with contextlib.suppress(ChunkError):
+        if assembly.add(int.from_bytes(data[:2], "big"), data[2:]):
+            assert 1 <= len(assembly.data) <= 4096
+    # Whatever came before, a good file is put together.
+    assert assembly.add(0, good)
+    assert assembly.data == b"x" * 8
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "vote": _vote,
     "frame-id": _frame_id,
@@ -82,6 +95,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "label": _message(LabelMessage),
     "status": _message(StatusMessage),
     "stats": _message(StatsMessage),
+    "pointer": _message(BundlePointer),
+    "chunk": _chunk,
     "frame": _picture,
     "manifest": _manifest,
     "settings": _settings,

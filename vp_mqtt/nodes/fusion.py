@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import queue
 import random
+import threading
 import time
 
 from vp_mqtt import home_assistant, topics, topk
 from vp_mqtt.families import Families, Outcome
 from vp_mqtt.family import MAX_CLASSES, Bundle
 from vp_mqtt.frames import FrameId
+from vp_mqtt.gates import Gates, Passage
 from vp_mqtt.inbox import Inbox
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.messages import (
@@ -33,6 +35,7 @@ _WAITING_PER_SOURCE = 256
 _IDLE_S = 1.0
 _MAX_STRANGERS = 256
 _POLL_S = 0.1
+_VOTE = f"/{Kind.VOTE}"
 
 
 class FusionNode:
@@ -57,6 +60,9 @@ class FusionNode:
         # The newest status of nodes whose bundle is not known, or not yet.
         self._strangers: dict[str, Received] = {}
         self._seen: tuple[set[int], set[int]] = (set(), set())
+        self._gates = Gates()
+        self._gates_lock = threading.Lock()
+        self._flooding: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._inbox: Inbox[Received] = Inbox(per_source=_WAITING_PER_SOURCE)
         site = Topics(settings.site)
         self._bundle_topic = site.bundle()
@@ -66,11 +72,13 @@ class FusionNode:
         self._node = Node(
             settings,
             bundle=start.bundle,
-            subscriptions=[(site.status(ANY), 1), (site.announce(ANY), 1), (site.vote(ANY, ANY), 0), *following],
-            on_message=lambda message: self._inbox.put(message.topic, message),
+            subscriptions=[(site.status(ANY), 1), (site.announce(ANY), 1), *following],
+            on_message=self._receive,
             on_stop=self._inbox.close,
             max_packet_bytes=MAX_MESSAGE_BYTES,
         )
+        self._listening = 0
+        self._listen()
         self._say_bundle()
         self._home = (
             home_assistant.Announcer(settings.site, self._node.name, settings.valid_for)
@@ -94,6 +102,42 @@ class FusionNode:
             self._follower.follow(self._arrived.put, self._node.stopping)
         self._node.run(self._work, lambda: {**self._families.counts, "messages_dropped": self._inbox.dropped})
 
+    def _listen(self) -> None:
+        """Subscribe to the votes of every variant of the bundles that are known, each by itself: see `_receive`."""
+        variants = max(len(manifest.variants) for manifest in self._families.known())
+        topics_of_votes = [self._node.topics.vote(ANY, variant) for variant in range(self._listening, variants)]
+        self._node.session.subscribe(topics_of_votes)
+        self._listening = max(self._listening, variants)
+
+    def _receive(self, message: Received) -> None:
+        """Sort a message by its topic; the votes of a variant that floods are left at the broker (network's thread)."""
+        head, _, last = message.topic.rpartition("/")
+        if head.endswith(_VOTE) and last.isascii() and last.isdecimal():
+            variant = int(last)
+            with self._gates_lock:
+                passage = self._gates.take(variant, message.at)
+            if passage is Passage.SHUTS:
+                self._node.session.unsubscribe(self._node.topics.vote(ANY, variant))
+                self._flooding.put(variant)
+            if passage is not Passage.PASSES:
+                self._node.counts["flooded"] += 1
+                return
+        elif last == Kind.ANNOUNCE:
+            with self._gates_lock:
+                self._gates.announced()
+        self._inbox.put(message.topic, message)
+
+    def _take_floods(self, now: float) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        while not self._flooding.empty():
+            variant = self._flooding.get()
+            LOGGER.warning("variant %d floods: its votes are left at the broker for a while", variant)
+            outcomes += self._families.suspect(variant, now)
+        with self._gates_lock:
+            reopened = self._gates.reopen(now)
+        self._node.session.subscribe([self._node.topics.vote(ANY, variant) for variant in sorted(reopened)])
+        return outcomes
+
     def _work(self) -> None:
         while not self._node.stopping.is_set():
             due = self._families.next_deadline()
@@ -102,6 +146,7 @@ class FusionNode:
             now = time.monotonic()
             outcomes = self._families.expire(now)
             outcomes += self._take_bundles(now)
+            outcomes += self._take_floods(now)
             if message is not None:
                 outcomes += self._take(message, now)
             for outcome in outcomes:
@@ -116,6 +161,7 @@ class FusionNode:
             if self._families.get(manifest.short_digest) is not None:
                 continue
             outcomes += self._families.add(manifest, now)
+            self._listen()
             LOGGER.info("ready to fuse '%s' (%s)", manifest.name, manifest.short_digest.hex())
             self._say_bundle()
             strangers, self._strangers = self._strangers, {}
