@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -76,10 +77,10 @@ def test_a_training_resumed_is_the_training_continued(trained: Path, tmp_path: P
     first = training(tmp_path, tmp_path / "run")
     original = first._train_epoch
 
-    def interrupted() -> float:
+    def interrupted(drawn: Iterable[tuple[list[torch.Tensor], torch.Tensor]]) -> float:
         if first._epoch == 2:
             raise KilledError
-        return original()
+        return original(drawn)
 
     first._train_epoch = interrupted  # type: ignore[method-assign]
     with pytest.raises(KilledError):

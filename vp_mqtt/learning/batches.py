@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -25,7 +26,7 @@ def to_input(views: Tensor) -> Tensor:
 
 
 class DrawnBatches(Dataset[tuple[list[Tensor], Tensor]]):
-    """The batches of one epoch, by step: (views of each variant, (N, H, W, 3), uint8; labels, (N,), int64)."""
+    """The batches of a training, by step: (views of each variant, (N, H, W, 3), uint8; labels, (N,), int64)."""
 
     def __init__(
         self,
@@ -35,37 +36,49 @@ class DrawnBatches(Dataset[tuple[list[Tensor], Tensor]]):
         *,
         batch: int,
         seed: int,
-        epoch: int,
+        epochs: int,
     ) -> None:
-        """Prepare one epoch.
+        """Prepare a training.
 
         Args:
-            pictures: to draw from, in another order every epoch.
+            pictures: to draw from, in another order every epoch; at least a batch.
             resolutions: of the views of each picture, in pixels.
             recipe: how views are drawn.
-            batch: pictures in a step; what is left over at the end is left out.
+            batch: pictures in a step; what is left over at the end of an epoch is left out.
             seed: of all chance.
-            epoch: counted from 0.
+            epochs: how often the pictures are gone through.
         """
         self._pictures = pictures
         self._resolutions = resolutions
         self._recipe = recipe
         self._batch = batch
-        self._seed = (seed, epoch)
-        self._order = np.random.default_rng([_ORDER, *self._seed]).permutation(len(pictures))
+        self._seed = seed
+        self._epochs = epochs
+        self.steps = len(pictures) // batch
+        self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
-        return len(self._order) // self._batch
+        return self._epochs * self.steps
 
-    def __getitem__(self, step: int) -> tuple[list[Tensor], Tensor]:
-        chosen = self._order[step * self._batch : (step + 1) * self._batch]
-        rng = np.random.default_rng([_VIEWS, *self._seed, step])
+    def __getitem__(self, index: int) -> tuple[list[Tensor], Tensor]:
+        epoch, step = divmod(index, self.steps)
+        chosen = self._order_of(epoch)[step * self._batch : (step + 1) * self._batch]
+        rng = np.random.default_rng([_VIEWS, self._seed, epoch, step])
         views = [draw_views(self._pictures.picture(int(i)), self._resolutions, self._recipe, rng) for i in chosen]
         stacked = [torch.from_numpy(np.stack(of_one)) for of_one in zip(*views, strict=True)]
         return stacked, torch.from_numpy(self._pictures.labels[chosen])
 
-    def ahead(self, workers: int = 1) -> Iterator[tuple[list[Tensor], Tensor]]:
-        """Yield the batches in order, drawn by so many other processes.
+    def _order_of(self, epoch: int) -> NDArray[np.int64]:
+        if self._order is None or self._order[0] != epoch:
+            rng = np.random.default_rng([_ORDER, self._seed, epoch])
+            self._order = (epoch, rng.permutation(len(self._pictures)))
+        return self._order[1]
+
+    def ahead(self, workers: int = 1, *, epoch: int = 0) -> Iterator[tuple[list[Tensor], Tensor]]:
+        """Yield the batches in order, from an epoch on, drawn by so many other processes.
+
+        The processes begin with the first batch: before a training fills this one's memory, of which each would else
+        keep a copy.
 
         Raises:
             UserError: a picture cannot be read.
@@ -73,6 +86,7 @@ class DrawnBatches(Dataset[tuple[list[Tensor], Tensor]]):
         loader = DataLoader(
             self,
             batch_size=None,
+            sampler=range(epoch * self.steps, len(self)),
             num_workers=workers,
             prefetch_factor=_AHEAD,
             worker_init_fn=_set_up,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -75,7 +76,10 @@ class JointTraining:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._steps = len(dataset.train) // recipe.batch
         if not self._steps:
-            raise UserError(f"{len(dataset.train)} pictures to learn from are less than a batch of {recipe.batch}")
+            raise UserError(
+                f"{len(dataset.train)} pictures to learn from are less than a batch of {recipe.batch};"
+                f" write --batch {max(1, len(dataset.train) // 4)}"
+            )
         self._networks = [VariantNetwork(spec, len(origin.classes)) for spec in origin.family.variants]
         for network in self._networks:
             if weights:
@@ -158,9 +162,18 @@ class JointTraining:
             UserError: a picture cannot be read, or a checkpoint not be written.
         """
         checkpoint = self._checkpoint()
+        batches = DrawnBatches(
+            self._dataset.train,
+            [*self._resolutions, *self._teacher_resolutions],
+            self._recipe.views,
+            batch=self._recipe.batch,
+            seed=self._recipe.seed,
+            epochs=self._recipe.epochs,
+        )
+        drawn = batches.ahead(1 if self._device.type == "cpu" else self._cores, epoch=self._epoch)
         while self._epoch < self._recipe.epochs:
             started = time.monotonic()
-            loss = self._train_epoch()
+            loss = self._train_epoch(islice(drawn, self._steps))
             self._epoch += 1
             row = {"epoch": float(self._epoch), "loss": loss, **self.validate(self._dataset.validation)}
             row["seconds"] = round(time.monotonic() - started, 1)
@@ -206,7 +219,7 @@ class JointTraining:
     def _chance(self, stream: int, *place: int) -> np.random.Generator:
         return np.random.default_rng([stream, self._recipe.seed, self._epoch, *place])
 
-    def _train_epoch(self) -> float:
+    def _train_epoch(self, drawn: Iterable[tuple[list[Tensor], Tensor]]) -> float:
         recipe, epoch = self._recipe, self._epoch
         for index, network in enumerate(self._networks):
             network.train()
@@ -215,18 +228,9 @@ class JointTraining:
         progress = (epoch / max(1, recipe.epochs - 1)) if recipe.epochs > 1 else 1.0
         mixes = recipe.mixup > 0 and progress < recipe.mixup_until
         fused_share = recipe.early_fused if progress < 0.5 else recipe.late_fused  # noqa: PLR2004 (half-way)
-        batches = DrawnBatches(
-            self._dataset.train,
-            [*self._resolutions, *self._teacher_resolutions],
-            recipe.views,
-            batch=recipe.batch,
-            seed=recipe.seed,
-            epoch=epoch,
-        )
-        workers = 1 if self._device.type == "cpu" else self._cores
         total = torch.zeros((), device=self._device)
         self._progress.begin(epoch, recipe.epochs, self._steps, recipe.batch)
-        for step, (views, labels) in enumerate(batches.ahead(workers)):
+        for step, (views, labels) in enumerate(drawn):
             done = epoch * self._steps + step
             for parameter in self._backbones:
                 parameter.requires_grad_(done >= recipe.frozen_steps)
