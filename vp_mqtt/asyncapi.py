@@ -31,7 +31,7 @@ EXAMPLES: dict[str, Message] = {
     ),
     "stats": StatsMessage.model_validate_json(
         b'{"node": "variant-2-pi4", "uptime_s": 10.0, "counts": {"connections": 1, "frames": 82, "votes": 82},'
-        b' "latency_ms": {"p50": 1.522, "p95": 2.443, "p99": 3.357}, "rss_mb": 109.2}'
+        b' "latency_ms": {"p50": 1.522, "p95": 2.443, "p99": 3.357}, "rss_mb": 109.2, "temperature_c": 48.3}'
     ),
     "bundle": BundlePointer.model_validate_json(
         b'{"format": 1, "current": {"name": "fashion-mnist", "digest": "%s"}, "pushed": 1795440143.614}'

@@ -17,6 +17,7 @@ MAX_MESSAGE_BYTES = 65_536
 _Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 _Index = Annotated[int, Field(ge=0, lt=65_536)]
 _Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+_Celsius = Annotated[float, Field(ge=-273.15, le=10_000, allow_inf_nan=False)]
 _Milliseconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 _Megabytes = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -169,3 +170,4 @@ class StatsMessage(Message):
     counts: dict[str, _Count]
     latency_ms: Quantiles | None = None
     rss_mb: _Megabytes | None = Field(default=None, description="resident memory, in MB")
+    temperature_c: _Celsius | None = Field(default=None, description="of the board, in degrees Celsius")

@@ -36,6 +36,8 @@ _PACKET_TOO_LARGE = 0x95
 # What no waiting mends: protocol version, client id, name or password, authorisation, banned, authentication method.
 _FATAL_REFUSALS = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
 _MAX_REMAINING_LENGTH = 268_435_455
+# X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
+_OUT_OF_DATE = {9, 10}
 # Some brokers take no more topic filters in one SUBSCRIBE.
 _MAX_FILTERS = 8
 
@@ -115,6 +117,7 @@ class Session:
         self._fatal: UserError | None = None
         self._refusal: str | None = None
         self._thread = threading.Thread(target=self._supervise, name="session", daemon=True)
+        self._network: threading.Thread | None = None
         self.connected = threading.Event()
         self.connections = 0
         self.max_publish_bytes = _MAX_REMAINING_LENGTH
@@ -123,6 +126,12 @@ class Session:
     def address(self) -> str:
         """The broker's address, for people."""
         return self._settings.broker
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether there is somebody who keeps the connection, or gets it back."""
+        network = self._network
+        return self._thread.is_alive() and (not self.connected.is_set() or network is None or network.is_alive())
 
     def start(self) -> None:
         """Connect, and stay connected, in the background."""
@@ -211,6 +220,7 @@ class Session:
             client.ws_set_options(path=self._url.path or "/mqtt")
         if self._tls is not None:
             client.tls_set_context(self._tls)
+            client.on_log = self._logged
         username = self._settings.username or self._url.username
         if username is not None or self._password is not None:
             client.username_pw_set(username, self._password)
@@ -232,6 +242,12 @@ class Session:
         tcp, self._tcp = self._tcp, None
         if tcp is not None:
             tcp.close()
+
+    def _logged(self, _client: mqtt.Client, _data: object, level: int, text: str) -> None:
+        # With TLS 1.3 a broker refuses a certificate after the handshake; only paho's log says so.
+        if level == mqtt.MQTT_LOG_ERR and "alert" in text.lower() and not self.connections:
+            self._refusal = f"it refused our certificate ({text.rpartition('alert ')[2].partition(' (')[0]})"
+            self._fatal = UserError(f"broker {self.address}: {self._refusal}; check --cert-file and --key-file")
 
     def _supervise(self) -> None:
         """Make connections, one after the other, until told to stop."""
@@ -298,7 +314,8 @@ class Session:
     def _describe(self, error: Exception, host: str, port: int) -> str:
         never_connected = not self.connections
         if isinstance(error, ssl.SSLCertVerificationError):
-            problem = f"its certificate is not accepted ({error.verify_message}); check --ca-file and the host name"
+            hint = "the clocks here and there" if error.verify_code in _OUT_OF_DATE else "--ca-file and the host name"
+            problem = f"its certificate is not accepted ({error.verify_message}); check {hint}"
             if never_connected:
                 self._fatal = UserError(f"broker {self.address}: {problem}")
             return problem
@@ -321,10 +338,13 @@ class Session:
             if reason.value in _FATAL_REFUSALS and not self.connections:
                 self._fatal = UserError(f"broker {self.address}: {self._refusal}; check the account and its rights")
             return
+        # Its texts cost time with every packet, and are not needed any more.
+        client.on_log = None
         self.max_publish_bytes = getattr(properties, "MaximumPacketSize", _MAX_REMAINING_LENGTH)
         self._asked.clear()
         self._ask(client, self._subscriptions)
         self.connections += 1
+        self._network = threading.current_thread()
         if self._stopping.is_set():
             return
         self.connected.set()

@@ -79,6 +79,7 @@ class CameraNode:
             subscriptions=[(Topics(settings.site).label(settings.camera), 0)],
             on_message=self._labelled,
             max_packet_bytes=MAX_MESSAGE_BYTES,
+            is_stuck=self._source.is_stuck,
         )
 
     def run(self) -> None:
@@ -112,7 +113,8 @@ class CameraNode:
             pass
         try:
             for captured in self._paced():
-                self._publish(captured)
+                with self._node.work.piece():
+                    self._publish(captured)
                 if self._settings.frames and self._sequence >= self._settings.frames:
                     break
         finally:

@@ -143,16 +143,19 @@ class FusionNode:
             due = self._families.next_deadline()
             wait = _IDLE_S if due is None else max(0.0, due - time.monotonic())
             message = self._inbox.get(min(wait, _POLL_S) if self._follower or self._home else wait)
-            now = time.monotonic()
-            outcomes = self._families.expire(now)
-            outcomes += self._take_bundles(now)
-            outcomes += self._take_floods(now)
-            if message is not None:
-                outcomes += self._take(message, now)
-            for outcome in outcomes:
-                self._publish(outcome)
-            self._tell_changes()
-            self._tell_home(now)
+            with self._node.work.piece():
+                self._go_on(message, time.monotonic())
+
+    def _go_on(self, message: Received | None, now: float) -> None:
+        outcomes = self._families.expire(now)
+        outcomes += self._take_bundles(now)
+        outcomes += self._take_floods(now)
+        if message is not None:
+            outcomes += self._take(message, now)
+        for outcome in outcomes:
+            self._publish(outcome)
+        self._tell_changes()
+        self._tell_home(now)
 
     def _take_bundles(self, now: float) -> list[Outcome]:
         outcomes: list[Outcome] = []

@@ -24,6 +24,7 @@ from vp_mqtt.session import Session
 from vp_mqtt.settings import CommonSettings
 from vp_mqtt.signals import ENDING_SIGNALS
 from vp_mqtt.topics import Topics
+from vp_mqtt.watchdog import Watchdog, Work
 
 GOODBYE_S = 1.0
 GRACE_S = 1.7
@@ -58,6 +59,17 @@ def resident_mb() -> float | None:
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
 
 
+def temperature_c() -> float | None:
+    """Return the temperature of the board's hottest thermal zone, in degrees Celsius; None where none is told."""
+    found = []
+    for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
+        try:
+            found.append(int(zone.read_text(encoding="ascii")) / 1000)
+        except (OSError, ValueError):
+            continue
+    return round(max(found), 1) if found else None
+
+
 class Node:
     """A running node: its name, its session, its counters, and how it ends."""
 
@@ -73,6 +85,7 @@ class Node:
         on_stop: Callable[[], None] = lambda: None,
         max_packet_bytes: int = 1_000_000,
         is_silent: bool = False,
+        is_stuck: Callable[[float], bool] = lambda _: False,
     ) -> None:
         """Prepare, without connecting.
 
@@ -86,6 +99,7 @@ class Node:
             on_stop: called once when the node is to end; wakes the node's work.
             max_packet_bytes: the broker is told not to send larger packets.
             is_silent: the node only listens: no birth, no will, no stats.
+            is_stuck: tells whether something beside `work` has been at a standstill for so many seconds.
 
         Raises:
             UserError: a certificate, key or password file is not usable.
@@ -98,6 +112,8 @@ class Node:
         self.counts: Counter[str] = Counter()
         self.latencies = Latencies()
         self.stopping = threading.Event()
+        self.work = Work()
+        self._is_stuck = is_stuck
         self._on_message = on_message
         self._on_stop = on_stop
         self._is_born = False
@@ -161,6 +177,7 @@ class Node:
             UserError: the session ended for a reason that waiting does not mend.
         """
         threading.Thread(target=self._await_signal, name="signals", daemon=True).start()
+        threading.Thread(target=self._tell_systemd, name="watchdog", daemon=True).start()
         if not self._is_silent:
             threading.Thread(target=self._report, args=(counts,), name="stats", daemon=True).start()
         LOGGER.info("%s %s starts", self.settings.role, self.name)
@@ -172,6 +189,18 @@ class Node:
         if self._error is not None:
             raise self._error
         LOGGER.info("%s %s stopped", self.settings.role, self.name)
+
+    def _tell_systemd(self) -> None:
+        watchdog = Watchdog()
+        while not self.session.connected.wait(0.1):
+            if self.stopping.is_set():
+                return
+        watchdog.tell("READY=1")
+        watchdog.watch(self._is_well, self.stopping)
+        watchdog.tell("STOPPING=1")
+
+    def _is_well(self, patience: float) -> bool:
+        return self.session.is_sound and not self.work.is_stuck(patience) and not self._is_stuck(patience)
 
     def stop(self) -> None:
         """Say goodbye and end; may be called from any thread, and more than once."""
@@ -236,5 +265,6 @@ class Node:
                 },
                 latency_ms=self.latencies.quantiles(),
                 rss_mb=resident_mb(),
+                temperature_c=temperature_c(),
             )
             self.session.publish(Outgoing(self.topics.stats(self.name), stats.encode()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
@@ -53,6 +54,10 @@ class Source(ABC):
         Raises:
             UserError: the source cannot be read.
         """
+
+    def is_stuck(self, _patience: float) -> bool:
+        """Tell whether the source has been at a standstill for so many seconds, rather than without pictures."""
+        return False
 
     def close(self) -> None:  # noqa: B027 (most sources hold nothing)
         """Let go of whatever the source holds; `captures` ends soon after."""
@@ -169,6 +174,7 @@ class LiveStream(Source):
         self._closed = threading.Event()
         self._fresh = threading.Condition()
         self._newest: Picture | None = None
+        self._turn = time.monotonic()
         first = self._open()
         if first is None and isinstance(address, int):
             raise UserError(f"--source {address}: no webcam with this number; try another, or check its cable")
@@ -196,6 +202,7 @@ class LiveStream(Source):
     def _grab(self, capture: cv2.VideoCapture | None) -> None:
         attempt = 0
         while not self._closed.is_set():
+            self._turn = time.monotonic()
             done, picture = capture.read() if capture is not None else (False, None)
             if done and picture is not None:
                 attempt = 0
@@ -223,6 +230,10 @@ class LiveStream(Source):
                 picture, self._newest = self._newest, None
             if picture is not None:
                 yield Captured(picture)
+
+    def is_stuck(self, patience: float) -> bool:
+        """Tell whether a read or an attempt to open has been hanging for so many seconds."""
+        return time.monotonic() - self._turn > patience
 
     def close(self) -> None:
         """End the stream; a read that hangs is left to the daemon thread."""

@@ -130,7 +130,8 @@ class VariantNode:
         while not self._node.stopping.is_set():
             message = self._inbox.get()
             if message is not None:
-                self._answer(message)
+                with self._node.work.piece():
+                    self._answer(message)
 
     def _answer(self, message: Received) -> None:
         loaded = self._loaded

@@ -1,0 +1,149 @@
+"""The accounts of a site, and what each may do at the broker: no more than its role needs (docs/wire.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vp_mqtt.site.plan import SitePlan
+from vp_mqtt.topics import ANY, ROOT, Topics
+
+Access = Literal["read", "write", "readwrite"]
+AccountRole = Literal["camera", "variant", "fusion", "watch", "operator"]
+
+BOARDS = "boards"
+PEOPLE = "people"
+"""Folders of the provisioned one."""
+
+_HOME_STATUS = "homeassistant/status"
+_HOME_CONFIG = "homeassistant/device/+/config"
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What may be done on the topics that a filter matches."""
+
+    access: Access
+    topics: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A client of the broker.
+
+    Attributes:
+        name: user name, common name of the client certificate, and for a node also its name.
+        role: what it does.
+        board: the board it runs on; None for people.
+        rights: all that it may do; everything else is refused.
+        variant: the variant's index, for a variant node.
+        camera: the camera's name, for a camera node.
+    """
+
+    name: str
+    role: AccountRole
+    board: str | None
+    rights: tuple[Right, ...]
+    variant: int | None = None
+    camera: str | None = None
+
+    @property
+    def unit(self) -> str:
+        """The systemd unit that runs the node."""
+        if self.role == "variant":
+            return f"vp-node@{self.variant}.service"
+        return f"vp-{self.role}.service"
+
+    @property
+    def file(self) -> str:
+        """The name, without suffix, of the node's files, which the unit looks for."""
+        return f"node-{self.variant}" if self.role == "variant" else self.role
+
+
+def folder_of(account: Account) -> str:
+    """Return the folder, within the provisioned one, that holds an account's settings, keys and password."""
+    return f"{PEOPLE}/{account.name}" if account.board is None else f"{BOARDS}/{account.board}/settings"
+
+
+def _own(site: Topics, name: str) -> tuple[Right, ...]:
+    # A node reads its own status to notice a second process of its name.
+    return Right("readwrite", site.status(name)), Right("write", site.stats(name))
+
+
+def accounts(plan: SitePlan) -> list[Account]:
+    """Return all accounts of a site: its nodes', then its people's."""
+    site = Topics(plan.name)
+    bundles = Right("read", f"{ROOT}/{plan.name}/bundle/#")
+    found = [
+        Account(
+            name := f"camera-{camera.name}"[:64],
+            "camera",
+            camera.board,
+            (
+                Right("write", site.frame(camera.name)),
+                Right("write", site.announce(camera.name)),
+                Right("read", site.label(camera.name)),
+                *_own(site, name),
+            ),
+            camera=camera.name,
+        )
+        for camera in plan.cameras
+    ]
+    found += [
+        Account(
+            name := f"variant-{variant}",
+            "variant",
+            board.name,
+            (Right("read", site.frame(ANY)), Right("write", site.vote(ANY, variant)), bundles, *_own(site, name)),
+            variant=variant,
+        )
+        for board in plan.boards
+        for variant in board.variants
+    ]
+    home = (Right("read", _HOME_STATUS), Right("write", _HOME_CONFIG)) if plan.fusion.home_assistant else ()
+    found.append(
+        Account(
+            "fusion",
+            "fusion",
+            plan.fusion.board,
+            (
+                Right("read", site.announce(ANY)),
+                Right("read", site.vote(ANY, ANY)),
+                Right("read", site.status(ANY)),
+                Right("write", site.label(ANY)),
+                bundles,
+                *home,
+                *_own(site, "fusion"),
+            ),
+        )
+    )
+    return [*found, *_people(plan, site)]
+
+
+def _people(plan: SitePlan, site: Topics) -> list[Account]:
+    look = (Right("read", site.label(ANY)), Right("read", site.status(ANY)), Right("read", site.stats(ANY)))
+    found = []
+    for person in plan.people:
+        if person.role == "operator":
+            rights: tuple[Right, ...] = (
+                Right("read", f"{ROOT}/{plan.name}/#"),
+                Right("write", f"{ROOT}/{plan.name}/bundle/#"),
+                # To clear the retained status of a node, or the entry in Home Assistant, that is gone for good.
+                Right("write", site.status(ANY)),
+                Right("write", _HOME_CONFIG),
+            )
+        else:
+            rights = (*look, Right("read", site.frame(ANY))) if person.frames else look
+        found.append(Account(person.name, person.role, None, rights))
+    return found
+
+
+def access_rules(all_accounts: Sequence[Account]) -> str:
+    """Return the text of Mosquitto's access rules; an account may do what is listed for it, and nothing else."""
+    lines = ["# Written by `vp site provision`: what each account may do. Whatever is not listed is refused."]
+    for account in all_accounts:
+        where = "" if account.board is None else f", on board {account.board}"
+        lines += ["", f"# {account.role}{where}", f"user {account.name}"]
+        lines += [f"topic {right.access} {right.topics}" for right in account.rights]
+    return "\n".join([*lines, ""])

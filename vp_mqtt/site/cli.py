@@ -1,0 +1,140 @@
+"""`vp site`. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+import json as json_module
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vp_mqtt.errors import UserError
+
+app = typer.Typer(help="From a box of boards to a running site.", no_args_is_help=True, add_completion=False)
+
+_FILE = Path("site.toml")
+_PROVISIONED = "provisioned"
+
+File = Annotated[Path, typer.Argument(help="the site's plan")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help=f"the provisioned folder (default: {_PROVISIONED} beside it)"),
+]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+def _root(file: Path, out: Path | None) -> Path:
+    return out if out is not None else file.absolute().parent / _PROVISIONED
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+@app.callback()
+def site() -> None:
+    """From a box of boards to a running site."""
+
+
+@app.command()
+def init(
+    *,
+    file: File = _FILE,
+    name: Annotated[str | None, typer.Option(help="the site's name")] = None,
+    broker: Annotated[str | None, typer.Option(metavar="HOST", help="host name or IP address of the broker")] = None,
+    boards: Annotated[str | None, typer.Option(metavar="A,B,C", help="boards, one variant each, in this order")] = None,
+    camera: Annotated[str | None, typer.Option(metavar="BOARD", help="the board with the camera")] = None,
+    source: Annotated[str | None, typer.Option(help="the camera's source, as vp-camera takes it")] = None,
+    fusion: Annotated[str | None, typer.Option(metavar="BOARD", help="the board that fuses the votes")] = None,
+    bundle: Annotated[str | None, typer.Option(help="a bundle in the box by name, or a bundle's folder")] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace a file that is there")] = False,
+) -> None:
+    """Ask a few questions, or take flags, and write a commented site.toml."""
+    from vp_mqtt.site import initial  # noqa: PLC0415
+
+    if file.exists() and not force:
+        raise UserError(f"{file} is there already; change it in an editor, or replace it with --force")
+    answers: dict[str, str] = {}
+    given = {
+        "name": name,
+        "broker": broker,
+        "boards": boards,
+        "camera": camera,
+        "source": source,
+        "fusion": fusion,
+        "bundle": bundle,
+    }
+    for question in initial.QUESTIONS:
+        value = given[question.key]
+        default = question.default(answers)
+        if value is None and sys.stdin.isatty():
+            value = typer.prompt(question.text, default=default)
+        elif value is None and default is None:
+            raise UserError(f"--{question.key} is missing: {question.text}")
+        answers[question.key] = value if value is not None else str(default)
+    initial.write(file, answers, _names(answers["boards"]))
+    typer.echo(f"wrote {file}; look it over, then: vp site check {file} && vp site provision {file}")
+
+
+@app.command()
+def check(
+    *,
+    file: File = _FILE,
+    out: Out = None,
+    offline: Annotated[bool, typer.Option("--offline", help="do not try the broker's address")] = False,
+    json: Json = False,
+) -> None:
+    """Say what is wrong with a site's plan, in words; exit code 1 if anything is."""
+    from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
+    from vp_mqtt.site.problems import problems, unreachable, weak_passwords  # noqa: PLC0415
+
+    plan = read_plan(file)
+    found = problems(plan, file.absolute().parent) + weak_passwords(plan, _root(file, out))
+    if not offline:
+        found += unreachable(plan)
+    if json:
+        typer.echo(json_module.dumps({"site": plan.name, "ok": not found, "problems": found}))
+    else:
+        typer.echo("\n".join(found) if found else f"{file}: site '{plan.name}' is sound")
+    raise typer.Exit(1 if found else 0)
+
+
+@app.command()
+def provision(
+    *,
+    file: File = _FILE,
+    out: Out = None,
+    rotate: Annotated[
+        list[str] | None, typer.Option(metavar="BOARD", help="give it new keys and passwords; may be repeated")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a folder for every board and for the broker, ready to copy; what is there and still good is kept."""
+    if importlib.util.find_spec("cryptography") is None:
+        raise UserError("making certificates needs a library: `pip install vp-mqtt[site]`")
+    from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
+    from vp_mqtt.site.provision import provision as run  # noqa: PLC0415
+
+    root = _root(file, out)
+    now = dt.datetime.now(dt.UTC)
+    done = run(read_plan(file), file.absolute().parent, root, rotate=frozenset(rotate or ()), now=now)
+    changes = done.changes
+    if json:
+        told = {"folder": str(root), "written": changes.written, "removed": changes.removed, "weak": done.weak}
+        typer.echo(json_module.dumps(told))
+        return
+    for path in changes.written:
+        typer.echo(f"wrote {path}")
+    for path in changes.removed:
+        typer.echo(f"removed {path}")
+    for line in done.weak:
+        typer.echo(line, err=True)
+    if not changes.written and not changes.removed:
+        typer.echo(f"{root}: nothing to change")
+        return
+    typer.echo(
+        f"{root}: keep authority/ safe and to yourself; copy broker/ and each of boards/ and run install.sh there"
+    )

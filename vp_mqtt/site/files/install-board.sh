@@ -1,0 +1,37 @@
+#!/bin/sh
+# Set up the board '$board' of the site '$site' (Debian or Raspberry Pi OS, Python 3.11 or newer). Copy this folder to
+# the board and run, now and after every change:
+#     sudo sh install.sh [WHAT-PIP-INSTALLS]
+set -eu
+cd "$$(dirname "$$0")"
+package=$${1:-$package}
+if [ "$$(id -u)" -ne 0 ]; then
+    echo "install.sh: run me as root: sudo sh install.sh" >&2
+    exit 2
+fi
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "install.sh: Python 3.11 or newer is needed: apt-get install python3" >&2
+    exit 2
+}
+if ! python3 -c 'import ensurepip' 2>/dev/null; then
+    apt-get update -qq
+    apt-get install -y -qq python3-venv
+fi
+getent passwd vp-mqtt >/dev/null ||
+    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin vp-mqtt
+[ -x /opt/vp-mqtt/bin/python ] || python3 -m venv /opt/vp-mqtt
+/opt/vp-mqtt/bin/python -m pip --disable-pip-version-check --quiet install --upgrade "$$package"
+
+install -d -m 0755 /etc/vp-mqtt
+for file in settings/*; do
+    case "$$file" in
+        *.key | *.password) install -o vp-mqtt -g vp-mqtt -m 0600 "$$file" /etc/vp-mqtt/ ;;
+        settings/bundle) install -d -m 0755 /etc/vp-mqtt/bundle && install -m 0644 "$$file"/* /etc/vp-mqtt/bundle/ ;;
+        *) install -m 0644 "$$file" /etc/vp-mqtt/ ;;
+    esac
+done
+install -m 0644 units/*.service /etc/systemd/system/
+systemctl daemon-reload
+systemctl enable $units
+systemctl restart $units
+echo "Started: $units. See: journalctl -f -u vp-*; what is wrong: vp site doctor"

@@ -1,0 +1,75 @@
+"""Passwords: drawn at random, and stored at the broker as Mosquitto does."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+
+_BYTES = 24
+_SALT_BYTES = 12
+_ITERATIONS = 1000
+_MAX_ITERATIONS = 10_000_000
+_SHORTEST = 12
+_FEWEST_DIFFERENT = 6
+
+
+def draw() -> str:
+    """Return a new password of 192 random bits, as 32 letters, digits, `-` and `_`."""
+    return secrets.token_urlsafe(_BYTES)
+
+
+def weakness(password: str, account: str) -> str | None:
+    """Tell what makes a password easy to guess; None if nothing does.
+
+    Args:
+        password: as someone may have put it in place of a drawn one.
+        account: whose it is.
+    """
+    if len(password) < _SHORTEST:
+        return f"it has {len(password)} characters: use {_SHORTEST} or more"
+    if len(set(password)) < _FEWEST_DIFFERENT:
+        return "it repeats a few characters: use a random one"
+    if account.lower() in password.lower():
+        return "it holds the account's name: use a random one"
+    return None
+
+
+def _hash(password: str, salt: bytes, iterations: int) -> bytes:
+    return hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations)
+
+
+def entry(account: str, password: str, salt: bytes | None = None) -> str:
+    """Return a line of Mosquitto's password file: `ACCOUNT:$7$ITERATIONS$SALT$HASH`.
+
+    PBKDF2-HMAC-SHA512 (RFC 8018) with a salt of 12 bytes and a key of 64, as mosquitto_passwd writes it. A drawn
+    password cannot be guessed whatever the iterations; many of them would hold up the broker, which checks passwords
+    in the one thread that also delivers messages.
+
+    Args:
+        account: the user name.
+        password: to be stored.
+        salt: 12 bytes; drawn without.
+    """
+    salt = salt or secrets.token_bytes(_SALT_BYTES)
+    parts = base64.b64encode(salt).decode(), base64.b64encode(_hash(password, salt, _ITERATIONS)).decode()
+    return f"{account}:$7${_ITERATIONS}${parts[0]}${parts[1]}"
+
+
+def matches(line: str, account: str, password: str) -> bool:
+    """Tell whether a line of a password file is this account's, with this password."""
+    name, _, stored = line.partition(":")
+    match stored.split("$"):
+        case ["", "7", iterations, salt, digest] if name == account and iterations.isdecimal():
+            try:
+                count = int(iterations)
+                if not 0 < count <= _MAX_ITERATIONS:
+                    return False
+                expected = base64.b64decode(digest, validate=True)
+                found = _hash(password, base64.b64decode(salt, validate=True), count)
+            except (binascii.Error, ValueError):
+                return False
+            return hmac.compare_digest(expected, found)
+    return False

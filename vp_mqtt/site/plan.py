@@ -1,0 +1,173 @@
+"""A site's plan: the file site.toml, which names its broker, boards, cameras and who looks on."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.topics import NAME_PATTERN
+
+DEFAULT_FILE = Path("site.toml")
+_HOST = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$")
+
+
+def _host(text: str) -> str:
+    if _HOST.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is neither a host name nor an IP address")
+    return text
+
+
+def _whole(value: object) -> object:
+    # TOML tells true from 1; pydantic does not.
+    if isinstance(value, bool):
+        raise ValueError("write a whole number")  # noqa: TRY004 (pydantic reports ValueError as the user's)
+    return value
+
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Host = Annotated[str, AfterValidator(_host)]
+Index = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=9999)]
+Line = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$")]
+FolderText = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]*$", max_length=255)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BrokerPlan(_Table):
+    """The broker: where it is reached, and how its machine keeps things.
+
+    Attributes:
+        host: host name or IP address that the boards reach it by; its certificate is for this.
+        port: TCP port, TLS only.
+        names: further host names and IP addresses that its certificate is for.
+        bind: the address it listens on; every one of the machine's without.
+        state: folder on its machine in which Mosquitto keeps what is retained.
+    """
+
+    host: Host
+    port: int = Field(default=8883, ge=1, le=65_535)
+    names: tuple[Host, ...] = ()
+    bind: Host | None = None
+    state: FolderText = "/var/lib/mosquitto/"
+
+
+class BoardPlan(_Table):
+    """A board: a machine of the site that runs nodes.
+
+    Attributes:
+        name: what it is called here, and what its folder is called.
+        variants: indices of the variants that it runs, usually one.
+        threads: of the models' runtime.
+    """
+
+    name: Name
+    variants: tuple[Index, ...] = ()
+    threads: int = Field(default=1, ge=1, le=64)
+
+
+class CameraPlan(_Table):
+    """A camera: a name, the board that it hangs on, and the settings of its node."""
+
+    name: Name
+    board: Name
+    source: Line = "0"
+    fps: float = Field(default=5.0, gt=0, le=1000)
+    size: Annotated[str, Field(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = None
+    quality: int = Field(default=85, ge=1, le=100)
+
+
+class FusionPlan(_Table):
+    """The board that fuses the votes."""
+
+    board: Name
+    home_assistant: bool = False
+
+
+class PersonPlan(_Table):
+    """An account for people and their programs.
+
+    Attributes:
+        name: the account.
+        role: "watch" sees labels and statuses; "operator" may also push bundles and remove nodes that are gone.
+        frames: whether a watcher may see the pictures, too.
+    """
+
+    name: Name
+    role: Literal["watch", "operator"] = "watch"
+    frames: bool = False
+
+
+class SitePlan(_Table):
+    """A whole site.
+
+    Attributes:
+        name: second level of every topic.
+        bundle: a bundle in the box by name, or a bundle's folder (relative to site.toml), copied to the boards.
+        deadline_ms: how long a frame's votes are waited for, in ms.
+        package: what pip installs on the boards: a wheel's file (relative to site.toml), copied to the boards, or
+            any requirement that pip takes.
+        certificate_days: how long certificates are valid, in days.
+    """
+
+    name: Name
+    bundle: Line = "fashion-mnist"
+    deadline_ms: float = Field(default=250.0, gt=0, le=60_000)
+    package: Line = "vp-mqtt"
+    certificate_days: int = Field(default=825, ge=1, le=3650)
+    broker: BrokerPlan
+    fusion: FusionPlan
+    boards: tuple[BoardPlan, ...] = Field(min_length=1, max_length=1000)
+    cameras: tuple[CameraPlan, ...] = Field(min_length=1, max_length=1000)
+    people: tuple[PersonPlan, ...] = (PersonPlan(name="operator", role="operator"), PersonPlan(name="watch"))
+
+    @model_validator(mode="after")
+    def _has_an_operator(self) -> Self:
+        if not any(person.role == "operator" for person in self.people):
+            raise ValueError('nobody may push bundles or see the status: add [[people]] with role = "operator"')
+        return self
+
+    def board(self, name: str) -> BoardPlan | None:
+        """Return the board of this name, None if there is none."""
+        return next((board for board in self.boards if board.name == name), None)
+
+    def operator(self) -> str:
+        """Return the first operator's account."""
+        return next(person.name for person in self.people if person.role == "operator")
+
+
+def read_plan(path: Path) -> SitePlan:
+    """Read a site's plan.
+
+    Raises:
+        UserError: the file cannot be read, is not TOML, or has keys or values that are not a plan's; the message
+            tells all of them.
+    """
+    try:
+        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = "; make one with `vp site init`" if isinstance(error, FileNotFoundError) else ""
+        raise UserError(f"{path}: {error.strerror}{hint}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+    try:
+        return SitePlan.model_validate(document)
+    except ValidationError as error:
+        raise UserError(f"{path}: {'; '.join(_told(error))}") from None
+
+
+def _told(error: ValidationError) -> list[str]:
+    lines = []
+    for one in error.errors(include_url=False):
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"]).lstrip(".")
+        reason = {"extra_forbidden": "there is no such key", "missing": "is missing"}.get(
+            one["type"], one["msg"].removeprefix("Value error, ")
+        )
+        lines.append(f"{where}: {reason}" if where else reason)
+    return lines

@@ -1,0 +1,153 @@
+"""What is wrong with a site's plan, in words."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.family import Bundle, boxed_bundles, open_bundle
+from vp_mqtt.site.accounts import accounts, folder_of
+from vp_mqtt.site.passwords import weakness
+from vp_mqtt.site.plan import SitePlan
+
+CONNECT_TIMEOUT_S = 3.0
+
+
+def plan_bundle(plan: SitePlan, base: Path) -> Bundle:
+    """Open the plan's bundle.
+
+    Args:
+        plan: the site's.
+        base: folder that relative paths in the plan start from.
+
+    Raises:
+        UserError: there is no such bundle, or it is not valid.
+    """
+    return open_bundle(plan.bundle if plan.bundle in boxed_bundles() else base / plan.bundle)
+
+
+def _doubles(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def problems(plan: SitePlan, base: Path) -> list[str]:
+    """Return what is wrong with a plan, one sentence each, without asking the network.
+
+    Args:
+        plan: the site's.
+        base: folder that relative paths in the plan start from.
+    """
+    found = [f"two boards are called '{name}': give each a name of its own" for name in _doubles(_board_names(plan))]
+    found += [f"two cameras are called '{name}': give each a name of its own" for name in _doubles(_cameras(plan))]
+    taken = {account.name for account in accounts(plan) if account.board is not None}
+    people = [person.name for person in plan.people]
+    found += [f"[[people]] '{name}' stands there twice" for name in _doubles(people)]
+    found += [f"[[people]] '{name}' is the name of a node: call the account differently" for name in taken & {*people}]
+    found += _board_problems(plan)
+    found += _variant_problems(plan, base)
+    if plan.package.endswith(".whl") and not (base / plan.package).is_file():
+        found.append(f"package: there is no file {base / plan.package}: build it with `pip wheel --no-deps .`")
+    return found
+
+
+def _board_names(plan: SitePlan) -> list[str]:
+    return [board.name for board in plan.boards]
+
+
+def _cameras(plan: SitePlan) -> list[str]:
+    return [camera.name for camera in plan.cameras]
+
+
+def _board_problems(plan: SitePlan) -> list[str]:
+    names = set(_board_names(plan))
+    found = []
+    if plan.fusion.board not in names:
+        found.append(f"[fusion] board '{plan.fusion.board}': there is no such board among [[boards]]")
+    found += [
+        f"camera '{camera.name}': there is no board '{camera.board}' among [[boards]]"
+        for camera in plan.cameras
+        if camera.board not in names
+    ]
+    found += [
+        f"board '{name}' has two cameras: one board runs one camera (vp-camera.service)"
+        for name in _doubles(camera.board for camera in plan.cameras)
+        if name in names
+    ]
+    busy = {plan.fusion.board, *(camera.board for camera in plan.cameras)}
+    found += [
+        f"board '{board.name}' has nothing to do: give it variants, a camera or the fusion, or take it out"
+        for board in plan.boards
+        if not board.variants and board.name not in busy
+    ]
+    return found
+
+
+def _variant_problems(plan: SitePlan, base: Path) -> list[str]:
+    placed: dict[int, list[str]] = {}
+    for board in plan.boards:
+        for variant in board.variants:
+            placed.setdefault(variant, []).append(board.name)
+    found = []
+    for variant, boards in sorted(placed.items()):
+        if len(boards) > 1:
+            where = " and ".join(f"'{name}'" for name in boards)
+            found.append(f"variant {variant} runs on {where}: a second one adds nothing, give it another variant")
+    if not placed:
+        found.append("no board runs a variant: add variants = [0] to a board")
+    try:
+        bundle = plan_bundle(plan, base)
+    except UserError as error:
+        return [*found, str(error)]
+    known = len(bundle.manifest.variants)
+    found += [
+        f"board '{boards[0]}': variant {variant} is not in the bundle '{bundle.manifest.name}', "
+        f"which has 0 to {known - 1}"
+        for variant, boards in sorted(placed.items())
+        if variant >= known
+    ]
+    for variant in sorted(v for v in placed if v < known):
+        try:
+            bundle.model_bytes(variant)
+        except UserError as error:
+            found.append(str(error))
+    return found
+
+
+def unreachable(plan: SitePlan) -> list[str]:
+    """Try the broker's address, and return what is wrong with it, if anything."""
+    host, port = plan.broker.host, plan.broker.port
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
+    except socket.gaierror:
+        return [f"[broker] host '{host}' is not known: check the name, or write the IP address"]
+    except TimeoutError:
+        return [f"the broker does not answer at {host}, port {port}: is it on, and does a firewall let us through?"]
+    except OSError as error:
+        return [f"the broker cannot be reached at {host}, port {port} ({error.strerror}): is it running?"]
+    return []
+
+
+def weak_passwords(plan: SitePlan, root: Path) -> list[str]:
+    """Return which passwords in the provisioned folder, if there is one, are easy to guess.
+
+    Args:
+        plan: the site's.
+        root: the provisioned folder.
+    """
+    found = []
+    for account in accounts(plan):
+        path = root / folder_of(account) / f"{account.file}.password"
+        try:
+            password = path.read_text(encoding="utf-8").rstrip("\r\n")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            found.append(f"{path}: cannot be read ({error})")
+            continue
+        reason = weakness(password, account.name)
+        if reason is not None:
+            found.append(f"weak password in {path}: {reason}; remove the file and provision again")
+    return found

@@ -1,0 +1,136 @@
+"""The texts of a provisioned site: settings, the broker's configuration, and what installs them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from importlib import resources
+from string import Template
+
+from vp_mqtt.site.accounts import Account
+from vp_mqtt.site.plan import CameraPlan, SitePlan
+
+_FILES = resources.files("vp_mqtt.site") / "files"
+_CONNECTIONS_PER_ACCOUNT = 4
+"""A node holds two while it fetches a bundle; a link that broke lingers until its keepalive is over."""
+_SPARE_CONNECTIONS = 20
+
+SHARED_CA = "ca.crt"
+BUNDLE = "bundle"
+
+
+def toml_value(value: object) -> str:
+    """Return a value as TOML: a text, a number, a boolean, or a list of them."""
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(toml_value(one) for one in value) + "]"
+    if isinstance(value, str):
+        # A JSON string is a TOML basic string, but for the character DEL.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value)
+
+
+def _table(values: dict[str, object]) -> list[str]:
+    return [f"{key} = {toml_value(value)}" for key, value in values.items() if value is not None]
+
+
+def broker_address(plan: SitePlan) -> str:
+    """Return the broker's HOST:PORT."""
+    host = f"[{plan.broker.host}]" if ":" in plan.broker.host else plan.broker.host
+    return f"{host}:{plan.broker.port}"
+
+
+def template(name: str, **values: str) -> str:
+    """Return one of the package's files, its `$NAME`s replaced."""
+    return Template((_FILES / name).read_text(encoding="utf-8")).substitute(values)
+
+
+def unit(name: str) -> bytes:
+    """Return a systemd unit, such as `vp-camera.service`."""
+    return (_FILES / "systemd" / name).read_bytes()
+
+
+def unit_file(account: Account) -> str:
+    """Return the file name of the unit that runs a node."""
+    return "vp-node@.service" if account.role == "variant" else account.unit
+
+
+def settings(plan: SitePlan, account: Account, bundle: str) -> str:
+    """Return an account's settings file.
+
+    Args:
+        plan: the site's.
+        account: a node's, or a person's.
+        bundle: what a node writes for its bundle: a name in the box, or a folder beside the settings.
+    """
+    file = account.file
+    lines = [
+        f"# Settings of '{account.name}' of the site '{plan.name}', written by `vp site provision`: change site.toml,",
+        "# not this. Files stand beside it: start the node in this folder.",
+        *_table(
+            {
+                "broker": f"mqtts://{broker_address(plan)}",
+                "site": plan.name,
+                "name": None if account.board is None else account.name,
+                "username": account.name,
+                "password_file": f"{file}.password",
+                "ca_file": SHARED_CA,
+                "cert_file": f"{file}.crt",
+                "key_file": f"{file}.key",
+            }
+        ),
+    ]
+    if account.role == "camera":
+        lines += ["", "[camera]", *_table(_camera(next(c for c in plan.cameras if c.name == account.camera)))]
+    if account.role == "variant":
+        board = next(board for board in plan.boards if board.name == account.board)
+        lines += ["", "[variant]", *_table({"variant": account.variant, BUNDLE: bundle, "threads": board.threads})]
+    if account.board is not None:
+        home = plan.fusion.home_assistant or None
+        fusion = {BUNDLE: bundle, "home_assistant": home} if account.role == "fusion" else {}
+        # The others do not need the deadline to work, but `vp site doctor` compares their speed with it.
+        lines += ["", "[fusion]", *_table({"deadline_ms": plan.deadline_ms, **fusion})]
+    return "\n".join([*lines, ""])
+
+
+def _camera(camera: CameraPlan) -> dict[str, object]:
+    return {
+        "camera": camera.name,
+        "source": camera.source,
+        "fps": camera.fps,
+        "size": camera.size,
+        "quality": camera.quality,
+    }
+
+
+def mosquitto(plan: SitePlan, accounts: int) -> str:
+    """Return Mosquitto's configuration for a site with so many accounts."""
+    return template(
+        "mosquitto.conf",
+        site=plan.name,
+        port=str(plan.broker.port),
+        bind=f" {plan.broker.bind}" if plan.broker.bind else "",
+        state=_folder(plan.broker.state),
+        connections=str(_CONNECTIONS_PER_ACCOUNT * accounts + _SPARE_CONNECTIONS),
+    )
+
+
+def _folder(path: str) -> str:
+    return path if path.endswith("/") else path + "/"
+
+
+def broker_install(plan: SitePlan) -> str:
+    """Return the script that sets up the broker."""
+    return template("install-broker.sh", site=plan.name, state=_folder(plan.broker.state), address=broker_address(plan))
+
+
+def board_install(plan: SitePlan, board: str, package: str, units: list[str]) -> str:
+    """Return the script that sets up a board.
+
+    Args:
+        plan: the site's.
+        board: its name.
+        package: what pip installs; a wheel's name if it lies in the board's folder.
+        units: the systemd units that the board runs.
+    """
+    what = package if not package.endswith(".whl") else f"./{package}"
+    return template("install-board.sh", site=plan.name, board=board, package=shlex.quote(what), units=" ".join(units))
