@@ -18,6 +18,7 @@ from vp_mqtt.learning import cli as learning
 from vp_mqtt.learning import data_cli
 from vp_mqtt.push import cli as push
 from vp_mqtt.settings import CameraSettings, FusionSettings, VariantSettings, WatchSettings
+from vp_mqtt.site import cli as site
 
 
 def _camera(settings: CameraSettings) -> None:
@@ -81,6 +82,7 @@ app.command("eval")(data_cli.evaluate)
 app.command("export")(learning.export)
 app.command("samples")(data_cli.samples)
 app.add_typer(baselines.app, name="baseline")
+app.add_typer(site.app, name="site")
 app.command("push", help=push.PUSH_HELP)(push.push_command)
 app.command("keygen")(push.keygen)
 app.command("home-assistant-remove", help=home_assistant_cli.REMOVE_HELP)(home_assistant_cli.remove_command)

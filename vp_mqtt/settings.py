@@ -144,7 +144,11 @@ class FamilySettings(CommonSettings):
     bundle: str = Field(
         default="auto",
         description="the family: a bundle's folder, the name of one in the box, 'broker' (what was pushed to the site) "
-        "or 'auto' (that if there is one, else fashion-mnist from the box)",
+        "or 'auto' (that if there is one, else --fallback)",
+    )
+    fallback: str = Field(
+        default="fashion-mnist",
+        description="what 'auto' runs until a bundle is pushed: a bundle's folder, or the name of one in the box",
     )
     bundle_key: InputFile | None = Field(
         default=None, description="public key (PEM) that a bundle from the broker must be signed by"

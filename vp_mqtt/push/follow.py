@@ -24,9 +24,6 @@ from vp_mqtt.topics import Topics
 
 AUTO = "auto"
 BROKER = "broker"
-BOXED = "fashion-mnist"
-"""The bundle in the box that `auto` falls back to."""
-
 _RETAINED_WITHIN_S = 2.0
 _RETRY_S = (2.0, 60.0)
 _POLL_S = 0.05
@@ -133,7 +130,7 @@ class Follower:
                     if last is not None:
                         return last
                     if self._settings.bundle == AUTO:
-                        return open_bundle(BOXED)
+                        return open_bundle(self._settings.fallback)
                 if signals.wait(_POLL_S):
                     raise Interrupted
         finally:
@@ -154,7 +151,7 @@ class Follower:
         return None
 
     def _others(self) -> list[Bundle]:
-        others = [open_bundle(BOXED)] if self._settings.bundle == AUTO else []
+        others = [open_bundle(self._settings.fallback)] if self._settings.bundle == AUTO else []
         pointer = self._newest
         for ref in pointer.refs() if pointer is not None else []:
             found = self._try(ref, signals.wait)

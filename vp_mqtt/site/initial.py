@@ -40,7 +40,8 @@ _HEAD = """\
 # A site: `vp site check` says what is wrong with it, `vp site provision` makes the folders for its machines.
 
 name = {name} # second level of every topic
-bundle = {bundle} # a bundle in the box, or the folder of your own
+bundle = {bundle} # what runs until you push another: a bundle in the box, or the folder of your own
+# bundle_key = "operator.key.pub" # pushed bundles must be signed with this key (vp keygen)
 deadline_ms = 250.0 # how long votes are waited for: the slowest board's time for a frame, and room for the network
 package = "vp-mqtt" # what pip installs on the boards; or the file of a wheel (pip wheel --no-deps .), copied along
 

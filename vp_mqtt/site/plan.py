@@ -109,7 +109,10 @@ class SitePlan(_Table):
 
     Attributes:
         name: second level of every topic.
-        bundle: a bundle in the box by name, or a bundle's folder (relative to site.toml), copied to the boards.
+        bundle: what the boards run until another one is pushed: a bundle in the box by name, or a bundle's folder
+            (relative to site.toml), copied to the boards.
+        bundle_key: file of the public key (relative to site.toml, `vp keygen` makes it) that pushed bundles must be
+            signed with, copied to the boards; None lets the operator push bundles without a signature.
         deadline_ms: how long a frame's votes are waited for, in ms.
         package: what pip installs on the boards: a wheel's file (relative to site.toml), copied to the boards, or
             any requirement that pip takes.
@@ -118,6 +121,7 @@ class SitePlan(_Table):
 
     name: Name
     bundle: Line = "fashion-mnist"
+    bundle_key: Line | None = None
     deadline_ms: float = Field(default=250.0, gt=0, le=60_000)
     package: Line = "vp-mqtt"
     certificate_days: int = Field(default=825, ge=1, le=3650)

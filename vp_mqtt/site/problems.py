@@ -48,6 +48,8 @@ def problems(plan: SitePlan, base: Path) -> list[str]:
     found += [f"[[people]] '{name}' is the name of a node: call the account differently" for name in taken & {*people}]
     found += _board_problems(plan)
     found += _variant_problems(plan, base)
+    if plan.bundle_key is not None and not (base / plan.bundle_key).is_file():
+        found.append(f"bundle_key: there is no file {base / plan.bundle_key}: make one with `vp keygen`, name its .pub")
     if plan.package.endswith(".whl") and not (base / plan.package).is_file():
         found.append(f"package: there is no file {base / plan.package}: build it with `pip wheel --no-deps .`")
     return found

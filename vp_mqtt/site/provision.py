@@ -19,6 +19,7 @@ from vp_mqtt.site.tree import PROGRAM, SECRET, Changes, Content, locked, write
 _AUTHORITY = "authority"
 BROKER = "broker"
 _SECRET_LIMIT = 1024
+_OURS = {".toml", ".pub", ".password", ".key", ".crt", ".service", ".whl"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ class _Provisioner:
                 parts[bundle.variant(variant).file] = bundle.model_bytes(variant)
             for part, data in parts.items():
                 self.files[f"{folder}/settings/{render.BUNDLE}/{part}"] = Content(data)
+        if self._plan.bundle_key is not None:
+            self.files[f"{folder}/settings/{render.BUNDLE_KEY}"] = Content((base / self._plan.bundle_key).read_bytes())
         package = self._plan.package
         if package.endswith(".whl"):
             wheel = base / package
@@ -171,7 +174,8 @@ class _Provisioner:
 
 def _is_ours(path: Path) -> bool:
     return (
-        path.suffix in {".toml", ".password", ".key", ".crt", ".service", ".whl"} or path.parent.name == render.BUNDLE
+        path.suffix in {".toml", ".pub", ".password", ".key", ".crt", ".service", ".whl"}
+        or path.parent.name == render.BUNDLE
     )
 
 

@@ -17,6 +17,7 @@ _SPARE_CONNECTIONS = 20
 
 SHARED_CA = "ca.crt"
 BUNDLE = "bundle"
+BUNDLE_KEY = "bundle.pub"
 
 
 def toml_value(value: object) -> str:
@@ -60,8 +61,10 @@ def settings(plan: SitePlan, account: Account, bundle: str) -> str:
     Args:
         plan: the site's.
         account: a node's, or a person's.
-        bundle: what a node writes for its bundle: a name in the box, or a folder beside the settings.
+        bundle: what a node runs until one is pushed: a name in the box, or a folder beside the settings.
     """
+    # Bundles that are pushed are followed.
+    family = {BUNDLE: "auto", "fallback": bundle, "bundle_key": BUNDLE_KEY if plan.bundle_key else None}
     file = account.file
     lines = [
         f"# Settings of '{account.name}' of the site '{plan.name}', written by `vp site provision`: change site.toml,",
@@ -83,10 +86,10 @@ def settings(plan: SitePlan, account: Account, bundle: str) -> str:
         lines += ["", "[camera]", *_table(_camera(next(c for c in plan.cameras if c.name == account.camera)))]
     if account.role == "variant":
         board = next(board for board in plan.boards if board.name == account.board)
-        lines += ["", "[variant]", *_table({"variant": account.variant, BUNDLE: bundle, "threads": board.threads})]
+        lines += ["", "[variant]", *_table({"variant": account.variant, **family, "threads": board.threads})]
     if account.board is not None:
         home = plan.fusion.home_assistant or None
-        fusion = {BUNDLE: bundle, "home_assistant": home} if account.role == "fusion" else {}
+        fusion = {**family, "home_assistant": home} if account.role == "fusion" else {}
         # The others do not need the deadline to work, but `vp site doctor` compares their speed with it.
         lines += ["", "[fusion]", *_table({"deadline_ms": plan.deadline_ms, **fusion})]
     return "\n".join([*lines, ""])
@@ -133,4 +136,11 @@ def board_install(plan: SitePlan, board: str, package: str, units: list[str]) ->
         units: the systemd units that the board runs.
     """
     what = package if not package.endswith(".whl") else f"./{package}"
-    return template("install-board.sh", site=plan.name, board=board, package=shlex.quote(what), units=" ".join(units))
+    return template(
+        "install-board.sh",
+        site=plan.name,
+        board=board,
+        package=shlex.quote(what),
+        more=" 'cryptography>=43'" if plan.bundle_key else "",
+        units=" ".join(units),
+    )

@@ -20,7 +20,7 @@ fi
 getent passwd vp-mqtt >/dev/null ||
     useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin vp-mqtt
 [ -x /opt/vp-mqtt/bin/python ] || python3 -m venv /opt/vp-mqtt
-/opt/vp-mqtt/bin/python -m pip --disable-pip-version-check --quiet install --upgrade "$$package"
+/opt/vp-mqtt/bin/python -m pip --disable-pip-version-check --quiet install --upgrade "$$package"$more
 
 install -d -m 0755 /etc/vp-mqtt
 for file in settings/*; do
