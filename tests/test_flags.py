@@ -270,3 +270,26 @@ def test_help_answers_without_loading_what_only_nodes_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["node", "--bogus"], "vp node: No such option: --bogus; see `vp node --help`"),
+        (["bench", "models", "--classes", "x"], "vp bench models: Invalid value for '--classes'"),
+        (["nothing"], "vp: No such command 'nothing'"),
+        (["train"], "vp train: Missing argument"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], told: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "vp_mqtt", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(told)
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stdout == ""
