@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from vp_mqtt.delivery import Sent
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.packets import Outgoing, Received
@@ -36,23 +37,11 @@ _PACKET_TOO_LARGE = 0x95
 # What no waiting mends: protocol version, client id, name or password, authorisation, banned, authentication method.
 _FATAL_REFUSALS = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
 _MAX_REMAINING_LENGTH = 268_435_455
+_MAX_REFUSED = 1000
 # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
 _OUT_OF_DATE = {9, 10}
 # Some brokers take no more topic filters in one SUBSCRIBE.
 _MAX_FILTERS = 8
-
-
-class Sent:
-    """A message on its way: to the broker's socket (QoS 0), or until the broker has acknowledged it (QoS 1)."""
-
-    def __init__(self, info: mqtt.MQTTMessageInfo, lost: threading.Event) -> None:
-        self._info = info
-        self._lost = lost
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether the message is still on its way; one whose connection broke no longer is."""
-        return not self._lost.is_set() and not self._info.is_published()
 
 
 def backoff(attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
@@ -114,6 +103,7 @@ class Session:
         self._lost = threading.Event()
         self._stopping = threading.Event()
         self._asked: dict[int, list[str]] = {}
+        self._refused: set[int] = set()
         self._fatal: UserError | None = None
         self._refusal: str | None = None
         self._thread = threading.Thread(target=self._supervise, name="session", daemon=True)
@@ -188,7 +178,7 @@ class Session:
         info = client.publish(
             message.topic, message.payload, message.qos, message.retain, properties=message.properties()
         )
-        return Sent(info, lost) if info.rc == mqtt.MQTT_ERR_SUCCESS else None
+        return Sent(info, lost, self._refused) if info.rc == mqtt.MQTT_ERR_SUCCESS else None
 
     def _tls_context(self) -> ssl.SSLContext:
         settings = self._settings
@@ -278,6 +268,7 @@ class Session:
     def _connect_once(self) -> str:
         """Make one connection and wait for its end; return why it ended or did not come about."""
         lost = self._lost = threading.Event()
+        self._refused = set()
         self._refusal = None
         client = self._new_client()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -374,8 +365,13 @@ class Session:
                 LOGGER.error("the broker refuses our subscription to %s (%s); check the access rules", topic, reason)
 
     def _published(
-        self, _client: mqtt.Client, _data: object, _mid: int, _reason: ReasonCode, _properties: object
+        self, _client: mqtt.Client, _data: object, mid: int, reason: ReasonCode, _properties: object
     ) -> None:
+        if reason.is_failure:
+            if not self._refused:
+                LOGGER.error("the broker refuses a message of ours (%s); check the access rules", reason)
+            if len(self._refused) < _MAX_REFUSED:
+                self._refused.add(mid)
         self._acknowledge_at_once()
 
     def _acknowledge_at_once(self) -> None:

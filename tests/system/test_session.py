@@ -14,11 +14,12 @@ import trustme
 
 from tests.broker import Mosquitto
 from tests.site import Site
+from vp_mqtt.delivery import Sent
 from vp_mqtt.embedded.process import free_port
 from vp_mqtt.errors import UserError
 from vp_mqtt.frames import FrameId
 from vp_mqtt.packets import Outgoing, Received
-from vp_mqtt.session import BACKOFF_CAP_S, Sent, Session, backoff
+from vp_mqtt.session import BACKOFF_CAP_S, Session, backoff
 from vp_mqtt.settings import WatchSettings
 
 

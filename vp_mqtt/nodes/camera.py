@@ -12,6 +12,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from vp_mqtt.delivery import Sent
 from vp_mqtt.frames import Announce, FrameId
 from vp_mqtt.inference.pictures import Picture, PictureError, encode_jpeg
 from vp_mqtt.logs import LOGGER
@@ -19,7 +20,6 @@ from vp_mqtt.messages import MAX_MESSAGE_BYTES, AnnounceMessage
 from vp_mqtt.nodes.runtime import Node
 from vp_mqtt.nodes.sources import Captured, LiveStream, open_source
 from vp_mqtt.packets import Outgoing, Received
-from vp_mqtt.session import Sent
 from vp_mqtt.settings import CameraSettings
 from vp_mqtt.topics import Topics
 

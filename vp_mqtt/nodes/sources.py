@@ -175,6 +175,7 @@ class LiveStream(Source):
         self._fresh = threading.Condition()
         self._newest: Picture | None = None
         self._turn = time.monotonic()
+        self.pictures_seen = 0
         first = self._open()
         if first is None and isinstance(address, int):
             raise UserError(f"--source {address}: no webcam with this number; try another, or check its cable")
@@ -206,6 +207,7 @@ class LiveStream(Source):
             done, picture = capture.read() if capture is not None else (False, None)
             if done and picture is not None:
                 attempt = 0
+                self.pictures_seen += 1
                 with self._fresh:
                     self._newest = np.asarray(picture, dtype=np.uint8)
                     self._fresh.notify()
