@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import shutil
 import signal
@@ -133,7 +134,7 @@ class ProvisionedSite:
                 shutil.chown(path, "mosquitto", "mosquitto")
 
     def _inside(self, place: str, command: Sequence[str]) -> list[str]:
-        namespace = self._namespace(place)
+        namespace = self._namespace(place) if place else None
         return [*(["ip", "netns", "exec", namespace] if namespace else []), *command]
 
     def start_broker(self) -> None:
@@ -155,13 +156,22 @@ class ProvisionedSite:
         return process.wait(20)
 
     def start(self, name: str, *more: str, **environment: str) -> None:
-        """Start a node on its settings, in its own folder."""
+        """Start a node on its settings, in a copy of its board's folder."""
         account = self.account(name)
         role = {"variant": "node"}.get(account.role, account.role)
         command = [sys.executable, "-m", "vp_mqtt", role, "--config", f"{account.file}.toml", *more]
-        variables = {"VP_STATS_EVERY": "0.5", "VP_RUNTIME": "onnxruntime", **environment}
+        variables = {
+            "VP_STATS_EVERY": "0.5",
+            "VP_RUNTIME": "onnxruntime",
+            # What systemd gives each board's units.
+            "CACHE_DIRECTORY": str(self.folder / "cache" / (account.board or "")),
+            **environment,
+        }
         variables = {key: value for key, value in variables.items() if key != "VP_RUNTIME" or role == "node"}
-        self._start(name, self._inside(account.board or "", command), self.settings_folder(name), variables)
+        # As install.sh does: what is provisioned anew reaches the board when somebody copies it.
+        installed = self.folder / "installed" / (account.board or name)
+        shutil.copytree(self.settings_folder(name), installed, dirs_exist_ok=True)
+        self._start(name, self._inside(account.board or "", command), installed, variables)
 
     def _start(self, name: str, command: Sequence[str], folder: Path, environment: dict[str, str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -174,6 +184,38 @@ class ProvisionedSite:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def vp(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder of an account's settings, on its board."""
+        board = self.account(name).board or ""
+        return subprocess.run(
+            self._inside(board, [sys.executable, "-m", "vp_mqtt", *arguments]),
+            cwd=self.settings_folder(name),
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "CACHE_DIRECTORY": str(self.folder / "cache" / board),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def vp_status_bundles(self) -> set[str]:
+        """Return the names of the bundles that the site's boards run, as `vp site status` tells them."""
+        told = json.loads(self.vp("alice", "site", "status", str(self.file), "--wait", "3", "--json").stdout)
+        return {node["bundle"].split()[0] for node in told["nodes"] if node["bundle"]}
+
+    def install_broker_anew(self) -> None:
+        """Copy the broker's folder again, and have Mosquitto read it."""
+        installed = self.folder / "etc"
+        shutil.copytree(self.root / "broker", installed, dirs_exist_ok=True)
+        self._hand_to_mosquitto(installed, *installed.iterdir())
+        seen = self.log("broker").count("Reloading config")
+        self._processes["broker"].send_signal(signal.SIGHUP)
+        until(lambda: self.log("broker").count("Reloading config") > seen, "the broker reads its files anew")
 
     def wait(self, name: str, timeout: float = 30) -> int:
         return self._processes.pop(name).wait(timeout)
@@ -204,9 +246,9 @@ class ProvisionedSite:
             process.kill()
         for process in self._processes.values():
             process.wait()
-        if error is not None:
-            for log in sorted(self.folder.glob("*.log")):
-                sys.stderr.write(f"--- {log.name}\n{log.read_text(errors='replace')}")
+        # Of tests that fail, pytest shows it.
+        for log in sorted(self.folder.glob("*.log")):
+            sys.stderr.write(f"--- {log.name}\n{log.read_text(errors='replace')}")
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -138,3 +138,64 @@ def provision(
     typer.echo(
         f"{root}: keep authority/ safe and to yourself; copy broker/ and each of boards/ and run install.sh there"
     )
+
+
+@app.command()
+def status(
+    *,
+    file: File = _FILE,
+    out: Out = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="PERSON", help="whose account to look with (default: the operator's)")
+    ] = None,
+    wait: Annotated[float, typer.Option(min=0.1, max=3600, help="seconds to listen, at most")] = 11.0,
+    json: Json = False,
+) -> None:
+    """Say who is online and how they fare; exit code 1 if something of the plan is missing."""
+    from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
+    from vp_mqtt.site.status import look, person_settings  # noqa: PLC0415
+
+    plan = read_plan(file)
+    report = look(plan, person_settings(plan, _root(file, out), account or plan.operator()), wait)
+    if json:
+        typer.echo(json_module.dumps(report.as_dict()))
+    else:
+        from rich.console import Console  # noqa: PLC0415
+
+        Console(highlight=False).print(report.as_table(), *report.problems, sep="\n")
+    raise typer.Exit(1 if report.problems else 0)
+
+
+@app.command()
+def doctor(
+    *,
+    settings: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="folder of the board's settings (default: /etc/vp-mqtt)"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """On a board: find what is wrong between it and the site, and what helps; exit code 1 if anything is."""
+    import os  # noqa: PLC0415
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from vp_mqtt import logs  # noqa: PLC0415
+    from vp_mqtt.site.doctor import INSTALLED, examine, settings_files  # noqa: PLC0415
+
+    logs.set_up(json_lines=False, level="error")
+    folder = settings or INSTALLED
+    files = settings_files(folder)
+    os.chdir(folder)
+    findings = []
+    for path, model in files:
+        for finding in examine(Path(path.name), model):
+            findings.append(finding)
+            if not json:
+                mark = {True: "ok     ", False: "WRONG  ", None: "unknown"}[finding.is_well]
+                typer.echo(f"{mark}  {finding.node}: {finding.what}: {finding.verdict}")
+                if finding.remedy:
+                    typer.echo(f"         -> {finding.remedy}")
+    is_well = all(finding.is_well is not False for finding in findings)
+    if json:
+        typer.echo(json_module.dumps({"ok": is_well, "findings": [asdict(finding) for finding in findings]}))
+    raise typer.Exit(0 if is_well else 1)

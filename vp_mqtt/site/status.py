@@ -1,0 +1,238 @@
+"""`vp site status`: who is online, and how they fare, by the statuses and stats at the broker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from vp_mqtt import topics
+from vp_mqtt.errors import UserError
+from vp_mqtt.messages import State, StatsMessage, StatusMessage
+from vp_mqtt.packets import Received
+from vp_mqtt.session import Session
+from vp_mqtt.settings import WatchSettings
+from vp_mqtt.site.accounts import Account, accounts, folder_of
+from vp_mqtt.site.plan import SitePlan
+from vp_mqtt.site.render import SHARED_CA, broker_address
+from vp_mqtt.topics import ANY, Kind, Topics
+
+_WORK = {"camera": "frames", "variant": "frames", "fusion": "labels"}
+_MISSING = "never seen"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """A node of the plan, as the broker knows it.
+
+    Attributes:
+        node: its name, as its account.
+        board: that it is to run on.
+        role: camera, variant or fusion.
+        state: online, stopped, offline (it broke off), or "never seen".
+        host: name of the machine that it says it runs on.
+        version: of the software.
+        bundle: name and short digest of the bundle that it works with.
+        rate: frames published, votes or labels in a second, of late; since its start if it has told once only.
+        dropped: frames, votes and messages that it had to drop since it started.
+        p50_ms: median latency of late: camera: capture to label; variant: frame to vote; fusion: window.
+        p95_ms: the 95th percentile.
+        temperature_c: of its board, in degrees Celsius.
+        rss_mb: resident memory, in MB.
+    """
+
+    node: str
+    board: str
+    role: str
+    state: str = _MISSING
+    host: str | None = None
+    version: str | None = None
+    bundle: str | None = None
+    rate: float | None = None
+    dropped: int | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    temperature_c: float | None = None
+    rss_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReport:
+    """A whole site: its nodes, and what is missing, one sentence each."""
+
+    site: str
+    nodes: tuple[NodeReport, ...]
+    problems: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        nodes = [asdict(node) for node in self.nodes]
+        return {"site": self.site, "ok": not self.problems, "problems": list(self.problems), "nodes": nodes}
+
+    def as_table(self) -> Table:
+        """Return the nodes as a table."""
+        table = Table(title=f"site '{self.site}'", title_justify="left", box=None, pad_edge=False)
+        for heading in ("node", "board", "state", "bundle", "per s", "dropped", "p50 ms", "p95 ms", "°C"):
+            table.add_column(heading, no_wrap=True, justify="left" if heading in _TEXTS else "right")
+        for node in self.nodes:
+            state = Text(node.state, style="green" if node.state == "online" else "bold red")
+            numbers = (node.rate, node.dropped, node.p50_ms, node.p95_ms, node.temperature_c)
+            told = ("" if number is None else f"{number:g}" for number in numbers)
+            table.add_row(Text(node.node), Text(node.board), state, Text(node.bundle or ""), *told)
+        return table
+
+
+_TEXTS = {"node", "board", "state", "bundle"}
+
+
+def person_settings(plan: SitePlan, root: Path, name: str) -> WatchSettings:
+    """Return the settings of a person's account, from the provisioned folder.
+
+    Raises:
+        UserError: the folder has not been provisioned, or not for this person.
+    """
+    account = next((one for one in accounts(plan) if one.name == name and one.board is None), None)
+    if account is None:
+        raise UserError(f"--account {name}: there is no such account among [[people]]")
+    folder = root / folder_of(account)
+    if not (folder / f"{account.file}.key").is_file():
+        raise UserError(f"{folder}: not there; write it with `vp site provision`")
+    return WatchSettings(
+        broker=f"mqtts://{broker_address(plan)}",
+        site=plan.name,
+        username=account.name,
+        password_file=folder / f"{account.file}.password",
+        ca_file=folder / SHARED_CA,
+        cert_file=folder / f"{account.file}.crt",
+        key_file=folder / f"{account.file}.key",
+        give_up_after=10.0,
+    )
+
+
+class _Listener:
+    def __init__(self, settings: WatchSettings) -> None:
+        self._change = threading.Condition()
+        self.statuses: dict[str, StatusMessage] = {}
+        self.stats: dict[str, list[StatsMessage]] = {}
+        self.error: UserError | None = None
+        names = Topics(settings.site)
+        self.session = Session(
+            settings,
+            client_id=f"vp-{settings.site}-status-{time.time_ns():x}",
+            subscriptions=[(names.status(ANY), 1), (names.stats(ANY), 0)],
+            on_message=self._take,
+            on_end=self._end,
+        )
+
+    def _take(self, message: Received) -> None:
+        with self._change:
+            try:
+                topic = topics.parse(message.topic)
+                if topic.kind is Kind.STATUS and message.payload:
+                    self.statuses[topic.source] = StatusMessage.decode(message.payload)
+                elif topic.kind is Kind.STATS:
+                    self.stats.setdefault(topic.source, []).append(StatsMessage.decode(message.payload))
+            except ValueError:
+                return
+            self._change.notify_all()
+
+    def _end(self, error: UserError) -> None:
+        with self._change:
+            self.error = error
+            self._change.notify_all()
+
+    def listen(self, names: set[str], seconds: float) -> None:
+        """Listen until every one of the nodes is online and has told its counters twice, or the time is over."""
+
+        def has_heard_all() -> bool:
+            online = {name for name, status in self.statuses.items() if status.state is State.ONLINE}
+            return self.error is not None or (names <= online and all(len(self.stats.get(n, ())) > 1 for n in names))
+
+        self.session.start()
+        try:
+            if not self.session.connected.wait(0):
+                until = time.monotonic() + 30.0
+                while not self.session.connected.wait(0.05) and self.error is None and time.monotonic() < until:
+                    pass
+            with self._change:
+                self._change.wait_for(has_heard_all, seconds)
+        finally:
+            self.session.stop()
+        if self.error is not None:
+            raise self.error
+
+
+def look(plan: SitePlan, settings: WatchSettings, seconds: float) -> SiteReport:
+    """Listen at the broker, and return how the site fares.
+
+    Args:
+        plan: who is to be there.
+        settings: of the account to look with.
+        seconds: to listen, at most.
+
+    Raises:
+        UserError: the broker cannot be reached, or will not have us.
+    """
+    nodes = [account for account in accounts(plan) if account.board is not None]
+    listener = _Listener(settings)
+    listener.listen({node.name for node in nodes}, seconds)
+    reports = tuple(
+        _report(node, listener.statuses.get(node.name), listener.stats.get(node.name, [])) for node in nodes
+    )
+    return SiteReport(plan.name, reports, tuple(_problems(reports)))
+
+
+def _report(account: Account, status: StatusMessage | None, stats: list[StatsMessage]) -> NodeReport:
+    board = account.board or ""
+    if status is None:
+        return NodeReport(account.name, board, account.role)
+    bundle = f"{status.bundle} {status.digest}" if status.bundle else None
+    if status.state is not State.ONLINE or not stats:
+        return NodeReport(account.name, board, account.role, str(status.state), status.host, status.version, bundle)
+    last = stats[-1]
+    latency = last.latency_ms
+    return NodeReport(
+        account.name,
+        board,
+        account.role,
+        str(status.state),
+        status.host,
+        status.version,
+        bundle,
+        rate=_rate(account.role, stats[0], last),
+        dropped=sum(n for key, n in last.counts.items() if "dropped" in key or "unsent" in key or key == "late"),
+        p50_ms=None if latency is None else round(latency.p50, 1),
+        p95_ms=None if latency is None else round(latency.p95, 1),
+        temperature_c=last.temperature_c,
+        rss_mb=last.rss_mb,
+    )
+
+
+def _rate(role: str, first: StatsMessage, last: StatsMessage) -> float | None:
+    key = _WORK[role]
+    seconds, count = last.uptime_s - first.uptime_s, last.counts.get(key, 0) - first.counts.get(key, 0)
+    if seconds <= 0 or count < 0:
+        seconds, count = last.uptime_s, last.counts.get(key, 0)
+    return round(count / seconds, 1) if seconds > 0 else None
+
+
+def _problems(nodes: tuple[NodeReport, ...]) -> list[str]:
+    found = []
+    for node in nodes:
+        if node.state == _MISSING:
+            found.append(f"{node.node} on board '{node.board}' has never been seen: is it installed and on?")
+        elif node.state != "online":
+            found.append(f"{node.node} on board '{node.board}' is {node.state}: see its log, or `vp site doctor` there")
+    fusion = next((node for node in nodes if node.role == "fusion" and node.state == "online"), None)
+    if fusion is not None:
+        found += [
+            f"{node.node} on board '{node.board}' runs '{node.bundle}', the fusion node '{fusion.bundle}'"
+            for node in nodes
+            if node.role == "variant" and node.state == "online" and node.bundle != fusion.bundle
+        ]
+    return found
