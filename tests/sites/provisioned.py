@@ -71,6 +71,9 @@ name = "bob"
 [[people]]
 name = "carol"
 frames = true
+[[people]]
+name = "hass"
+role = "home-assistant"
 {variants}
 [[boards]]
 name = "pi-cam"

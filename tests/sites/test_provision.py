@@ -65,8 +65,8 @@ def test_every_node_reads_its_settings_and_finds_its_files(
 def test_secrets_are_for_their_owner_only(site: ProvisionedSite) -> None:
     files = contents(site.root)
     secret = {path for path in files if path.endswith((".key", ".password")) or path == "broker/passwords"}
-    # An authority, a server, and an account for the camera, six variants, the fusion node and three people.
-    assert len(secret) == 2 + 2 * 11 + 1
+    # An authority, a server, and an account for the camera, six variants, the fusion node and four people.
+    assert len(secret) == 2 + 2 * 12 + 1
     assert {files[path][1] for path in secret} == {0o600}
     assert site.root.stat().st_mode & 0o777 == 0o700
     passwords = {path: data.decode().strip() for path, (data, _) in files.items() if path.endswith(".password")}

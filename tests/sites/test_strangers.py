@@ -40,7 +40,14 @@ TOPICS = [
     *(FRAME, ANNOUNCE, LABEL, vote(2), vote(3), BUNDLE, CHUNK),
     *map(status, NODES),
     *map(stats, NODES),
-    *(f"vp/{SITE}/camera/other/frame", "vp/elsewhere/camera/gate/frame", "anything", f"vp/{SITE}", "homeassistant/x"),
+    *(
+        f"vp/{SITE}/camera/other/frame",
+        "vp/elsewhere/camera/gate/frame",
+        "anything",
+        f"vp/{SITE}",
+        "homeassistant/x",
+        "homeassistant/status",
+    ),
 ]
 ALLOWED = {
     "camera-gate": {FRAME, ANNOUNCE, status("camera-gate"), stats("camera-gate")},
@@ -49,6 +56,7 @@ ALLOWED = {
     "fusion": {LABEL, status("fusion"), stats("fusion")},
     "bob": set(),
     "carol": set(),
+    "hass": {"homeassistant/status"},
     "alice": {BUNDLE, CHUNK, *map(status, NODES)},
 }
 READABLE = {
@@ -56,6 +64,7 @@ READABLE = {
     "variant-2": {FRAME, BUNDLE, CHUNK, f"vp/{SITE}/camera/other/frame", status("variant-2")},
     "fusion": {ANNOUNCE, vote(2), vote(3), BUNDLE, CHUNK, *map(status, NODES)},
     "bob": {LABEL, *map(status, NODES), *map(stats, NODES)},
+    "hass": {LABEL, FRAME, f"vp/{SITE}/camera/other/frame", *map(status, NODES), *map(stats, NODES)},
     "carol": {LABEL, FRAME, f"vp/{SITE}/camera/other/frame", *map(status, NODES), *map(stats, NODES)},
 }
 

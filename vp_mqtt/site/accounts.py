@@ -10,7 +10,7 @@ from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.topics import ANY, ROOT, Topics
 
 Access = Literal["read", "write", "readwrite"]
-AccountRole = Literal["camera", "variant", "fusion", "watch", "operator"]
+AccountRole = Literal["camera", "variant", "fusion", "watch", "operator", "home-assistant"]
 
 BOARDS = "boards"
 PEOPLE = "people"
@@ -132,6 +132,13 @@ def _people(plan: SitePlan, site: Topics) -> list[Account]:
                 # To clear the retained status of a node, or the entry in Home Assistant, that is gone for good.
                 Right("write", site.status(ANY)),
                 Right("write", _HOME_CONFIG),
+            )
+        elif person.role == "home-assistant":
+            rights = (
+                *look,
+                Right("read", site.frame(ANY)),
+                Right("read", _HOME_CONFIG),
+                Right("readwrite", _HOME_STATUS),
             )
         else:
             rights = (*look, Right("read", site.frame(ANY))) if person.frames else look

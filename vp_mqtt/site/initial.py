@@ -62,7 +62,7 @@ fps = 5.0
 # size = "320x240" # small frames keep the Wi-Fi free
 
 # Accounts of people and their programs: "watch" sees labels and statuses (and pictures with frames = true), "operator"
-# may also push bundles.
+# may also push bundles, "home-assistant" is for Home Assistant.
 [[people]]
 name = "operator"
 role = "operator"

@@ -95,12 +95,13 @@ class PersonPlan(_Table):
 
     Attributes:
         name: the account.
-        role: "watch" sees labels and statuses; "operator" may also push bundles and remove nodes that are gone.
+        role: "watch" sees labels and statuses; "operator" may also push bundles and remove nodes that are gone;
+            "home-assistant" is Home Assistant's own account.
         frames: whether a watcher may see the pictures, too.
     """
 
     name: Name
-    role: Literal["watch", "operator"] = "watch"
+    role: Literal["watch", "operator", "home-assistant"] = "watch"
     frames: bool = False
 
 
