@@ -43,7 +43,7 @@ name = {name} # second level of every topic
 bundle = {bundle} # what runs until you push another: a bundle in the box, or the folder of your own
 # bundle_key = "operator.key.pub" # pushed bundles must be signed with this key (vp keygen)
 deadline_ms = 250.0 # how long votes are waited for: the slowest board's time for a frame, and room for the network
-package = "vp-mqtt" # what pip installs on the boards; or the file of a wheel (pip wheel --no-deps .), copied along
+package = {package} # what pip installs on the boards: the file of a wheel (pip wheel --no-deps .), copied along, or a name
 
 [broker]
 host = {broker} # as the boards reach it: its certificate is for this name or address
@@ -74,14 +74,20 @@ name = "watch"
 """
 
 
-def text(answers: Answers, boards: Sequence[str]) -> str:
+def _package(folder: Path) -> str:
+    wheels = sorted(folder.glob("vp_mqtt-*.whl"), key=lambda path: path.stat().st_mtime)
+    return wheels[-1].name if wheels else "vp-mqtt"
+
+
+def text(answers: Answers, boards: Sequence[str], package: str) -> str:
     """Return a commented plan.
 
     Args:
         answers: by the questions' keys.
         boards: that run a variant each, by index.
+        package: what pip installs on them.
     """
-    parts = [_HEAD.format(**{key: toml_value(value) for key, value in answers.items()})]
+    parts = [_HEAD.format(**{key: toml_value(value) for key, value in {**answers, "package": package}.items()})]
     parts += [f"[[boards]]\nname = {toml_value(board)}\nvariants = [{index}]\n" for index, board in enumerate(boards)]
     others = dict.fromkeys((answers["camera"], answers["fusion"]))
     parts += [f"[[boards]]\nname = {toml_value(other)}\n" for other in others if other not in boards]
@@ -89,7 +95,7 @@ def text(answers: Answers, boards: Sequence[str]) -> str:
 
 
 def write(file: Path, answers: Answers, boards: Sequence[str]) -> None:
-    """Write a plan, unless it would not be read again.
+    """Write a plan, unless it would not be read again; a wheel of ours that lies beside it is what boards install.
 
     Raises:
         UserError: an answer is not usable, or the file cannot be written.
@@ -98,7 +104,7 @@ def write(file: Path, answers: Answers, boards: Sequence[str]) -> None:
     try:
         descriptor, aside = tempfile.mkstemp(prefix=".site-", suffix=".toml", dir=file.absolute().parent)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text(answers, boards))
+            stream.write(text(answers, boards, _package(file.absolute().parent)))
             os.fchmod(stream.fileno(), 0o644)
         try:
             read_plan(Path(aside))

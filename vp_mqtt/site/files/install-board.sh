@@ -9,17 +9,20 @@ if [ "$$(id -u)" -ne 0 ]; then
     echo "install.sh: run me as root: sudo sh install.sh" >&2
     exit 2
 fi
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "install.sh: Python 3.11 or newer is needed: apt-get install python3" >&2
-    exit 2
-}
-if ! python3 -c 'import ensurepip' 2>/dev/null; then
+umask 022
+# The system's own Python: one in somebody's home is out of reach for the services.
+python=/usr/bin/python3
+if ! [ -x $$python ] || ! $$python -c 'import ensurepip' 2>/dev/null; then
     apt-get update -qq
     apt-get install -y -qq python3-venv
 fi
+$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "install.sh: $$python is older than Python 3.11: Debian 12 or Raspberry Pi OS 12 have it" >&2
+    exit 2
+}
 getent passwd vp-mqtt >/dev/null ||
     useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin vp-mqtt
-[ -x /opt/vp-mqtt/bin/python ] || python3 -m venv /opt/vp-mqtt
+[ -x /opt/vp-mqtt/bin/python ] || $$python -m venv /opt/vp-mqtt
 /opt/vp-mqtt/bin/python -m pip --disable-pip-version-check --quiet install --upgrade "$$package"$more
 
 install -d -m 0755 /etc/vp-mqtt

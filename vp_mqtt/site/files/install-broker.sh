@@ -7,6 +7,7 @@ if [ "$$(id -u)" -ne 0 ]; then
     echo "install.sh: run me as root: sudo sh install.sh" >&2
     exit 2
 fi
+umask 022
 if ! command -v mosquitto >/dev/null && ! [ -x /usr/sbin/mosquitto ]; then
     apt-get update -qq
     apt-get install -y -qq mosquitto
