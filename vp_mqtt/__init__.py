@@ -11,4 +11,8 @@ import os
 MAX_PIXELS = 25_000_000
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 
+# ONNX Runtime reads this when it is loaded: some of its builds report their use to their maker over the network, from a
+# thread of their own. Boards do not, unless somebody sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 __version__ = "0.1.0"

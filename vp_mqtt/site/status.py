@@ -77,17 +77,16 @@ class SiteReport:
     def as_table(self) -> Table:
         """Return the nodes as a table."""
         table = Table(title=f"site '{self.site}'", title_justify="left", box=None, pad_edge=False)
-        for heading in ("node", "board", "state", "bundle", "per s", "dropped", "p50 ms", "p95 ms", "°C"):
-            table.add_column(heading, no_wrap=True, justify="left" if heading in _TEXTS else "right")
+        for heading in ("node", "board", "state", "bundle"):
+            table.add_column(heading, overflow="fold")
+        for heading in ("per s", "dropped", "p50 ms", "p95 ms", "°C"):
+            table.add_column(heading, no_wrap=True, justify="right", min_width=len(heading))
         for node in self.nodes:
             state = Text(node.state, style="green" if node.state == "online" else "bold red")
             numbers = (node.rate, node.dropped, node.p50_ms, node.p95_ms, node.temperature_c)
             told = ("" if number is None else f"{number:g}" for number in numbers)
-            table.add_row(Text(node.node), Text(node.board), state, Text(node.bundle or ""), *told)
+            table.add_row(Text(node.node), Text(node.board), state, Text((node.bundle or "").rpartition(" ")[2]), *told)
         return table
-
-
-_TEXTS = {"node", "board", "state", "bundle"}
 
 
 def person_settings(plan: SitePlan, root: Path, name: str) -> WatchSettings:
@@ -205,7 +204,7 @@ def _report(account: Account, status: StatusMessage | None, stats: list[StatsMes
         status.version,
         bundle,
         rate=_rate(account.role, stats[0], last),
-        dropped=sum(n for key, n in last.counts.items() if "dropped" in key or "unsent" in key or key == "late"),
+        dropped=sum(n for key, n in last.counts.items() if "dropped" in key or "unsent" in key),
         p50_ms=None if latency is None else round(latency.p50, 1),
         p95_ms=None if latency is None else round(latency.p95, 1),
         temperature_c=last.temperature_c,
