@@ -43,7 +43,7 @@ name = {name} # second level of every topic
 bundle = {bundle} # what runs until you push another: a bundle in the box, or the folder of your own
 # bundle_key = "operator.key.pub" # pushed bundles must be signed with this key (vp keygen)
 deadline_ms = 250.0 # how long votes are waited for: the slowest board's time for a frame, and room for the network
-package = {package} # what pip installs on the boards: the file of a wheel (pip wheel --no-deps .), copied along, or a name
+package = {package} # what pip installs on the boards: a wheel's file (pip wheel --no-deps .) is copied along
 
 [broker]
 host = {broker} # as the boards reach it: its certificate is for this name or address
