@@ -216,6 +216,20 @@ def test_when_all_variants_are_gone_a_frame_without_votes_waits_for_the_deadline
     assert only(windows.expire(11)).winner is None
 
 
+def test_a_late_vote_on_a_frame_of_before_a_restart_does_not_make_windows_wait_again() -> None:
+    windows = online(0, 1)
+    windows.announce("cam", announced(0, run=1), 0)
+    windows.expire(10)
+    windows.announce("cam", announced(5, run=2), 11)
+    windows.vote("cam", frame(5, run=2), 1, certain(0), 12)
+    windows.vote("cam", frame(5, run=2), 0, certain(0), 12)
+    windows.vote("cam", frame(0, run=1), 1, certain(0), 13)
+    # Variant 1 has gone on to frame 5 of this run: frame 4, announced late, need not wait for it.
+    windows.announce("cam", announced(4, run=2), 14)
+    windows.vote("cam", frame(4, run=2), 0, certain(0, 0.1), 14)
+    assert windows.next_deadline() is None
+
+
 # Limits
 
 

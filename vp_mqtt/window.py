@@ -19,6 +19,9 @@ from vp_mqtt.fusion import Tally
 from vp_mqtt.roster import Roster
 from vp_mqtt.topk import Vote
 
+# Of a camera, remembered: it starts a new one with every restart.
+_MAX_RUNS = 16
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Closed:
@@ -64,8 +67,8 @@ class _Camera:
     """Announced frames whose label is not out yet, in frame order."""
     done: OrderedDict[FrameId, float] = field(default_factory=OrderedDict)
     """When the windows of recent announced frames opened, of frames whose window is no more."""
-    newest: dict[int, FrameId] = field(default_factory=dict)
-    """The newest announced frame that each variant has voted on."""
+    newest: OrderedDict[int, dict[int, FrameId]] = field(default_factory=OrderedDict)
+    """By run, the newest announced frame that each variant has voted on."""
 
 
 class Windows:
@@ -245,9 +248,12 @@ class Windows:
             The windows of those older frames, which need not wait for it.
         """
         known = self._cameras[camera]
-        newest = known.newest.get(variant)
-        if newest is None or newest.run != frame.run or newest < frame:
-            known.newest[variant] = frame
+        # Runs side by side: a late vote on a frame of before the camera's restart says nothing about those after it.
+        newest = known.newest.setdefault(frame.run, {})
+        if variant not in newest or newest[variant] < frame:
+            newest[variant] = frame
+        while len(known.newest) > _MAX_RUNS:
+            known.newest.popitem(last=False)
         return [other for other in known.queue if other.frame.run == frame.run and other.frame < frame]
 
     def _up_to(self, window: _Window) -> list[_Window]:
@@ -260,8 +266,8 @@ class Windows:
 
     def _passed(self, window: _Window) -> set[int]:
         """Return the variants that have gone on to a newer frame of the camera."""
-        newest = self._cameras[window.camera].newest
-        return {v for v, frame in newest.items() if frame.run == window.frame.run and frame > window.frame}
+        newest = self._cameras[window.camera].newest.get(window.frame.run, {})
+        return {variant for variant, frame in newest.items() if frame > window.frame}
 
     def _outstanding(self, window: _Window) -> set[int]:
         return self.roster.awaited(window.opened) - window.votes.keys() - self._passed(window)
