@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json as json_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -131,3 +132,62 @@ def soak(
         return
     for key, value in told.items():
         typer.echo(f"{key}: {value}")
+
+
+@app.command()
+def compare(
+    *,
+    single: Annotated[
+        Path | None, typer.Option(help="a training of the base model, which model parallelism cuts, too")
+    ] = None,
+    cp: Annotated[
+        list[Path] | None, typer.Option(help="a training of a class-parallel family, one per number of boards")
+    ] = None,
+    vp: Annotated[str | None, typer.Option(help="bundle of variant parallelism: a folder, or one in the box")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="pictures to play, and to judge trained weights by: a data set, or a folder")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="where a named data set is")] = None,
+    boards: Annotated[str, typer.Option(metavar="2,4,6", help="numbers of boards")] = "2,4,6",
+    links: Annotated[
+        str, typer.Option(metavar="ethernet,wifi,lossy", help="what boards are connected by; or loopback")
+    ] = "ethernet,wifi,lossy",
+    precision: Annotated[
+        str, typer.Option(metavar="float32,int8", help="of the feature maps of model parallelism; or float16")
+    ] = "float32,int8",
+    board_cpu: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="share of one core that a board has; default: see docs")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=8, max=100_000, help="frames in each measurement")] = 40,
+    fps: Annotated[float, typer.Option(min=0.1, max=1000, help="frames per second, less for what is slower")] = 4.0,
+    deadline_ms: _Deadline = 1000.0,
+    seed: Annotated[int, typer.Option(help="of the pictures, and of which boards die")] = 0,
+    plots: Annotated[Path | None, typer.Option(help="folder to draw the figures into")] = None,
+    json: _Json = False,
+) -> None:
+    """Compare variant parallelism with the single network, model and class parallelism, on emulated boards.
+
+    Weights that are not given are random: they take the same time.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("the networks are built in torch: `pip install vp-mqtt[train]`")
+    from vp_mqtt.bench.compare_cli import Choice, run  # noqa: PLC0415
+
+    choice = Choice(
+        single=single,
+        cp=tuple(cp or ()),
+        vp=vp,
+        data=data,
+        root=root,
+        boards=boards,
+        links=links,
+        precisions=precision,
+        board_cpu=board_cpu,
+        frames=frames,
+        fps=fps,
+        deadline_ms=deadline_ms,
+        seed=seed,
+        plots=plots,
+        json=json,
+    )
+    run(choice)
