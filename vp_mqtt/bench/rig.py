@@ -26,7 +26,14 @@ class Rig:
     """Runs a site; everything ends with the context."""
 
     def __init__(
-        self, *, bundle: str, deadline_ms: float, network: BoardNetwork | None = None, suspect_after: int = 3
+        self,
+        *,
+        bundle: str,
+        deadline_ms: float,
+        network: BoardNetwork | None = None,
+        suspect_after: int = 3,
+        stats_every: float = 0.5,
+        hears_frames: bool = True,
     ) -> None:
         """Prepare, without starting anything.
 
@@ -35,6 +42,8 @@ class Rig:
             deadline_ms: of a window, in ms.
             network: where boards behind a bad link run.
             suspect_after: as `vp-fusion --suspect-after`.
+            stats_every: seconds between two messages with a node's counters.
+            hears_frames: whether the observer listens to announces, votes and labels.
 
         Raises:
             UserError: Mosquitto is not installed.
@@ -50,7 +59,8 @@ class Rig:
         self._broker = BrokerProcess(self._write)
         self._stack = ExitStack()
         self._behind_link: set[str] = set()
-        self.nodes = NodeProcesses(["--site", SITE, "--stats-every", "0.5"])
+        self.nodes = NodeProcesses(["--site", SITE, "--stats-every", f"{stats_every:g}"])
+        self._hears_frames = hears_frames
 
     def _write(self, folder: Path, port: int) -> list[str]:
         settings = folder / "mosquitto.conf"
@@ -73,7 +83,7 @@ class Rig:
         self._stack.callback(self._stop_broker)
         self.port = self._broker.port
         self._stack.enter_context(self.nodes)
-        self.observer = Observer(self.url(HOST), SITE)
+        self.observer = Observer(self.url(HOST), SITE, hears_frames=self._hears_frames)
         self._stack.callback(self.observer.close)
         return self
 
