@@ -84,7 +84,9 @@ class _Worker:
 
 def _end_with_parent() -> None:
     """Wait until standard input is closed, as it is when whoever started us has ended."""
-    sys.stdin.buffer.read()
+    # Not sys.stdin, whose lock Python wants when it ends.
+    while os.read(0, 1):
+        pass
     os._exit(0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from vp_mqtt.bench.chosen import Precision
 from vp_mqtt.bench.models import BASE_FAMILY
 from vp_mqtt.bench.random_family import RandomModel, in_int8, random_input, random_models
-from vp_mqtt.bench.timing import medians_in_turns
+from vp_mqtt.bench.timing import Times, times_in_turns
 from vp_mqtt.family import FamilySpec
 from vp_mqtt.inference import runtimes
 from vp_mqtt.learning.families import load_family
@@ -22,14 +22,16 @@ class VariantLatency:
     Attributes:
         index: in the family.
         resolution: in pixels.
-        ms: median, in ms.
+        times: median and cold median.
         ratio: how many times faster than the base model.
+        cold_ratio: the same of the cold medians.
     """
 
     index: int
     resolution: int
-    ms: float
+    times: Times
     ratio: float
+    cold_ratio: float
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Comparison:
         threads: that the runtime may use.
         precision: "float32" or "int8".
         runs: of each model.
-        baseline_ms: median time of the base model, in ms.
+        baseline: times of the base model.
         variants: by index.
     """
 
@@ -51,7 +53,7 @@ class Comparison:
     threads: int
     precision: str
     runs: int
-    baseline_ms: float
+    baseline: Times
     variants: tuple[VariantLatency, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,9 +64,17 @@ class Comparison:
             "threads": self.threads,
             "precision": self.precision,
             "runs": self.runs,
-            "baseline_ms": round(self.baseline_ms, 3),
+            "baseline_ms": round(self.baseline.ms, 3),
+            "baseline_cold_ms": round(self.baseline.cold_ms, 3),
             "variants": [
-                {"index": v.index, "resolution": v.resolution, "ms": round(v.ms, 3), "ratio": round(v.ratio, 2)}
+                {
+                    "index": v.index,
+                    "resolution": v.resolution,
+                    "ms": round(v.times.ms, 3),
+                    "ratio": round(v.ratio, 2),
+                    "cold_ms": round(v.times.cold_ms, 3),
+                    "cold_ratio": round(v.cold_ratio, 2),
+                }
                 for v in self.variants
             ],
         }
@@ -107,10 +117,10 @@ def compare(
         UserError: the runtime cannot run a model.
     """
     calls = [_call(model, runtime, threads) for model in models]
-    base, *rest = medians_in_turns(calls, runs)
+    base, *rest = times_in_turns(calls, runs)
     variants = [
-        VariantLatency(index, model.spec.resolution, ms, base / ms)
-        for index, (model, ms) in enumerate(zip(models[1:], rest, strict=True))
+        VariantLatency(index, model.spec.resolution, own, base.ms / own.ms, base.cold_ms / own.cold_ms)
+        for index, (model, own) in enumerate(zip(models[1:], rest, strict=True))
     ]
     return Comparison(runtime, runtimes.installed()[runtime], threads, precision, runs, base, tuple(variants))
 

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-_WARM_UP = 5
+_BURST = 5
 
 
-def medians_in_turns(
+@dataclass(frozen=True)
+class Times:
+    """How long a call takes.
+
+    Attributes:
+        ms: median of calls that follow one of their own kind, in ms.
+        cold_ms: median of calls that follow others, which have the processor's caches for themselves by then, in ms.
+    """
+
+    ms: float
+    cold_ms: float
+
+
+def times_in_turns(
     calls: Sequence[Callable[[], object]], runs: int, clock: Callable[[], float] = time.perf_counter
-) -> list[float]:
-    """Return the median time of each call, in ms; they take turns, so that what disturbs one disturbs all.
+) -> list[Times]:
+    """Return the times of each call; they take turns, so that what disturbs one disturbs all.
+
+    In a turn each is called several times in a row: the first of these is the cold one.
 
     Args:
         calls: to measure.
-        runs: of each, at least 1, after a few that are not counted.
+        runs: of each that are not cold, at least 1; rounded up to whole turns, and after one that is not counted.
         clock: gives seconds.
     """
-    times: list[list[float]] = [[] for _ in calls]
-    for turn in range(_WARM_UP + runs):
-        for call, measured in zip(calls, times, strict=True):
-            start = clock()
-            call()
-            if turn >= _WARM_UP:
-                measured.append((clock() - start) * 1000)
-    return [statistics.median(measured) for measured in times]
+    cold: list[list[float]] = [[] for _ in calls]
+    warm: list[list[float]] = [[] for _ in calls]
+    for turn in range(1 + math.ceil(runs / (_BURST - 1))):
+        for call, first, rest in zip(calls, cold, warm, strict=True):
+            for number in range(_BURST):
+                start = clock()
+                call()
+                if turn > 0:
+                    (rest if number else first).append((clock() - start) * 1000)
+    return [Times(statistics.median(rest), statistics.median(first)) for first, rest in zip(cold, warm, strict=True)]
 
 
 def quantiles(milliseconds: Sequence[float]) -> dict[str, float]:
