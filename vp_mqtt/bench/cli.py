@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
+from vp_mqtt.bench.latency_cli import Classes, Family, latency
 from vp_mqtt.errors import UserError
-
-_MAX_CLASSES = 65_536  # as in vp_mqtt.family, which would slow `vp --help` down
 
 _Bundle = Annotated[str, typer.Option(help="the family: a bundle's folder, or the name of one in the box")]
 _Deadline = Annotated[float, typer.Option(min=1, max=60_000, help="how long votes are waited for, in ms")]
@@ -30,8 +29,8 @@ def bench() -> None:
 @app.command()
 def models(
     *,
-    family: Annotated[str, typer.Option(help="paper, paper-7, small, or a TOML file")] = "paper",
-    classes: Annotated[int, typer.Option(min=2, max=_MAX_CLASSES, help="that the networks tell apart")] = 10,
+    family: Family = "paper",
+    classes: Classes = 10,
     json: _Json = False,
 ) -> None:
     """Count parameters and multiply-accumulates of every variant, against MobileNetV2 1.0 at 224."""
@@ -62,6 +61,9 @@ def models(
             f"{one.macs_ratio:.2f} x",
         )
     Console(highlight=False).print(f"family '{report.family}', {report.classes} classes", table)
+
+
+app.command("latency")(latency)
 
 
 @app.command()

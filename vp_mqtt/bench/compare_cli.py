@@ -18,7 +18,7 @@ from vp_mqtt.bench.boards import LINKS, Emulation, what_can_be_emulated
 from vp_mqtt.bench.compare import CompareSettings, Result, compare
 from vp_mqtt.bench.compare_report import report_table, write_plots
 from vp_mqtt.bench.contenders import Models
-from vp_mqtt.bench.latency import machine
+from vp_mqtt.bench.machine import machine
 from vp_mqtt.errors import UserError
 from vp_mqtt.learning import datasets
 from vp_mqtt.learning.datasets import Judged

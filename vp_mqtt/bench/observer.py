@@ -22,24 +22,25 @@ from vp_mqtt.topics import ANY, Kind, Topics
 class Observer:
     """Records announces, votes, labels, statuses and stats of a site, by camera and by node."""
 
-    def __init__(self, url: str, site: str) -> None:
-        """Connect in the background."""
+    def __init__(self, url: str, site: str, *, hears_frames: bool = True) -> None:
+        """Connect in the background.
+
+        Args:
+            url: the broker's address.
+            site: the site's name.
+            hears_frames: whether it listens to announces, votes and labels, which costs a busy machine time.
+        """
         self._change = threading.Condition()
         self._seen: defaultdict[str, Seen] = defaultdict(Seen)
         self._states: dict[str, str] = {}
         self._stats: dict[str, StatsMessage] = {}
         self.connections: Counter[str] = Counter()
         names = Topics(site)
+        of_frames = [(names.announce(ANY), 1), (names.vote(ANY, ANY), 0), (names.label(ANY), 0)]
         self.session = Session(
             WatchSettings(broker=url, site=site),
             client_id=f"vp-{site}-observer",
-            subscriptions=[
-                (names.status(ANY), 1),
-                (names.stats(ANY), 0),
-                (names.announce(ANY), 1),
-                (names.vote(ANY, ANY), 0),
-                (names.label(ANY), 0),
-            ],
+            subscriptions=[(names.status(ANY), 1), (names.stats(ANY), 0), *(of_frames if hears_frames else [])],
             on_message=self._take,
             on_end=self._end,
         )

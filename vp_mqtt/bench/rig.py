@@ -34,6 +34,7 @@ class Rig:
         has_links: bool = False,
         suspect_after: int = 3,
         stats_every: float = 0.5,
+        hears_frames: bool = True,
     ) -> None:
         """Prepare, without starting anything.
 
@@ -43,7 +44,8 @@ class Rig:
             network: where boards behind a bad link run.
             has_links: whether nodes are started behind links of their own, see `start`.
             suspect_after: as `vp-fusion --suspect-after`.
-            stats_every: seconds between two messages with counters, which are bytes on the wire too.
+            stats_every: seconds between two messages with a node's counters, which are bytes on the wire too.
+            hears_frames: whether the observer listens to announces, votes and labels.
 
         Raises:
             UserError: Mosquitto is not installed.
@@ -60,6 +62,7 @@ class Rig:
         self._broker = BrokerProcess(self._write)
         self._stack = ExitStack()
         self.nodes = NodeProcesses(["--site", SITE, "--stats-every", f"{stats_every:g}"])
+        self._hears_frames = hears_frames
 
     def _write(self, folder: Path, port: int) -> list[str]:
         settings = folder / "mosquitto.conf"
@@ -82,7 +85,7 @@ class Rig:
         self._stack.callback(self._stop_broker)
         self.port = self._broker.port
         self._stack.enter_context(self.nodes)
-        self.observer = Observer(self.url(HOST), SITE)
+        self.observer = Observer(self.url(HOST), SITE, hears_frames=self._hears_frames)
         self._stack.callback(self.observer.close)
         return self
 

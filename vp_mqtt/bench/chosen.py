@@ -1,0 +1,45 @@
+"""What of the runtimes and precisions a measurement is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.inference import runtimes
+
+Precision = Literal["float32", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
+ALL_RUNTIMES = "all"
+
+
+def chosen_runtimes(names: Sequence[str]) -> list[str]:
+    """Return the runtimes that are meant, each once.
+
+    Args:
+        names: of runtimes, or "all" for those that are installed.
+
+    Raises:
+        UserError: one of them is unknown or not installed.
+    """
+    installed = runtimes.installed()
+    chosen: list[str] = []
+    for name in names:
+        if name != ALL_RUNTIMES and name not in runtimes.RUNTIMES:
+            raise UserError(f"--runtime {name}: write {', '.join(runtimes.RUNTIMES)} or {ALL_RUNTIMES}")
+        if name != ALL_RUNTIMES and name not in installed:
+            raise UserError(f"--runtime {name}: not installed; `pip install vp-mqtt[{name}]`")
+        chosen += installed if name == ALL_RUNTIMES else [name]
+    return list(dict.fromkeys(chosen))
+
+
+def chosen_precisions(names: Sequence[str]) -> list[Precision]:
+    """Return the precisions that are meant, each once.
+
+    Raises:
+        UserError: one of them is unknown.
+    """
+    for name in names:
+        if name not in PRECISIONS:
+            raise UserError(f"--precision {name}: write {' or '.join(PRECISIONS)}")
+    return [precision for precision in PRECISIONS if precision in names]
