@@ -136,6 +136,38 @@ def soak(
         typer.echo(f"{key}: {value}")
 
 
+@app.command("fusion")
+def fusion_rules(
+    bundle: Annotated[str, typer.Argument(help="a bundle's folder, or the name of one in the box")],
+    data: Annotated[str, typer.Argument(help="what it was trained on: a folder of class folders, or a data set")],
+    *,
+    root: Annotated[Path | None, typer.Option(help="where a named data set is")] = None,
+    k: Annotated[int | None, typer.Option(min=1, help="classes in a vote; by default what the bundle says")] = None,
+    json: _Json = False,
+) -> None:
+    """Fuse a bundle's votes by other rules and weights than the paper's, and tell how often each is right."""
+    from vp_mqtt.bench.fusion_rules import try_rules  # noqa: PLC0415
+    from vp_mqtt.family import open_bundle  # noqa: PLC0415
+    from vp_mqtt.learning import datasets  # noqa: PLC0415
+
+    opened = open_bundle(bundle)
+    manifest = opened.manifest
+    if k is not None:
+        manifest.check_k(k, "--k")
+    dataset = datasets.load(data, root, int(manifest.provenance.get("seed", 0)))
+    results = try_rules(opened, dataset, k or manifest.k)
+    if json:
+        typer.echo(json_module.dumps({"k": k or manifest.k, "rules": [result.as_dict() for result in results]}))
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table("residual", "weights", "validation", "test", "half alive")
+    for one in results:
+        table.add_row(one.residual, one.weights, f"{one.validation:.2%}", f"{one.test:.2%}", f"{one.half:.2%}")
+    Console(highlight=False).print(table)
+
+
 @app.command()
 def compare(
     *,
