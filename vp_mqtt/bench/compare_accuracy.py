@@ -73,8 +73,9 @@ def _predict_in_stages(pipeline: Pipeline, precision: str, pictures: Pictures) -
     result = np.empty((1, len(pictures), len(manifest.classes)), dtype=np.float32)
 
     def one(index: int) -> None:
-        picture = decode(encode_jpeg(pictures.picture(index), CAMERA_QUALITY))
-        values = prepare(picture, stages[0].input[1], manifest.preprocessing)
+        side = stages[0].input[1]
+        picture = decode(encode_jpeg(pictures.picture(index), CAMERA_QUALITY), side + manifest.preprocessing.margin)
+        values = prepare(picture, side, manifest.preprocessing)
         for stage, model in zip(stages, models, strict=True):
             values = model(values)
             if stage.output is not None:
