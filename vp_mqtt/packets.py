@@ -47,9 +47,11 @@ class Outgoing:
     content_type: str | None = None
     expiry_s: int | None = None
 
-    def properties(self) -> Properties:
-        """Return the message's MQTT 5 properties."""
+    def properties(self, alias: int | None = None) -> Properties:
+        """Return the message's MQTT 5 properties, the topic's alias among them if it has one."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if alias is not None:
+            properties.TopicAlias = alias
         if self.correlation is not None:
             properties.CorrelationData = self.correlation
         if self.content_type is not None:

@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from vp_mqtt.aliases import Aliases
 from vp_mqtt.delivery import Sent
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
@@ -108,6 +109,8 @@ class Session:
         self._refusal: str | None = None
         self._thread = threading.Thread(target=self._supervise, name="session", daemon=True)
         self._network: threading.Thread | None = None
+        self._aliases = Aliases()
+        self._in_order = threading.Lock()
         self.connected = threading.Event()
         self.connections = 0
         self.max_publish_bytes = _MAX_REMAINING_LENGTH
@@ -175,9 +178,11 @@ class Session:
         if client is None or not self.connected.is_set() or message.packet_bytes() > self.max_publish_bytes:
             return None
         lost = self._lost
-        info = client.publish(
-            message.topic, message.payload, message.qos, message.retain, properties=message.properties()
-        )
+        # The message that tells an alias must be sent before those that use it.
+        with self._in_order:
+            topic, alias = self._aliases.of(message)
+            properties = message.properties(alias)
+            info = client.publish(topic, message.payload, message.qos, message.retain, properties=properties)
         return Sent(info, lost, self._refused) if info.rc == mqtt.MQTT_ERR_SUCCESS else None
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -332,6 +337,7 @@ class Session:
         # Its texts cost time with every packet, and are not needed any more.
         client.on_log = None
         self.max_publish_bytes = getattr(properties, "MaximumPacketSize", _MAX_REMAINING_LENGTH)
+        self._aliases = Aliases(getattr(properties, "TopicAliasMaximum", 0))
         self._asked.clear()
         self._ask(client, self._subscriptions)
         self.connections += 1
