@@ -35,9 +35,11 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 # Starts a broker, tells where it is, and on Ctrl-C tells whether that still answers.
 PARENT = """
-import sys, time
+import signal, sys, time
 from vp_mqtt.embedded import LocalBroker
 from vp_mqtt.embedded.process import connect_code
+# A shell that puts the tests into the background has them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with LocalBroker(kind=sys.argv[1]) as broker:
     process = broker._process
     try:

@@ -132,11 +132,12 @@ def test_boards_that_share_one_network_answer_together_or_not_at_all(
         site.await_online("fusion", *names)
         site.await_log("fusion", "variant 0 is online")
         site.probe.publish(site.probe.topics.stage("cam0", 1), b"garbage", FrameId(1, 1).encode())
+        # Counted before the frame is sent: a stage works on the newest message only.
+        site.probe.until(lambda: site.probe.stats("stage1").get("refused: features too short") == 1, "garbage counted")
         site.probe.publish_frame(FrameId(7, 1))
         label = site.probe.label_of(FrameId(7, 1))
         assert label.voted == (0,)
         assert label.label in CLASSES
-        site.probe.until(lambda: site.probe.stats("stage1").get("refused: features too short") == 1, "garbage counted")
         # One board dies, and with it the whole.
         site.signal(names[1], signal.SIGKILL)
         site.await_state("offline", names[1])

@@ -90,8 +90,9 @@ class StageNode:
             if self._entry.index:
                 batch = features.decode(message.payload, self._entry.input, digest)
             else:
-                picture = pictures.decode(message.payload)
-                batch = pictures.prepare(picture, self._entry.input[1], self._manifest.preprocessing)
+                side, preprocessing = self._entry.input[1], self._manifest.preprocessing
+                picture = pictures.decode(message.payload, side + preprocessing.margin)
+                batch = pictures.prepare(picture, side, preprocessing)
             result = self._model(batch)
         except (ValueError, cv2.error) as error:
             reason = "picture cannot be resized" if isinstance(error, cv2.error) else str(error)

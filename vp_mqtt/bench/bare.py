@@ -72,7 +72,7 @@ class _Worker:
         times = []
         for resolution, predict in self._models:
             marks = [time.perf_counter()]
-            picture = pictures.decode(jpeg)
+            picture = pictures.decode(jpeg, resolution + self._preprocessing.margin)
             marks.append(time.perf_counter())
             batch = pictures.prepare(picture, resolution, self._preprocessing)
             marks.append(time.perf_counter())

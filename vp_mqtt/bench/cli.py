@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json as json_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -135,3 +136,94 @@ def soak(
         return
     for key, value in told.items():
         typer.echo(f"{key}: {value}")
+
+
+@app.command("fusion")
+def fusion_rules(
+    bundle: Annotated[str, typer.Argument(help="a bundle's folder, or the name of one in the box")],
+    data: Annotated[str, typer.Argument(help="what it was trained on: a folder of class folders, or a data set")],
+    *,
+    root: Annotated[Path | None, typer.Option(help="where a named data set is")] = None,
+    k: Annotated[int | None, typer.Option(min=1, help="classes in a vote; by default what the bundle says")] = None,
+    json: _Json = False,
+) -> None:
+    """Fuse a bundle's votes by other rules and weights than the paper's, and tell how often each is right."""
+    from vp_mqtt.bench.fusion_rules import try_rules  # noqa: PLC0415
+    from vp_mqtt.family import open_bundle  # noqa: PLC0415
+    from vp_mqtt.learning import datasets  # noqa: PLC0415
+
+    opened = open_bundle(bundle)
+    manifest = opened.manifest
+    if k is not None:
+        manifest.check_k(k, "--k")
+    dataset = datasets.load(data, root, int(manifest.provenance.get("seed", 0)))
+    results = try_rules(opened, dataset, k or manifest.k)
+    if json:
+        typer.echo(json_module.dumps({"k": k or manifest.k, "rules": [result.as_dict() for result in results]}))
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table("residual", "weights", "validation", "test", "half alive")
+    for one in results:
+        table.add_row(one.residual, one.weights, f"{one.validation:.2%}", f"{one.test:.2%}", f"{one.half:.2%}")
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def compare(
+    *,
+    single: Annotated[
+        Path | None, typer.Option(help="a training of the base model, which model parallelism cuts, too")
+    ] = None,
+    cp: Annotated[
+        list[Path] | None, typer.Option(help="a training of a class-parallel family, one per number of boards")
+    ] = None,
+    vp: Annotated[str | None, typer.Option(help="bundle of variant parallelism: a folder, or one in the box")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="pictures to play, and to judge trained weights by: a data set, or a folder")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="where a named data set is")] = None,
+    boards: Annotated[str, typer.Option(metavar="2,4,6", help="numbers of boards")] = "2,4,6",
+    links: Annotated[
+        str, typer.Option(metavar="ethernet,wifi,lossy", help="what boards are connected by; or loopback")
+    ] = "ethernet,wifi,lossy",
+    precision: Annotated[
+        str, typer.Option(metavar="float32,int8", help="of the feature maps of model parallelism; or float16")
+    ] = "float32,int8",
+    board_cpu: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="share of one core that a board has; default: see docs")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=8, max=100_000, help="frames in each measurement")] = 40,
+    fps: Annotated[float, typer.Option(min=0.1, max=1000, help="frames per second, less for what is slower")] = 4.0,
+    deadline_ms: _Deadline = 1000.0,
+    seed: Annotated[int, typer.Option(help="of the pictures, and of which boards die")] = 0,
+    plots: Annotated[Path | None, typer.Option(help="folder to draw the figures into")] = None,
+    json: _Json = False,
+) -> None:
+    """Compare variant parallelism with the single network, model and class parallelism, on emulated boards.
+
+    Weights that are not given are random: they take the same time.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("the networks are built in torch: `pip install vp-mqtt[train]`")
+    from vp_mqtt.bench.compare_cli import Choice, run  # noqa: PLC0415
+
+    choice = Choice(
+        single=single,
+        cp=tuple(cp or ()),
+        vp=vp,
+        data=data,
+        root=root,
+        boards=boards,
+        links=links,
+        precisions=precision,
+        board_cpu=board_cpu,
+        frames=frames,
+        fps=fps,
+        deadline_ms=deadline_ms,
+        seed=seed,
+        plots=plots,
+        json=json,
+    )
+    run(choice)

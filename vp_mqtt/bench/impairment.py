@@ -18,6 +18,7 @@ class Impairment:
         loss: share of packets that are dropped, 0..1; 1 cuts the link without a word.
         delay: that each packet takes, in s.
         jitter: the delay is drawn evenly from `delay` +- this, in s; so packets overtake each other.
+        in_order: whether packets wait for those before them rather than overtake them, as on Wi-Fi.
         rate: in bytes/s, None for no limit; what would wait longer than 1 s for its turn is dropped.
         duplicate: share of packets that arrive twice, 0..1.
     """
@@ -27,6 +28,7 @@ class Impairment:
     jitter: float = 0.0
     rate: float | None = None
     duplicate: float = 0.0
+    in_order: bool = False
 
 
 class Direction:
@@ -39,6 +41,7 @@ class Direction:
         self._waiting: list[tuple[float, int, bytes]] = []
         self._number = itertools.count()
         self._free_at = 0.0
+        self._last_due = 0.0
 
     def put(self, packet: bytes, now: float) -> None:
         """Take a packet at a time, in s."""
@@ -53,8 +56,11 @@ class Direction:
             self._free_at = due = due + len(packet) / how.rate
         copies = 1 + (self._dice.random() < how.duplicate)
         for _ in range(copies):
-            late = max(0.0, how.delay + self._dice.uniform(-how.jitter, how.jitter))
-            heapq.heappush(self._waiting, (due + late, next(self._number), packet))
+            arrival = due + max(0.0, how.delay + self._dice.uniform(-how.jitter, how.jitter))
+            if how.in_order:
+                arrival = max(arrival, self._last_due)
+            self._last_due = arrival
+            heapq.heappush(self._waiting, (arrival, next(self._number), packet))
 
     def take(self, now: float) -> list[bytes]:
         """Return the packets that are due, oldest first."""

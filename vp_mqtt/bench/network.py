@@ -19,7 +19,7 @@ from typing import Self
 from vp_mqtt.bench.impairment import Impairment
 
 BROKER_ADDRESS = "10.77.0.1"
-_BOARD_ADDRESS = "10.77.0.2"
+_LINKS = 250
 _CLONE_NEWNET = 0x40000000
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x17
@@ -45,6 +45,7 @@ def private_network() -> Iterator[None]:
             raise NoNetworkError(f"no network namespace: {os.strerror(ctypes.get_errno())}")
         try:
             _run("ip", "link", "set", "lo", "up")
+            _run("ip", "address", "add", f"{BROKER_ADDRESS}/32", "dev", "lo")
             yield
         finally:
             libc.setns(former, _CLONE_NEWNET)
@@ -52,9 +53,9 @@ def private_network() -> Iterator[None]:
         os.close(former)
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
     except FileNotFoundError:
         raise NoNetworkError(f"{command[0]} is not installed: `apt-get install iproute2 util-linux`") from None
     except subprocess.CalledProcessError as error:
@@ -73,7 +74,17 @@ def _checksum_in_software(interface: str) -> None:
 class BoardNetwork:
     """Boards behind a link of their own; the broker is at BROKER_ADDRESS for them. Within `private_network`."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: int = 0) -> None:
+        """Prepare, without making anything.
+
+        Args:
+            index: of the link, 0..249: each board, or each group of boards, may have its own.
+        """
+        if not 0 <= index < _LINKS:
+            raise ValueError(f"link {index}: there are 0 to {_LINKS - 1}")
+        self._index = index
+        self._near, self._far = f"vp-host{index}", f"vp-host{index}-far"
+        self._board, self._board_far = f"vp-board{index}", f"vp-board{index}-far"
         self._holder: subprocess.Popen[bytes] | None = None
         self._link: subprocess.Popen[bytes] | None = None
 
@@ -96,9 +107,10 @@ class BoardNetwork:
         self._end()
 
     def _make(self) -> None:
-        _run("ip", "link", "add", "vp-host", "type", "veth", "peer", "name", "vp-host-far")
-        _run("ip", "link", "add", "vp-board", "type", "veth", "peer", "name", "vp-board-far")
-        for interface in ("vp-host", "vp-board"):
+        near, far, board_near, board_far = self._near, self._far, self._board, self._board_far
+        _run("ip", "link", "add", near, "type", "veth", "peer", "name", far)
+        _run("ip", "link", "add", board_near, "type", "veth", "peer", "name", board_far)
+        for interface in (near, board_near):
             _checksum_in_software(interface)
         script = "echo ready; exec cat"
         try:
@@ -109,15 +121,17 @@ class BoardNetwork:
             raise NoNetworkError("unshare is not installed: `apt-get install util-linux`") from None
         self._await(self._holder)
         board = self.prefix
-        _run("ip", "link", "set", "vp-board", "netns", str(self._holder.pid))
-        _run("ip", "address", "add", f"{BROKER_ADDRESS}/30", "dev", "vp-host")
-        _run(*board, "ip", "address", "add", f"{_BOARD_ADDRESS}/30", "dev", "vp-board")
-        for interface in ("vp-host", "vp-host-far", "vp-board-far"):
+        host_address, board_address = f"10.78.{self._index}.1", f"10.78.{self._index}.2"
+        _run("ip", "link", "set", board_near, "netns", str(self._holder.pid))
+        _run("ip", "address", "add", f"{host_address}/30", "dev", near)
+        _run(*board, "ip", "address", "add", f"{board_address}/30", "dev", board_near)
+        for interface in (near, far, board_far):
             _run("ip", "link", "set", interface, "up")
-        _run(*board, "ip", "link", "set", "vp-board", "up")
+        _run(*board, "ip", "link", "set", board_near, "up")
         _run(*board, "ip", "link", "set", "lo", "up")
+        _run(*board, "ip", "route", "add", f"{BROKER_ADDRESS}/32", "via", host_address)
         self._link = subprocess.Popen(
-            [sys.executable, "-m", "vp_mqtt.bench.link", "vp-host-far", "vp-board-far"],
+            [sys.executable, "-m", "vp_mqtt.bench.link", far, board_far],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -133,6 +147,9 @@ class BoardNetwork:
             if process is not None and process.stdin is not None:
                 process.stdin.close()
                 process.wait()
+        # The board's end goes with its namespace; ours is removed, so that another link can have its name.
+        for interface in (self._near, self._board_far):
+            subprocess.run(["ip", "link", "delete", interface], check=False, capture_output=True)
 
     @property
     def prefix(self) -> list[str]:
@@ -146,3 +163,8 @@ class BoardNetwork:
         if self._link is not None and self._link.stdin is not None:
             self._link.stdin.write(json.dumps(asdict(impairment)).encode() + b"\n")
             self._link.stdin.flush()
+
+    def sent_bytes(self) -> int:
+        """Return how many bytes the boards behind this link have sent so far, all headers included."""
+        told = json.loads(_run("ip", "-json", "-statistics", "link", "show", "dev", self._board_far))
+        return int(told[0]["stats64"]["rx"]["bytes"])

@@ -31,6 +31,7 @@ class Rig:
         bundle: str,
         deadline_ms: float,
         network: BoardNetwork | None = None,
+        has_links: bool = False,
         suspect_after: int = 3,
         stats_every: float = 0.5,
         hears_frames: bool = True,
@@ -41,8 +42,9 @@ class Rig:
             bundle: the family: a folder, or the name of one in the box.
             deadline_ms: of a window, in ms.
             network: where boards behind a bad link run.
+            has_links: whether nodes are started behind links of their own, see `start`.
             suspect_after: as `vp-fusion --suspect-after`.
-            stats_every: seconds between two messages with a node's counters.
+            stats_every: seconds between two messages with a node's counters, which are bytes on the wire too.
             hears_frames: whether the observer listens to announces, votes and labels.
 
         Raises:
@@ -56,16 +58,16 @@ class Rig:
         self._deadline_ms = deadline_ms
         self._suspect_after = suspect_after
         self._network = network
+        self._is_private = has_links or network is not None
         self._broker = BrokerProcess(self._write)
         self._stack = ExitStack()
-        self._behind_link: set[str] = set()
         self.nodes = NodeProcesses(["--site", SITE, "--stats-every", f"{stats_every:g}"])
         self._hears_frames = hears_frames
 
     def _write(self, folder: Path, port: int) -> list[str]:
         settings = folder / "mosquitto.conf"
         lines = mosquitto_settings(port)
-        if self._network is not None:
+        if self._is_private:
             lines += f"listener {port} {BROKER_ADDRESS}\n"
         settings.write_text(lines, encoding="utf-8")
         return [str(self._program), "-c", str(settings)]
@@ -101,11 +103,13 @@ class Rig:
         name: str,
         *arguments: str,
         behind_link: bool = False,
+        link: BoardNetwork | None = None,
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
-        """Start a node under a name, in the boards' network if `behind_link`."""
-        prefix: Sequence[str] = self._network.prefix if behind_link and self._network is not None else ()
+        """Start a node under a name, in the boards' network if `behind_link`, or behind a link of its own."""
+        network = self._network if behind_link else link
+        prefix: Sequence[str] = network.prefix if network is not None else ()
         host = BROKER_ADDRESS if prefix else HOST
         self.nodes.start(
             name,

@@ -45,7 +45,7 @@ def train(
     *,
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and the history")],
     root: Root = None,
-    family: Annotated[str, typer.Option(help="small, paper, paper-7, base, or a TOML file")] = "small",
+    family: Annotated[str, typer.Option(help="small, medium, paper, paper-7, base, or a TOML file")] = "small",
     epochs: Annotated[int, typer.Option(min=1, max=10_000)] = 10,
     batch: Annotated[int, typer.Option(min=2, max=65_536, help="pictures in a step")] = 128,
     seed: Seed = 0,

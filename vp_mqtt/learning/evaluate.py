@@ -127,10 +127,11 @@ def predict(bundle: Bundle, pictures: Pictures, jpeg_quality: int | None = None)
 
     def one(index: int) -> None:
         picture = pictures.picture(index)
-        if jpeg_quality is not None:
-            picture = decode(encode_jpeg(picture, jpeg_quality))
+        encoded = encode_jpeg(picture, jpeg_quality) if jpeg_quality is not None else None
         for variant, predictor in enumerate(predictors):
             resolution = manifest.variants[variant].resolution
+            if encoded is not None:
+                picture = decode(encoded, resolution + manifest.preprocessing.margin)
             result[variant, index] = predictor(prepare(picture, resolution, manifest.preprocessing))
 
     for _ in each_picture(one, len(pictures), "judging"):

@@ -138,8 +138,9 @@ class VariantNode:
         try:
             camera = topics.parse(message.topic).source
             frame = FrameId.decode(message.correlation)
-            picture = pictures.decode(message.payload)
-            batch = pictures.prepare(picture, loaded.entry.resolution, loaded.manifest.preprocessing)
+            resolution, preprocessing = loaded.entry.resolution, loaded.manifest.preprocessing
+            picture = pictures.decode(message.payload, resolution + preprocessing.margin)
+            batch = pictures.prepare(picture, resolution, preprocessing)
             probabilities = loaded.predict(batch)
             compute_ms = (time.monotonic() - message.at) * 1000
             vote = select(probabilities, loaded.k, loaded.manifest.short_digest, compute_ms)
