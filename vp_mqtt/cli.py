@@ -1,158 +1,105 @@
-"""The commands. What a command needs is imported when it runs, so that `--help` answers at once."""
+"""The commands: what each does, and where it is. It is imported when it is named, so that `--help` answers at once."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
+import importlib
 
 import typer
 
-from vp_mqtt import __version__, home_assistant_cli, signals
-from vp_mqtt.baselines import cli as baselines
-from vp_mqtt.bench import cli as bench
-from vp_mqtt.errors import UserError
-from vp_mqtt.flags import run_app, settings_command
-from vp_mqtt.learning import cli as learning
-from vp_mqtt.learning import data_cli
-from vp_mqtt.push import cli as push
-from vp_mqtt.settings import CameraSettings, FusionSettings, VariantSettings, WatchSettings
-from vp_mqtt.site import cli as site
+from vp_mqtt import __version__
+from vp_mqtt.command_line import LazyCommand, lazy_app, run_app
 
-
-def _camera(settings: CameraSettings) -> None:
-    """Publish the frames of a webcam, video, stream or folder of pictures."""
-    signals.hold()
-    from vp_mqtt.nodes import camera  # noqa: PLC0415
-
-    camera.run(settings)
-
-
-def _variant(settings: VariantSettings) -> None:
-    """Run one variant of a family on the frames of a site, and publish its votes."""
-    signals.hold()
-    from vp_mqtt.nodes import variant  # noqa: PLC0415
-
-    variant.run(settings)
-
-
-def _fusion(settings: FusionSettings) -> None:
-    """Fuse the votes of the variants into one label for every frame."""
-    signals.hold()
-    from vp_mqtt.nodes import fusion  # noqa: PLC0415
-
-    fusion.run(settings)
-
-
-def _watch(settings: WatchSettings, *, json: bool) -> None:
-    """Show the labels of a site as they come: a live table on a terminal, else a line each."""
-    signals.hold()
-    from vp_mqtt import watch  # noqa: PLC0415
-
-    watch.run(settings, json_lines=json)
-
-
-def _flag(name: str, text: str) -> inspect.Parameter:
-    option = typer.Option("--" + name, help=text)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option])
-
-
-camera_command = settings_command(CameraSettings, _camera)
-variant_command = settings_command(VariantSettings, _variant)
-fusion_command = settings_command(FusionSettings, _fusion)
-watch_command = settings_command(WatchSettings, _watch, [_flag("json", "one JSON object a line")])
-
-app = typer.Typer(
-    help="Image recognition on a handful of cheap boards: variant parallelism over MQTT.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+CAMERA = LazyCommand(
+    "vp_mqtt.node_cli:camera_command", "Publish the frames of a webcam, video, stream or folder of pictures."
 )
-app.command("camera", help=_camera.__doc__)(camera_command)
-app.command("node", help=_variant.__doc__)(variant_command)
-app.command("fusion", help=_fusion.__doc__)(fusion_command)
-app.command("watch", help=_watch.__doc__)(watch_command)
+NODE = LazyCommand(
+    "vp_mqtt.node_cli:variant_command",
+    "Run one variant of a family on the frames of a site, and publish its votes.",
+)
+FUSION = LazyCommand(
+    "vp_mqtt.node_cli:fusion_command", "Fuse the votes of the variants into one label for every frame."
+)
+
+COMMANDS = {
+    "camera": CAMERA,
+    "node": NODE,
+    "fusion": FUSION,
+    "watch": LazyCommand(
+        "vp_mqtt.node_cli:watch_command",
+        "Show the labels of a site as they come: a live table on a terminal, else a line each.",
+    ),
+    "train": LazyCommand("vp_mqtt.learning.cli:train", "Train a family on labelled pictures."),
+    "check-data": LazyCommand(
+        "vp_mqtt.learning.data_cli:check_data",
+        "Read every picture once, and list what cannot be used, or is in the set twice where it must not be.",
+    ),
+    "eval": LazyCommand(
+        "vp_mqtt.learning.data_cli:evaluate",
+        "Judge a bundle on held-out pictures: each variant, and the fusion with any number of them alive and for "
+        "any k.",
+    ),
+    "export": LazyCommand(
+        "vp_mqtt.learning.cli:export",
+        "Write a trained family as a bundle: a manifest and one ONNX model per variant.",
+    ),
+    "samples": LazyCommand(
+        "vp_mqtt.learning.data_cli:samples",
+        "Write a few held-out pictures of each class, drawn by chance, for a camera node to play.",
+    ),
+    "push": LazyCommand(
+        "vp_mqtt.push.cli:push_command",
+        "Publish a bundle at the broker, and switch the boards of a site to it; or go back to the one before.",
+    ),
+    "keygen": LazyCommand(
+        "vp_mqtt.push.cli:keygen",
+        "Make a pair of Ed25519 keys: the private one signs bundles (vp push --sign), the public one checks them.",
+    ),
+    "home-assistant-remove": LazyCommand(
+        "vp_mqtt.home_assistant_cli:remove_command",
+        "Remove a site's device and its entities from Home Assistant; stop a fusion node with --home-assistant first.",
+    ),
+    "demo": LazyCommand(
+        "vp_mqtt.demo.cli:demo",
+        "Show the whole system on this machine: a broker, a camera, a fusion node and every variant as its own "
+        "process.",
+    ),
+    "version": LazyCommand("vp_mqtt.cli:version", "Print the version."),
+    "bench": LazyCommand("vp_mqtt.bench.cli:app", "Measure what a family costs, and how the running system fares."),
+    "baseline": LazyCommand(
+        "vp_mqtt.baselines.cli:app", "What variant parallelism is compared with, over the same broker."
+    ),
+    "site": LazyCommand("vp_mqtt.site.cli:app", "From a box of boards to a running site."),
+}
+"""Every command of `vp`, in the order in which `vp --help` shows them."""
 
 
-app.command("train")(learning.train)
-app.add_typer(bench.app, name="bench")
-app.command("check-data")(data_cli.check_data)
-app.command("eval")(data_cli.evaluate)
-app.command("export")(learning.export)
-app.command("samples")(data_cli.samples)
-app.add_typer(baselines.app, name="baseline")
-app.add_typer(site.app, name="site")
-app.command("push", help=push.PUSH_HELP)(push.push_command)
-app.command("keygen")(push.keygen)
-app.command("home-assistant-remove", help=home_assistant_cli.REMOVE_HELP)(home_assistant_cli.remove_command)
-
-
-@app.command()
-def demo(
-    *,
-    frames: Annotated[int, typer.Option(min=1, help="frames that the camera publishes")] = 200,
-    fps: Annotated[float, typer.Option(min=0.1, max=1000, help="frames per second")] = 10.0,
-    kill: Annotated[str, typer.Option(metavar="0,3", help="variants to kill (SIGKILL) half-way")] = "",
-    bundle: Annotated[
-        str, typer.Option(help="the family: a bundle's folder, or the name of one in the box")
-    ] = "fashion-mnist",
-    source: Annotated[str, typer.Option(help="what the camera plays, as vp-camera takes it")] = "samples",
-    broker: Annotated[str, typer.Option(help="mosquitto, embedded, or auto: Mosquitto where it is installed")] = "auto",
-    deadline_ms: Annotated[float, typer.Option(min=1, max=60_000, help="how long votes are waited for, in ms")] = 250.0,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")] = False,
-    picture: Annotated[Path | None, typer.Option(help="SVG file to save the last table and the summary to")] = None,
-) -> None:
-    """Show the whole system on this machine: a broker, a camera, a fusion node and every variant as its own process."""
-    if broker not in {"auto", "embedded", "mosquitto"}:
-        raise UserError(f"--broker {broker}: write mosquitto, embedded or auto")
-    try:
-        killed = tuple(sorted({int(part) for part in kill.split(",") if part.strip()}))
-    except ValueError:
-        raise UserError(f"--kill {kill}: write the indices of variants, such as 0,3") from None
-    from vp_mqtt.demo.run import Demo, DemoSettings  # noqa: PLC0415
-
-    settings = DemoSettings(
-        frames=frames,
-        fps=fps,
-        kill=killed,
-        bundle=bundle,
-        source=source,
-        broker=broker,  # type: ignore[arg-type]
-        deadline_ms=deadline_ms,
-        json=json,
-        picture=picture,
-    )
-    Demo(settings).run()
-
-
-@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
 
 
-def _run_one(command: Callable[..., None], text: str | None) -> None:
-    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(help=text)(command)
-    run_app(single)
+def _run_one(command: LazyCommand) -> None:
+    module, _, name = command.place.partition(":")
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(help=command.help)(getattr(importlib.import_module(module), name))
+    run_app(app)
 
 
 def main() -> None:
     """Run `vp`."""
-    run_app(app)
+    run_app(lazy_app("Image recognition on a handful of cheap boards: variant parallelism over MQTT.", COMMANDS))
 
 
 def camera_main() -> None:
     """Run `vp-camera`."""
-    _run_one(camera_command, _camera.__doc__)
+    _run_one(CAMERA)
 
 
 def node_main() -> None:
     """Run `vp-node`."""
-    _run_one(variant_command, _variant.__doc__)
+    _run_one(NODE)
 
 
 def fusion_main() -> None:
     """Run `vp-fusion`."""
-    _run_one(fusion_command, _fusion.__doc__)
+    _run_one(FUSION)

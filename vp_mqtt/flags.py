@@ -12,13 +12,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from vp_mqtt import logs
-from vp_mqtt.errors import UserError
 from vp_mqtt.settings import CommonSettings, describe, env_name, flag_of, is_secret, load
-
-EXIT_USER_ERROR = 2
-EXIT_ABORTED = 130
-# Click's, which typer brings along since 0.26 and depended on before: this finds either.
-_UsageError: Any = typer.BadParameter.__mro__[1]
 
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
@@ -95,24 +89,3 @@ def settings_command(
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
-
-
-def run_app(app: typer.Typer) -> None:
-    """Run a command line; what the user got wrong is told in one line, and the exit code is 2."""
-    try:
-        code = app(standalone_mode=False)
-    except UserError as error:
-        program = Path(sys.argv[0]).name.replace("__main__.py", "vp")
-        sys.stderr.write(f"{program}: {error}\n")
-        sys.exit(EXIT_USER_ERROR)
-    except typer.Abort:
-        sys.exit(EXIT_ABORTED)
-    except _UsageError as error:
-        command = error.ctx.command_path.replace("python -m vp_mqtt", "vp") if error.ctx else "vp"
-        if type(error).__name__ == "NoArgsIsHelpError":
-            error.show()
-        else:
-            message = " ".join(error.format_message().split()).rstrip(".")
-            sys.stderr.write(f"{command}: {message}; see `{command} --help`\n")
-        sys.exit(EXIT_USER_ERROR)
-    sys.exit(code if isinstance(code, int) else 0)

@@ -42,5 +42,4 @@ def _remove(settings: RemoveSettings) -> None:
     typer.echo(f"{home_assistant.config_topic(settings.site)} is cleared")
 
 
-REMOVE_HELP = _remove.__doc__
 remove_command = settings_command(RemoveSettings, _remove)

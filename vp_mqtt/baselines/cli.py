@@ -13,7 +13,11 @@ from vp_mqtt.flags import settings_command
 from vp_mqtt.learning.cli import need_torch
 from vp_mqtt.settings import StageSettings
 
-app = typer.Typer(help="What variant parallelism is compared with, over the same broker.", no_args_is_help=True)
+app = typer.Typer(
+    help="What variant parallelism is compared with, over the same broker.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 def _stage(settings: StageSettings) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vp_mqtt.bench.footprint_cli import footprint
 from vp_mqtt.bench.latency_cli import Classes, Family, latency
 from vp_mqtt.errors import UserError
 
@@ -64,6 +65,7 @@ def models(
 
 
 app.command("latency")(latency)
+app.command("footprint")(footprint)
 
 
 @app.command()

@@ -49,7 +49,6 @@ _EXTRA = [
 ]
 
 push_command = settings_command(PushSettings, _push, _EXTRA)
-PUSH_HELP = _push.__doc__
 
 
 def keygen(

@@ -1,0 +1,47 @@
+"""`vp demo`. What it needs is imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vp_mqtt.errors import UserError
+
+
+def demo(
+    *,
+    frames: Annotated[int, typer.Option(min=1, help="frames that the camera publishes")] = 200,
+    fps: Annotated[float, typer.Option(min=0.1, max=1000, help="frames per second")] = 10.0,
+    kill: Annotated[str, typer.Option(metavar="0,3", help="variants to kill (SIGKILL) half-way")] = "",
+    bundle: Annotated[
+        str, typer.Option(help="the family: a bundle's folder, or the name of one in the box")
+    ] = "fashion-mnist",
+    source: Annotated[str, typer.Option(help="what the camera plays, as vp-camera takes it")] = "samples",
+    broker: Annotated[str, typer.Option(help="mosquitto, embedded, or auto: Mosquitto where it is installed")] = "auto",
+    deadline_ms: Annotated[float, typer.Option(min=1, max=60_000, help="how long votes are waited for, in ms")] = 250.0,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")] = False,
+    picture: Annotated[Path | None, typer.Option(help="SVG file to save the last table and the summary to")] = None,
+) -> None:
+    """Show the whole system on this machine: a broker, a camera, a fusion node and every variant as its own process."""
+    if broker not in {"auto", "embedded", "mosquitto"}:
+        raise UserError(f"--broker {broker}: write mosquitto, embedded or auto")
+    try:
+        killed = tuple(sorted({int(part) for part in kill.split(",") if part.strip()}))
+    except ValueError:
+        raise UserError(f"--kill {kill}: write the indices of variants, such as 0,3") from None
+    from vp_mqtt.demo.run import Demo, DemoSettings  # noqa: PLC0415
+
+    settings = DemoSettings(
+        frames=frames,
+        fps=fps,
+        kill=killed,
+        bundle=bundle,
+        source=source,
+        broker=broker,  # type: ignore[arg-type]
+        deadline_ms=deadline_ms,
+        json=json,
+        picture=picture,
+    )
+    Demo(settings).run()
