@@ -11,6 +11,7 @@ import typer
 
 from vp_mqtt.bench.footprint_cli import footprint
 from vp_mqtt.bench.latency_cli import Classes, Family, latency
+from vp_mqtt.bench.plan_cli import plan, speed
 from vp_mqtt.errors import UserError
 
 _Bundle = Annotated[str, typer.Option(help="the family: a bundle's folder, or the name of one in the box")]
@@ -66,6 +67,8 @@ def models(
 
 app.command("latency")(latency)
 app.command("footprint")(footprint)
+app.command("speed")(speed)
+app.command("plan")(plan)
 
 
 @app.command()

@@ -116,7 +116,7 @@ def compare(
     Raises:
         UserError: the runtime cannot run a model.
     """
-    calls = [_call(model, runtime, threads) for model in models]
+    calls = [call_of(model, runtime, threads) for model in models]
     base, *rest = times_in_turns(calls, runs)
     variants = [
         VariantLatency(index, model.spec.resolution, own, base.ms / own.ms, base.cold_ms / own.cold_ms)
@@ -125,7 +125,17 @@ def compare(
     return Comparison(runtime, runtimes.installed()[runtime], threads, precision, runs, base, tuple(variants))
 
 
-def _call(model: RandomModel, runtime: str, threads: int) -> Callable[[], object]:
+def call_of(model: RandomModel, runtime: str, threads: int) -> Callable[[], object]:
+    """Return a call that runs a model on one picture.
+
+    Args:
+        model: to run.
+        runtime: name of one that is installed.
+        threads: that the runtime may use, at least 1.
+
+    Raises:
+        UserError: the runtime cannot run the model.
+    """
     resolution = model.spec.resolution
     predict = runtimes.load(runtime, model.model, resolution=resolution, classes=model.classes, threads=threads)
     picture = random_input(resolution)
