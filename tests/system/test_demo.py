@@ -32,8 +32,9 @@ def demo(*arguments: str) -> dict[str, Any]:
 @pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
 def test_the_demo_goes_on_when_variants_are_killed(bundle: Path, picture_folder: Path, broker: str) -> None:
     summary = demo(
-        *("--frames", "40", "--fps", "20", "--kill", "0,3", "--broker", broker),
-        *("--bundle", str(bundle), "--source", str(picture_folder)),
+        *("--frames", "40", "--fps", "10", "--kill", "0,3", "--broker", broker),
+        # A machine that is busy with other things may be slow, but must not be wrong.
+        *("--bundle", str(bundle), "--source", str(picture_folder), "--deadline-ms", "2000"),
     )
     assert (summary["frames"], summary["labels"], summary["lost"]) == (40, 40, 0)
     assert summary["accuracy"] == {"fused": 1.0, "variants": [1.0] * 6}
@@ -83,15 +84,20 @@ def test_a_wrong_flag_gets_one_clear_line(arguments: list[str], says: str) -> No
     assert "Traceback" not in result.stderr
 
 
-def test_the_family_in_the_box_is_small_whole_and_recognises_its_samples() -> None:
-    assert "fashion-mnist" in boxed_bundles()
+def test_the_families_in_the_box_are_small_and_whole() -> None:
+    names = boxed_bundles()
+    assert {"caltech101", "fashion-mnist"} <= set(names)
+    bundles = [open_bundle(name) for name in names]
+    assert sum(path.stat().st_size for bundle in bundles for path in bundle.folder.iterdir()) <= 15_000_000
+    for bundle in bundles:
+        assert all(bundle.model_bytes(variant.index) for variant in bundle.manifest.variants)
+
+
+def test_the_family_that_the_demo_shows_recognises_its_samples() -> None:
     bundle = open_bundle("fashion-mnist")
-    assert sum(path.stat().st_size for path in bundle.folder.iterdir()) <= 6_000_000
-    for variant in bundle.manifest.variants:
-        assert bundle.model_bytes(variant.index)
     samples = list((SAMPLES / "fashion-mnist").rglob("*.png"))
     assert len(samples) == 200
     assert {path.parent.name for path in samples} == set(bundle.manifest.classes)
-    summary = demo("--frames", "200", "--fps", "40")
+    summary = demo("--frames", "200", "--fps", "40", "--deadline-ms", "2000")
     assert summary["labels"] == summary["frames"] == 200
     assert summary["accuracy"]["fused"] >= 0.9
