@@ -70,6 +70,19 @@ def test_training_learns_and_writes_what_it_did(trained: Path) -> None:
     assert checkpoint.origin.dataset == "fashion-mnist"
 
 
+def test_frozen_blocks_never_learn_and_the_others_do(tmp_path: Path) -> None:
+    before = training(tmp_path, tmp_path / "run")._checkpoint()
+    start = [{name: tensor.clone() for name, tensor in state.items()} for state in before.networks]
+    after = training(tmp_path, tmp_path / "run", epochs=1, frozen_blocks=5).run()
+    for old, new in zip(start, after.networks, strict=True):
+        for name, tensor in new.items():
+            block = int(name.split(".")[1]) if name.startswith("features.") else None
+            if block is not None and block < 5:
+                torch.testing.assert_close(tensor, old[name], rtol=0, atol=0)
+            elif name.endswith("weight"):
+                assert not torch.equal(tensor, old[name]), name
+
+
 def test_a_training_resumed_is_the_training_continued(trained: Path, tmp_path: Path) -> None:
     class KilledError(Exception):
         pass

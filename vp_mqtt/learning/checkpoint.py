@@ -37,6 +37,9 @@ class Recipe(BaseModel):
     head_rate: float = Field(default=2.0, gt=0, description="learning rate of the heads, as a multiple of it")
     weight_decay: float = Field(default=0.02, ge=0)
     frozen_steps: int = Field(default=150, ge=0, description="first steps, in which only the heads learn")
+    frozen_blocks: int = Field(
+        default=0, ge=0, le=18, description="first blocks of the backbone, its stem among them, that never learn"
+    )
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     mixup: float = Field(default=0.2, ge=0, description="alpha of mixup's beta distribution; 0: none")
     mixup_until: float = Field(default=0.85, ge=0, le=1, description="share of the epochs with mixup")

@@ -102,7 +102,12 @@ class JointTraining:
             temperature=recipe.temperature,
         )
         named = [item for network in self._networks for item in network.named_parameters()]
-        self._backbones = [p for name, p in named if name.startswith("features.")]
+        # What never learns keeps its statistics, too, and costs no backward pass.
+        self._frozen = [b for n in self._networks for b in list(n.features)[: recipe.frozen_blocks]]
+        never = {id(p) for block in self._frozen for p in block.parameters()}
+        for block in self._frozen:
+            block.requires_grad_(requires_grad=False)
+        self._backbones = [p for name, p in named if name.startswith("features.") and id(p) not in never]
         heads = [p for name, p in named if not name.startswith("features.")]
         self._optimizer = torch.optim.AdamW(
             [{"params": self._backbones}, {"params": heads}],
@@ -224,6 +229,8 @@ class JointTraining:
         for index, network in enumerate(self._networks):
             network.train()
             network.dropout.seed(int(self._chance(_DROPOUT, index).integers(2**62)))
+        for block in self._frozen:
+            block.eval()
         averaged, current = _floating(self._averages), _floating(self._networks)
         progress = (epoch / max(1, recipe.epochs - 1)) if recipe.epochs > 1 else 1.0
         mixes = recipe.mixup > 0 and progress < recipe.mixup_until
