@@ -19,11 +19,11 @@ _HANGING = """
 import time
 from vp_mqtt.inference import pictures
 _decode, _calls = pictures.decode, []
-def _hanging(data):
-    _calls.append(data)
+def _hanging(*arguments):
+    _calls.append(arguments)
     if len(_calls) == 3:
         time.sleep(1000)
-    return _decode(data)
+    return _decode(*arguments)
 pictures.decode = _hanging
 """
 
