@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+_UTF8_BYTES = 4  # of a character, at most
+_LARGEST_REST = 64  # headers, lengths, identifiers and numbers, generously
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -59,6 +62,15 @@ class Outgoing:
         if self.expiry_s is not None:
             properties.MessageExpiryInterval = self.expiry_s
         return properties
+
+    def fits(self, limit: int) -> bool:
+        """Tell whether the whole packet has at most so many bytes; at once where that is plain, as it nearly always is.
+
+        paho takes as long to pack a message's properties as to publish it.
+        """
+        texts = len(self.topic) + len(self.content_type or "")
+        at_most = len(self.payload) + _UTF8_BYTES * texts + len(self.correlation or b"") + _LARGEST_REST
+        return at_most <= limit or self.packet_bytes() <= limit
 
     def packet_bytes(self) -> int:
         """Return the size of the whole MQTT PUBLISH packet, in bytes (MQTT 5.0, section 3.3)."""

@@ -175,7 +175,7 @@ class Session:
     def publish(self, message: Outgoing) -> Sent | None:
         """Publish a message; None if there is no connection, or the broker would not take a packet of this size."""
         client = self._client
-        if client is None or not self.connected.is_set() or message.packet_bytes() > self.max_publish_bytes:
+        if client is None or not self.connected.is_set() or not message.fits(self.max_publish_bytes):
             return None
         lost = self._lost
         # The message that tells an alias must be sent before those that use it.
