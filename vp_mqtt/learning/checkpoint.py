@@ -106,7 +106,9 @@ class Origin(BaseModel):
     classes: tuple[str, ...]
     dataset: str
     recipe: Recipe
-    pretrained: str | None = Field(default=None, description="name of the file with the weights to start from")
+    pretrained: str | None = Field(
+        default=None, description="names of files or trainings with the weights to start from"
+    )
     teacher: str | None = Field(default=None, description="data set, family and validation accuracy of the teacher")
 
 
@@ -165,7 +167,7 @@ class Checkpoint:
             return cls(**(content | {"origin": Origin.model_validate_json(content["origin"])}))
         except OSError as error:
             raise UserError(f"{file}: {error.strerror}; train first, or name the folder of a training") from None
-        except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, EOFError):
+        except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, EOFError):
             raise UserError(f"{file}: not a checkpoint of this version") from None
 
     def summary(self) -> str:
@@ -174,10 +176,17 @@ class Checkpoint:
         return f"{self.origin.family.name} on {self.origin.dataset}, {self.epoch} epochs{reached}"
 
     def trained_networks(self) -> list[VariantNetwork]:
-        """Return the averaged networks, ready for inference."""
+        """Return the averaged networks, ready for inference.
+
+        Raises:
+            UserError: the weights are not those of the family.
+        """
         networks = []
-        for spec, state in zip(self.origin.family.variants, self.averages, strict=True):
-            network = VariantNetwork(spec, len(self.origin.classes))
-            network.load_state_dict(state)
-            networks.append(network.eval())
+        try:
+            for spec, state in zip(self.origin.family.variants, self.averages, strict=True):
+                network = VariantNetwork(spec, len(self.origin.classes))
+                network.load_state_dict(state)
+                networks.append(network.eval())
+        except (RuntimeError, TypeError, ValueError, AttributeError):
+            raise UserError(f"{self.summary()}: the checkpoint is not one of this version") from None
         return networks

@@ -53,13 +53,13 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="ImageNet weights of MobileNetV2 to start from (.npz, .h5, .safetensors, .pt, .pth; one for every "
-            "width), or 'imagenet' to fetch them",
+            help="weights to start from, for every width once: the folder of a training, ImageNet weights of "
+            "MobileNetV2 (.npz, .h5, .safetensors, .pt, .pth), or 'imagenet' to fetch them",
         ),
     ] = None,
     convention: Annotated[
         str | None,
-        typer.Option(help="how those were trained: tensorflow (default for .npz) or torchvision (timm's, too)"),
+        typer.Option(help="how a file's were trained: tensorflow (default for .npz) or torchvision (timm's, too)"),
     ] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="a training whose result is to be learned from, such as the base model's")
@@ -80,7 +80,7 @@ def train(
     from vp_mqtt.learning import datasets, families  # noqa: PLC0415
     from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, read_recipe  # noqa: PLC0415
     from vp_mqtt.learning.joint import JointTraining  # noqa: PLC0415
-    from vp_mqtt.learning.pretrained import CONVENTIONS, weights_of  # noqa: PLC0415
+    from vp_mqtt.learning.pretrained import CONVENTIONS, short_name, weights_of  # noqa: PLC0415
     from vp_mqtt.learning.progress import progress_for  # noqa: PLC0415
 
     logs.set_up(json_lines=False, level="info")
@@ -106,7 +106,7 @@ def train(
             seed=seed,
             k=min(3, max(1, len(dataset.classes) // 2)),
         ),
-        pretrained=", ".join(Path(file).name for file in files) or (before.pretrained if before else None),
+        pretrained=", ".join(short_name(file) for file in files) or (before.pretrained if before else None),
         teacher=lesson.summary() if lesson else None,
     )
     weights = [] if resume else weights_of(files, convention, origin.family)

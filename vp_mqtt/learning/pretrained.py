@@ -1,8 +1,9 @@
-"""ImageNet weights of MobileNetV2 to start from: torchvision's and timm's names, four file formats, no pickle.
+"""Weights to start from: of a training of ours, or ImageNet's of MobileNetV2, in four file formats; no pickle is run.
 
 Networks here have TensorFlow's conventions: batch norm's epsilon 1e-3, stride-2 convolutions padded right and bottom,
-pixels -1..1. Weights trained under torchvision's (epsilon 1e-5, padding 1 all around, pixels normalised by ImageNet's
-mean and deviation) are converted where that is exact: see `to_our_conventions`.
+pixels -1..1. Files have torchvision's or timm's names. Weights trained under torchvision's conventions (epsilon 1e-5,
+padding 1 all around, pixels normalised by ImageNet's mean and deviation) are converted where that is exact: see
+`to_our_conventions`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import FamilySpec
+from vp_mqtt.family import FamilySpec, VariantSpec
+from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint
 from vp_mqtt.learning.keras import fetch_imagenet, read_keras
 from vp_mqtt.learning.networks import BATCH_NORM_EPS, VariantNetwork
 
@@ -34,6 +36,7 @@ _BACKBONE = "features."
 # The last 1x1 convolution and its batch norm: the head of the base model, replaced by a narrow one in a variant.
 _LAST = {"features.18.0.": "head.0.", "features.18.1.": "head.1."}
 _UNUSED_ON_PURPOSE = ("features.18.", "classifier.")
+_CLASSIFIER = "classifier."
 _COUNTER = "num_batches_tracked"
 _TORCHVISION_EPS = 1e-5
 _TORCHVISION_MEAN = (0.485, 0.456, 0.406)
@@ -56,6 +59,21 @@ class Match:
     unused: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Start:
+    """Weights that variants may start from.
+
+    Attributes:
+        arrays: by torchvision's names, those of the head and the classifier by ours if they are of a network of ours.
+        spec: the network of ours that they are of; None for a file from elsewhere, which serves every resolution.
+        classes: that the network of ours knows.
+    """
+
+    arrays: Arrays
+    spec: VariantSpec | None = None
+    classes: tuple[str, ...] = ()
+
+
 def read_weights(path: Path, convention: Convention | None = None) -> dict[str, NDArray[np.float32]]:
     """Read arrays by torchvision's names, in the conventions of the networks here.
 
@@ -69,7 +87,7 @@ def read_weights(path: Path, convention: Convention | None = None) -> dict[str, 
     """
     ending = path.suffix.lower()
     if ending not in _READERS:
-        raise UserError(f"--pretrained {path}: give {_READERS_HELP}, or 'imagenet'")
+        raise UserError(f"--pretrained {path}: give {_READERS_HELP}, the folder of a training, or 'imagenet'")
     if not path.is_file():
         raise UserError(f"--pretrained {path}: no such file")
     try:
@@ -240,19 +258,81 @@ def load_fitting(network: VariantNetwork, files: Sequence[Arrays]) -> Match:
     raise refused or UserError("--pretrained: no file")
 
 
-def weights_of(
-    files: Sequence[str], convention: Convention | None, family: FamilySpec
-) -> list[dict[str, NDArray[np.float32]]]:
-    """Read files of weights; "imagenet" stands for the published ones of every width in the family, fetched if need be.
+def in_order(starts: Sequence[Start], spec: VariantSpec, classes: tuple[str, ...]) -> list[Arrays]:
+    """Return what a variant may start from, the best first, for `load_fitting` to take the first of its width.
+
+    Networks of ours come before files from elsewhere, those of the nearest resolution first, of two the larger; files
+    keep their order. A classifier is left out unless it tells the same classes apart from as many filters.
+
+    Args:
+        starts: to choose from.
+        spec: the variant.
+        classes: that its family is to know.
+    """
+
+    def distance(start: Start) -> tuple[bool, int, int]:
+        if start.spec is None:
+            return (True, 0, 0)
+        return (False, abs(start.spec.resolution - spec.resolution), -start.spec.resolution)
+
+    def for_variant(start: Start) -> Arrays:
+        theirs = start.spec
+        if theirs is None or (start.classes, theirs.knows, theirs.head) == (classes, spec.knows, spec.head):
+            return start.arrays
+        return {name: array for name, array in start.arrays.items() if not name.startswith(_CLASSIFIER)}
+
+    return [for_variant(start) for start in sorted(starts, key=distance)]
+
+
+def weights_of(files: Sequence[str], convention: Convention | None, family: FamilySpec) -> list[Start]:
+    """Read weights to start from.
+
+    Args:
+        files: each a file of weights, a training of ours (its folder or checkpoint, of which the averages are taken),
+            or "imagenet", which stands for the published weights of every width in the family, fetched if need be.
+        convention: how the networks of files from elsewhere were trained; see `read_weights`.
+        family: to be trained.
 
     Raises:
         UserError: a file cannot be read, a width is not published, or there is no network.
     """
-    paths: list[Path] = []
+    starts: list[Start] = []
     for file in files:
+        path = Path(file)
         if file == "imagenet":
             widths = {v.alpha: v.resolution for v in sorted(family.variants, key=lambda v: v.resolution)}
-            paths += [fetch_imagenet(alpha, largest) for alpha, largest in widths.items()]
+            paths = [fetch_imagenet(alpha, largest) for alpha, largest in widths.items()]
+            starts += [Start(read_weights(path, convention)) for path in paths]
         else:
-            paths.append(Path(file))
-    return [read_weights(path, convention) for path in paths]
+            starts += _read_training(path) or [Start(read_weights(path, convention))]
+    return starts
+
+
+def _read_training(path: Path) -> list[Start]:
+    """Return the averaged networks of a training of ours; none if a file is something else.
+
+    Raises:
+        UserError: the path is a folder, but not of a training.
+    """
+    if not path.is_dir() and path.suffix.lower() != Path(CHECKPOINT_NAME).suffix:
+        return []
+    try:
+        trained = Checkpoint.load(path)
+        networks = trained.trained_networks()
+    except UserError:
+        if path.is_dir():
+            raise
+        return []  # other tensors than a checkpoint's, or a damaged file: `read_weights` tells them apart
+    specs, classes = trained.origin.family.variants, trained.origin.classes
+    states = [_as_arrays(network.state_dict()) for network in networks]
+    return [
+        Start({name: array for name, array in state.items() if not name.endswith(_COUNTER)}, spec, classes)
+        for spec, state in zip(specs, states, strict=True)
+    ]
+
+
+def short_name(file: str) -> str:
+    """Return what to call weights by: the name of the file, or of the training's folder."""
+    path = Path(file)
+    folder = path.parent if path.name == CHECKPOINT_NAME else path
+    return folder.resolve().name if folder.is_dir() else path.name
