@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import json
@@ -27,11 +28,11 @@ from vp_mqtt.learning.batches import to_input
 from vp_mqtt.learning.checkpoint import Checkpoint, Origin, Recipe, read_recipe
 from vp_mqtt.learning.datasets import load
 from vp_mqtt.learning.evaluate import evaluate
-from vp_mqtt.learning.export import export, fold_batch_norm, largest_difference, to_onnx
+from vp_mqtt.learning.export import export, largest_difference, to_onnx
 from vp_mqtt.learning.families import load_family
 from vp_mqtt.learning.history import CURVES_NAME, HISTORY_NAME
 from vp_mqtt.learning.joint import JointTraining
-from vp_mqtt.learning.networks import VariantNetwork
+from vp_mqtt.learning.networks import VariantNetwork, fold_batch_norm
 from vp_mqtt.learning.quantize import quantize
 from vp_mqtt.learning.views import ViewRecipe, draw_views
 
@@ -83,6 +84,23 @@ def test_frozen_blocks_never_learn_and_the_others_do(tmp_path: Path) -> None:
                 torch.testing.assert_close(tensor, old[name], rtol=0, atol=0)
             elif name.endswith("weight"):
                 assert not torch.equal(tensor, old[name]), name
+
+
+def test_frozen_blocks_give_what_they_would_unfolded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = []
+    for folds in (True, False):
+        if not folds:
+            monkeypatch.setattr("vp_mqtt.learning.joint.fold_batch_norm", lambda blocks: copy.deepcopy(blocks).eval())
+        run = training(tmp_path, tmp_path / str(folds), epochs=1, frozen_blocks=5)
+        torch.manual_seed(3)
+        for module in (module for network in run._networks for module in network.modules()):
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+                module.running_mean = torch.rand_like(module.weight) - 0.5
+        losses.append(recorded(run))
+        names = run._checkpoint().networks[0].keys()
+        assert run.run().networks[0].keys() == names
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-4)
 
 
 def recorded(run: JointTraining) -> list[float]:

@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vp_mqtt.baselines.pipeline import PIPELINE_NAME, PipelineManifest, Shape, StageEntry
 from vp_mqtt.errors import UserError
-from vp_mqtt.learning.export import fold_batch_norm, module_to_onnx
-from vp_mqtt.learning.networks import VariantNetwork
+from vp_mqtt.learning.export import module_to_onnx
+from vp_mqtt.learning.networks import VariantNetwork, fold_batch_norm
 
 Balance = Literal["macs", "bytes"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import io
 import logging
@@ -20,7 +19,6 @@ import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import MANIFEST_NAME, Manifest, Preprocessing, VariantEntry, open_bundle
@@ -29,7 +27,7 @@ from vp_mqtt.learning.checkpoint import Checkpoint
 from vp_mqtt.learning.datasets import Dataset
 from vp_mqtt.learning.evaluate import evaluate, predict
 from vp_mqtt.learning.fit import fit_fusion
-from vp_mqtt.learning.networks import VariantNetwork
+from vp_mqtt.learning.networks import VariantNetwork, fold_batch_norm
 from vp_mqtt.learning.quantize import CALIBRATION_PICTURES, quantize
 
 Weights = Literal["float16", "float32", "int8"]
@@ -67,18 +65,6 @@ class _Probabilities(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         return self.network.probabilities(picture)
-
-
-def fold_batch_norm(network: VariantNetwork) -> VariantNetwork:
-    """Return a copy for inference whose batch norms are folded into the convolutions before them."""
-    folded = copy.deepcopy(network).eval()
-    for sequence in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
-        for index in range(len(sequence) - 1):
-            convolution, norm = sequence[index], sequence[index + 1]
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                sequence[index] = fuse_conv_bn_eval(convolution, norm)
-                sequence[index + 1] = nn.Identity()
-    return folded
 
 
 def halve_weights(model: onnx.ModelProto) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vp_mqtt.errors import UserError
@@ -25,8 +24,8 @@ from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.learning.datasets import Dataset, Pictures
 from vp_mqtt.learning.history import draw_curves, write_history
 from vp_mqtt.learning.losses import JointLoss, Target, fused_sums
-from vp_mqtt.learning.networks import VariantNetwork
-from vp_mqtt.learning.pretrained import load_fitting
+from vp_mqtt.learning.networks import VariantNetwork, fold_batch_norm
+from vp_mqtt.learning.pretrained import Start, in_order, load_fitting
 from vp_mqtt.learning.progress import Progress, QuietProgress
 from vp_mqtt.logs import LOGGER
 
@@ -48,7 +47,7 @@ class JointTraining:
         dataset: Dataset,
         out: Path,
         *,
-        weights: Sequence[Mapping[str, NDArray[np.float32]]] = (),
+        weights: Sequence[Start] = (),
         teacher: Checkpoint | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -58,7 +57,7 @@ class JointTraining:
             origin: what is to be made.
             dataset: to learn from.
             out: folder for the checkpoint and the history.
-            weights: contents of files for the backbones to start from; of several, each takes the first that fits.
+            weights: to start from; each variant takes the first that fits, see `in_order`.
             teacher: a trained family of the same classes to learn from beside the labels.
             progress: told of every step.
 
@@ -81,9 +80,9 @@ class JointTraining:
                 f" write --batch {max(1, len(dataset.train) // 4)}"
             )
         self._networks = [VariantNetwork(spec, len(origin.classes)) for spec in origin.family.variants]
-        for network in self._networks:
+        for spec, network in zip(origin.family.variants, self._networks, strict=True):
             if weights:
-                match = load_fitting(network, weights)
+                match = load_fitting(network, in_order(weights, spec, origin.classes))
                 LOGGER.debug("loaded %s; from chance %s; unused %s", match.loaded, match.kept, match.unused)
             network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._averages = [copy.deepcopy(network) for network in self._networks]
@@ -103,10 +102,11 @@ class JointTraining:
         )
         named = [item for network in self._networks for item in network.named_parameters()]
         # What never learns keeps its statistics, too, and costs no backward pass.
-        self._frozen = [b for n in self._networks for b in list(n.features)[: recipe.frozen_blocks]]
-        never = {id(p) for block in self._frozen for p in block.parameters()}
-        for block in self._frozen:
-            block.requires_grad_(requires_grad=False)
+        self._frozen = [network.features[: recipe.frozen_blocks] for network in self._networks]
+        self._folded = self._frozen
+        never = {id(p) for blocks in self._frozen for p in blocks.parameters()}
+        for blocks in self._frozen:
+            blocks.requires_grad_(requires_grad=False)
         self._backbones = [p for name, p in named if name.startswith("features.") and id(p) not in never]
         heads = [p for name, p in named if not name.startswith("features.")]
         self._optimizer = torch.optim.AdamW(
@@ -229,8 +229,8 @@ class JointTraining:
         for index, network in enumerate(self._networks):
             network.train()
             network.dropout.seed(int(self._chance(_DROPOUT, index).integers(2**62)))
-        for block in self._frozen:
-            block.eval()
+        # Copies, that what is saved stays whole; made here, that a resumed training folds what it has loaded.
+        self._folded = [fold_batch_norm(blocks).to(memory_format=torch.channels_last) for blocks in self._frozen]  # type: ignore[call-overload]
         averaged, current = _floating(self._averages), _floating(self._networks)
         progress = (epoch / max(1, recipe.epochs - 1)) if recipe.epochs > 1 else 1.0
         mixes = recipe.mixup > 0 and progress < recipe.mixup_until
@@ -273,7 +273,10 @@ class JointTraining:
 
         def forward(variant: int) -> Tensor:
             with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
-                logits: Tensor = self._networks[variant](mixed(variant))
+                with torch.no_grad():
+                    features = self._folded[variant](mixed(variant))
+                network = self._networks[variant]
+                logits: Tensor = network.classify(network.features[self._recipe.frozen_blocks :](features))
             return logits.float()
 
         def taught(index: int) -> Tensor:

@@ -7,11 +7,14 @@ stride-2 convolutions are those of the TensorFlow original, so that its ImageNet
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vp_mqtt.family import VariantSpec
 
@@ -21,6 +24,8 @@ BATCH_NORM_EPS = 1e-3
 _BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 _STEM_CHANNELS = 32
 _DIVISOR = 8
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def scaled_channels(channels: int, alpha: float) -> int:
@@ -85,6 +90,18 @@ def backbone(alpha: float) -> tuple[nn.Sequential, int]:
             layers.append(InvertedResidual(channels, outputs, stride=first_stride, expansion=expansion))
             channels = outputs
     return nn.Sequential(*layers), channels
+
+
+def fold_batch_norm(network: N) -> N:
+    """Return a copy for inference whose batch norms are folded into the convolutions before them."""
+    folded = copy.deepcopy(network).eval()
+    for sequence in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
+        for index in range(len(sequence) - 1):
+            convolution, norm = sequence[index], sequence[index + 1]
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                sequence[index] = fuse_conv_bn_eval(convolution, norm)
+                sequence[index + 1] = nn.Identity()
+    return folded
 
 
 class SeededDropout(nn.Module):
