@@ -163,7 +163,11 @@ def test_the_floor_is_the_sum_of_its_steps() -> None:
     assert times.sums(7) == [3.75, 7.75]
     told = times.as_dict(7)
     assert told["p50_ms"] == 5.75
-    assert told["with_encode_and_label_hop_ms"]["p50"] == 8.75
+    assert told["with_label_hop_ms"]["p50"] == 8.75
+    assert told["encode_ms"]["p50"] == 1
+    told = FloorTimes(hops=times.hops, steps=times.steps, label_hop=times.label_hop).as_dict(7)
+    assert told["with_label_hop_ms"]["p50"] == 7.75  # JPEGs that are passed through cost no encoding
+    assert told["encode_ms"] is None
     assert bare.decode_times(bare.encode_times([1.5, 2.5])) == [1.5, 2.5]
 
 
@@ -178,6 +182,19 @@ def test_the_floor_is_measured_over_a_real_broker(broker: Mosquitto, bundle: Pat
     assert len(floor.times.hops) == len(floor.times.label_hop) == len(floor.times.encode) == 6
     assert {variant: len(steps) for variant, steps in floor.times.steps.items()} == {5: 6, 0: 6}
     assert all(np.array(steps).min() > 0 for steps in floor.times.steps.values())
+
+
+def test_the_floor_under_jpegs_that_are_passed_through_has_no_encoding(
+    broker: Mosquitto, bundle: Path, tmp_path: Path
+) -> None:
+    jpeg = encode_jpeg(photo_like(64, 48, 0), 90)
+    core = max(os.sched_getaffinity(0))
+    log = tmp_path / "floor.log"
+    with Floor(port=broker.port, bundle=str(bundle), runtime="onnxruntime", variants=[0], core=core, log=log) as floor:
+        floor.measure([jpeg], quality=90, count=3, fps=200, label_bytes=400)
+    assert floor.times.encode == []
+    assert len(floor.times.hops) == 3
+    assert floor.times.as_dict(0)["with_label_hop_ms"]["p50"] > floor.times.as_dict(0)["p50_ms"]
 
 
 def test_a_floor_that_cannot_be_measured_is_one_line(broker: Mosquitto, bundle: Path, tmp_path: Path) -> None:
@@ -205,7 +222,12 @@ def test_wrong_choices_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"), [(["--runtime", "tflite"], "--runtime tflite"), (["--family", "none"], "--family none")]
+    ("arguments", "told"),
+    [
+        (["--runtime", "tflite"], "--runtime tflite"),
+        (["--family", "none"], "--family none"),
+        (["--camera", "png"], "--camera png"),
+    ],
 )
 def test_what_is_wrong_is_told_in_one_line(arguments: list[str], told: str) -> None:
     refused = vp(*arguments)
@@ -230,9 +252,10 @@ def test_models_are_measured_in_one_run(tmp_path: Path) -> None:
         assert all(v["ratio"] == pytest.approx(one["baseline_ms"] / v["ms"], rel=0.05) for v in one["variants"])
 
 
-def test_the_running_system_is_measured_beside_its_floor(bundle: Path) -> None:
+@pytest.mark.parametrize("camera", ["jpeg", "encode"])
+def test_the_running_system_is_measured_beside_its_floor(camera: str, bundle: Path) -> None:
     chosen = ("--no-models", "--bundle", str(bundle), "--frames", "6", "--fps", "50", "--size", "64x48")
-    done = vp(*chosen, "--json")
+    done = vp(*chosen, "--camera", camera, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["models"] == []
@@ -244,6 +267,10 @@ def test_the_running_system_is_measured_beside_its_floor(bundle: Path) -> None:
         assert 0 < end_to_end[run]["p50_ms"] <= end_to_end[run]["p99_ms"]
     floor = end_to_end["floor"]
     assert floor["frames"] == 6
+    assert end_to_end["camera"] == camera
+    assert (floor["encode_ms"] is not None) == (camera == "encode")
+    whole = floor["with_label_hop_ms"]["p50"]
+    assert end_to_end["ratio_p50_with_label_hop"] == pytest.approx(end_to_end["one"]["p50_ms"] / whole, abs=0.01)
     assert end_to_end["ratio_p50"] == pytest.approx(end_to_end["one"]["p50_ms"] / floor["p50_ms"], abs=0.01)
     assert end_to_end["ratio_p99"] == pytest.approx(end_to_end["one"]["p99_ms"] / floor["p99_ms"], abs=0.01)
     assert set(end_to_end["cores"]["variants"]) == set("012345")

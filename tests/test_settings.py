@@ -264,6 +264,20 @@ def test_a_size_reads_as_width_by_height_from_every_origin(
     assert load(CameraSettings, {}).size == (640, 480)
 
 
+@pytest.mark.parametrize("origin", ["default", "flag", "environment", "file"])
+@pytest.mark.parametrize("quality", [90, 50])
+def test_a_quality_that_is_named_is_known_to_be_even_if_it_is_the_defaults(
+    quality: int, origin: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text("[camera]\nfps = 5\n" + (f"quality = {quality}\n" if origin == "file" else ""))
+    if origin == "environment":
+        monkeypatch.setenv("VP_QUALITY", str(quality))
+    flags: dict[str, object] = {"quality": str(quality)} if origin == "flag" else {"size": "64x48"}
+    loaded = load(CameraSettings, flags, config)
+    assert loaded.encodes_anew == (origin != "default")
+    assert loaded.quality == (90 if origin == "default" else quality)
+
+
 # Names
 
 

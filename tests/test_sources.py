@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from itertools import islice
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.inference.pictures import Picture, encode_jpeg
+from vp_mqtt.inference import pictures
+from vp_mqtt.inference.pictures import Picture, decode, encode_jpeg
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes import sources
 from vp_mqtt.nodes.sources import LiveStream, PictureFolder, VideoFile, open_source
@@ -101,6 +103,60 @@ def test_a_picture_that_cannot_be_read_is_told_of_and_left_out(
     assert [brightness(captured.picture) for captured in source.captures()] == [1, 5]
     for name, reason in (("2.jpg", "not a picture"), ("3.jpg", "empty picture"), ("4.jpg", "No such file")):
         assert any(name in line and reason in line for line in warnings.messages)
+
+
+def test_a_picture_that_cannot_be_read_is_told_of_once_however_often_the_folder_is_played(
+    tmp_path: Path, warnings: pytest.LogCaptureFixture
+) -> None:
+    whole = write(tmp_path / "1.jpg", 10).read_bytes()
+    (tmp_path / "2.jpg").write_bytes(whole[:-20])
+    source = open_source(str(tmp_path))
+    for _ in range(3):
+        assert [captured.jpeg for captured in source.captures()] == [whole]
+    assert [line for line in warnings.messages if "2.jpg" in line] == [f"{tmp_path / '2.jpg'}: not a picture; left out"]
+
+
+def test_jpegs_come_as_they_are_and_are_decoded_only_when_they_are_new_or_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+
+    def noting(data: bytes) -> Picture:
+        decoded.append(data)
+        return decode(data)
+
+    monkeypatch.setattr(pictures, "decode", noting)
+    jpeg = write(tmp_path / "1.JPG", 10).read_bytes()
+    source = open_source(str(tmp_path))
+    for _ in range(3):
+        assert [captured.jpeg for captured in source.captures()] == [jpeg]
+    assert decoded == [jpeg], "to see that it can be"
+    captured = next(source.captures())
+    assert captured.decoded is None
+    assert brightness(captured.picture) == brightness(captured.picture) == 1
+    assert decoded == [jpeg] * 2
+
+    other = write(tmp_path / "1.JPG", 200).read_bytes()
+    os.utime(tmp_path / "1.JPG", ns=(1, 1))
+    assert [captured.jpeg for captured in source.captures()] == [other]
+    assert decoded == [jpeg, jpeg, other]
+
+
+def test_a_jpeg_that_is_damaged_after_it_was_seen_is_left_out(tmp_path: Path) -> None:
+    whole = write(tmp_path / "1.jpg", 10).read_bytes()
+    (tmp_path / "2.jpg").write_bytes(whole)
+    source = open_source(str(tmp_path))
+    assert [captured.jpeg for captured in source.captures()] == [whole] * 2
+    (tmp_path / "2.jpg").write_bytes(whole[: len(whole) // 2])
+    assert [captured.jpeg for captured in source.captures()] == [whole]
+
+
+def test_pictures_that_are_no_jpeg_or_have_something_behind_it_come_decoded(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(cv2.imencode(".png", filled(10))[1].tobytes())
+    shutil.copy(tmp_path / "1.png", tmp_path / "2.jpg")
+    write(tmp_path / "3.jpg", 10).write_bytes(encode_jpeg(filled(10), 90) + b"a film of three seconds")
+    captures = list(open_source(str(tmp_path)).captures())
+    assert [(captured.jpeg, brightness(captured.picture)) for captured in captures] == [(None, 1)] * 3
 
 
 def test_a_folder_in_which_no_picture_can_be_read_is_a_user_error(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ class VariantSettings(FamilySettings):
     variant: int = Field(ge=0, description="index of the variant that this node runs")
     k: int | None = Field(default=None, ge=1, le=255, description="classes in a vote; by default what the bundle says")
     threads: int = Field(default=1, ge=1, le=64, description="threads of the model's runtime")
-    runtime: Literal["auto", "onnxruntime", "openvino"] = Field(
+    runtime: Literal["auto", "onnxruntime", "openvino", "ncnn"] = Field(
         default="auto", description="what runs the model; auto: the fastest that is installed, measured once"
     )
     max_frame_bytes: int = Field(default=8_000_000, ge=1_000, le=250_000_000, description="larger frames are refused")
@@ -222,10 +222,20 @@ class CameraSettings(CommonSettings):
     size: Annotated[tuple[Side, Side] | None, NoDecode, BeforeValidator(_size)] = Field(
         default=None, description="WIDTHxHEIGHT of the published frames; by default the source's own"
     )
-    quality: int = Field(default=90, ge=1, le=100, description="JPEG quality of the published frames")
+    quality: int = Field(
+        default=90,
+        ge=1,
+        le=100,
+        description="quality of the JPEGs that the camera makes; given, JPEG sources are encoded anew, too",
+    )
     loop: bool = Field(default=True, description="start again at the end of a file or folder, or end the node (--once)")
     in_flight: int = Field(default=2, ge=1, le=100, description="frames on their way to the broker; more are dropped")
     frames: int = Field(default=0, ge=0, description="end after so many frames; 0: never")
+
+    @property
+    def encodes_anew(self) -> bool:
+        """Whether JPEG sources are encoded anew, since somebody named a quality, even if it is the default's."""
+        return "quality" in self.model_fields_set
 
 
 class WatchSettings(CommonSettings):

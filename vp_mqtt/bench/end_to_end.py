@@ -53,6 +53,8 @@ class EndToEndSettings:
         fps: frames per second.
         size: width and height of the frames, in pixels.
         source: what the camera plays, as vp-camera takes it; None for pictures made up.
+        passes_through: whether the camera gets JPEGs and sends them as they are, as with a webcam's motion JPEG, or
+            encodes every frame.
     """
 
     bundle: str
@@ -61,6 +63,7 @@ class EndToEndSettings:
     fps: float
     size: tuple[int, int]
     source: str | None = None
+    passes_through: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,19 @@ def measure(settings: EndToEndSettings, tell: Callable[[str], None] = lambda _: 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vp-bench-")))
         frames = _frames(settings)
-        for number, picture in enumerate(frames):
-            cv2.imwrite(str(folder / f"{number}.png"), picture)
+        quality = int(CameraSettings.model_fields["quality"].default)
+        jpegs = [encode_jpeg(frame, quality) for frame in frames]
+        for number, (picture, jpeg) in enumerate(zip(frames, jpegs, strict=True)):
+            if settings.passes_through:
+                (folder / f"{number}.jpg").write_bytes(jpeg)
+            else:
+                cv2.imwrite(str(folder / f"{number}.png"), picture)
         stack.enter_context(on_core(placement.site))
         rig = Rig(bundle=settings.bundle, deadline_ms=_DEADLINE_MS, stats_every=_STATS_EVERY_S, hears_frames=False)
         run = _Run(stack.enter_context(rig), settings, placement, folder)
         stack.callback(run.close)
-        return run.measure(bundle, frames, tell)
+        told = run.measure(bundle, jpegs if settings.passes_through else frames, quality, tell)
+    return {**told, "jpeg_bytes": round(float(np.mean([len(jpeg) for jpeg in jpegs])))}
 
 
 def _frames(settings: EndToEndSettings) -> list[Picture]:
@@ -167,7 +176,6 @@ class _Run:
         self._placement = placement
         self._folder = folder
         self._arrived: list[Received] = []
-        self._quality = int(CameraSettings.model_fields["quality"].default)
         # Its own connection, and nothing but labels: what watches must not slow down what it watches.
         self._labels = Session(
             WatchSettings(broker=rig.url(HOST), site=SITE),
@@ -181,7 +189,9 @@ class _Run:
     def close(self) -> None:
         self._labels.stop()
 
-    def measure(self, bundle: Bundle, frames: list[Picture], tell: Callable[[str], None]) -> dict[str, Any]:
+    def measure(
+        self, bundle: Bundle, frames: list[Picture] | list[bytes], quality: int, tell: Callable[[str], None]
+    ) -> dict[str, Any]:
         settings, placement = self._settings, self._placement
         every = list(placement.variants)
         one = max(every, key=lambda v: (bundle.variant(v).resolution ** 2 * bundle.variant(v).alpha, v))
@@ -199,7 +209,7 @@ class _Run:
                 tell("the floor: bare clients, decode, resize and model alone")
                 floor.measure(
                     frames,
-                    quality=self._quality,
+                    quality=quality,
                     count=max(1, settings.frames // 3),
                     fps=settings.fps,
                     label_bytes=label_bytes,
@@ -216,22 +226,21 @@ class _Run:
             tell(f"all {len(every)} variants, {settings.frames} frames")
             together = self._label(every, settings.frames)
             measure_floor()
-        jpegs = [len(encode_jpeg(frame, self._quality)) for frame in frames]
-        return self._told(floor, one, alone, together, round(float(np.mean(jpegs))))
+        return self._told(floor, one, alone, together)
 
-    def _told(self, floor: Floor, one: int, alone: Labelled, together: Labelled, jpeg_bytes: int) -> dict[str, Any]:
+    def _told(self, floor: Floor, one: int, alone: Labelled, together: Labelled) -> dict[str, Any]:
         settings, placement = self._settings, self._placement
         times = floor.times
         medians = {v: float(np.median([sum(steps) for steps in own])) for v, own in times.steps.items()}
         hops = float(np.median(times.hops))
-        least, whole = quantiles(times.sums(one)), times.as_dict(one)["with_encode_and_label_hop_ms"]
+        least, whole = quantiles(times.sums(one)), times.as_dict(one)["with_label_hop_ms"]
         own, all_of_them = quantiles(alone.times), quantiles(together.times)
         return {
             "bundle": settings.bundle if settings.source is not None else Path(settings.bundle).name,
             "runtime": settings.runtime,
             "fps": settings.fps,
             "size": list(settings.size),
-            "jpeg_bytes": jpeg_bytes,
+            "camera": "jpeg" if settings.passes_through else "encode",
             "label_bytes": alone.label_bytes,
             "cores": {"site": placement.site, "variants": {str(v): core for v, core in placement.variants.items()}},
             "one": alone.as_dict(),
@@ -240,7 +249,7 @@ class _Run:
             "ratio_p50": round(own["p50"] / least["p50"], 2),
             "ratio_p99": round(own["p99"] / least["p99"], 2),
             "ratio_p99_to_floor_p50": round(own["p99"] / least["p50"], 2),
-            "ratio_p50_with_encode_and_label_hop": round(own["p50"] / whole["p50"], 2),
+            "ratio_p50_with_label_hop": round(own["p50"] / whole["p50"], 2),
             "all_to_one_p50": round(all_of_them["p50"] / own["p50"], 2),
             "all_to_one_p99": round(all_of_them["p99"] / own["p99"], 2),
             # Variants that share a core take turns: with a core each, `floor` would hold for all of them together.

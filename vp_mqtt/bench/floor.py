@@ -33,7 +33,7 @@ class FloorTimes:
     Attributes:
         hops: a frame's way to a bare client and the way of an answer of a vote's size to another.
         steps: of every variant, by its index: JPEG decode, resize, model.
-        encode: JPEG encode, which the camera does before.
+        encode: JPEG encode, which the camera does before; empty where it passes JPEGs through.
         label_hop: one way of a message of a label's size, which comes after.
     """
 
@@ -52,7 +52,9 @@ class FloorTimes:
         own = zip(names, zip(*self.steps[variant], strict=True), strict=True)
         whole = [
             least + before + after
-            for least, before, after in zip(self.sums(variant), self.encode, self.label_hop, strict=True)
+            for least, before, after in zip(
+                self.sums(variant), self.encode or [0.0] * len(self.hops), self.label_hop, strict=True
+            )
         ]
         return {
             "variant": variant,
@@ -60,8 +62,8 @@ class FloorTimes:
             **{f"{name}_ms": value for name, value in quantiles(self.sums(variant)).items()},
             "hops_ms": quantiles(self.hops),
             **{name: quantiles(times) for name, times in own},
-            "with_encode_and_label_hop_ms": quantiles(whole),
-            "encode_ms": quantiles(self.encode),
+            "with_label_hop_ms": quantiles(whole),
+            "encode_ms": quantiles(self.encode) if self.encode else None,
             "label_hop_ms": quantiles(self.label_hop),
         }
 
@@ -143,12 +145,14 @@ class Floor:
             raise UserError(f"the bare client did not answer within {_ANSWER_S:g} s")
         return (self._at - start) * 1000
 
-    def measure(self, frames: Sequence[Picture], *, quality: int, count: int, fps: float, label_bytes: int) -> None:
+    def measure(
+        self, frames: Sequence[Picture] | Sequence[bytes], *, quality: int, count: int, fps: float, label_bytes: int
+    ) -> None:
         """Measure so many frames more, at a camera's pace: a machine that was idle meanwhile is slower.
 
         Args:
-            frames: pictures to send in turn.
-            quality: of their JPEGs, 1..100.
+            frames: pictures to send in turn, or their JPEGs, so that nothing is encoded.
+            quality: of the JPEGs that are made of pictures, 1..100.
             count: how many frames.
             fps: frames per second.
             label_bytes: size of a label message's payload.
@@ -162,7 +166,8 @@ class Floor:
             due += 1 / fps
             time.sleep(max(0.0, due - time.monotonic()))
             start = time.perf_counter()
-            jpeg = encode_jpeg(frames[number % len(frames)], quality)
+            frame = frames[number % len(frames)]
+            jpeg = frame if isinstance(frame, bytes) else encode_jpeg(frame, quality)
             encode = (time.perf_counter() - start) * 1000
             hops = self._round(bare.FRAME, jpeg)
             self._round(bare.WORK, jpeg)
@@ -170,7 +175,8 @@ class Floor:
             label_hop = self._round(bare.LABEL, label)
             if number < 0:
                 continue
-            self.times.encode.append(encode)
+            if jpeg is not frame:
+                self.times.encode.append(encode)
             self.times.hops.append(hops)
             self.times.label_hop.append(label_hop)
             for index, variant in enumerate(self._variants):

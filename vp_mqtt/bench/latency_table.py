@@ -17,7 +17,8 @@ def print_latency(told: dict[str, Any]) -> None:
         console.print(f"\nmodels alone, ms for a picture: family '{told['family']}', {told['classes']} classes")
         console.print(_models(told["models"]))
     if told["end_to_end"] is not None:
-        console.print(f"\nfrom capture to label, ms: '{told['end_to_end']['bundle']}'")
+        camera = {"jpeg": "passes JPEGs through", "encode": "encodes"}[told["end_to_end"]["camera"]]
+        console.print(f"\nfrom capture to label, ms: '{told['end_to_end']['bundle']}', the camera {camera}")
         console.print(*_end_to_end(told["end_to_end"]), sep="\n", soft_wrap=True)
 
 

@@ -12,15 +12,16 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from vp_mqtt import MAX_PIXELS
 from vp_mqtt.delivery import Sent
 from vp_mqtt.frames import Announce, FrameId
-from vp_mqtt.inference.pictures import Picture, PictureError, encode_jpeg
+from vp_mqtt.inference.pictures import Picture, PictureError, encode_jpeg, is_whole_jpeg, jpeg_head
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.messages import MAX_MESSAGE_BYTES, AnnounceMessage
 from vp_mqtt.nodes.runtime import Node
 from vp_mqtt.nodes.sources import Captured, LiveStream, open_source
 from vp_mqtt.packets import Outgoing, Received
-from vp_mqtt.settings import CameraSettings
+from vp_mqtt.settings import CameraSettings, VariantSettings
 from vp_mqtt.topics import Topics
 
 FRAME_EXPIRY_S = 2
@@ -30,6 +31,25 @@ _MIN_SIDE = 16
 _REMEMBERED = 1000
 _LABEL_PATIENCE_S = 5.0
 _LAST_WORDS_S = 1.0
+_MAX_FRAME_BYTES = int(VariantSettings.model_fields["max_frame_bytes"].default)
+
+
+def can_pass(jpeg: bytes, size: tuple[int, int] | None, limit: int) -> bool:
+    """Tell whether a JPEG can be published as it is.
+
+    Args:
+        jpeg: the JPEG.
+        size: width and height that published frames are to have, in pixels; None for any.
+        limit: of its size, in bytes, by the broker.
+    """
+    head = jpeg_head(jpeg)
+    if head is None or not head.is_common or not is_whole_jpeg(jpeg):
+        return False
+    # What is larger every variant would refuse.
+    if len(jpeg) > min(limit, _MAX_FRAME_BYTES) or not 0 < head.size[0] * head.size[1] <= MAX_PIXELS:
+        return False
+    # EXIF may tell where and when a photograph was taken: nobody's business.
+    return not head.has_exif and (size is None or head.size == size)
 
 
 def shrink_to(picture: Picture, quality: int, limit: int) -> bytes | None:
@@ -66,7 +86,6 @@ class CameraNode:
         """
         cv2.setNumThreads(1)
         self._settings = settings
-        self._source = open_source(settings.source)
         self._run = secrets.randbits(32)
         self._sequence = 0
         self._on_their_way: list[Sent] = []
@@ -79,7 +98,12 @@ class CameraNode:
             subscriptions=[(Topics(settings.site).label(settings.camera), 0)],
             on_message=self._labelled,
             max_packet_bytes=MAX_MESSAGE_BYTES,
-            is_stuck=self._source.is_stuck,
+            is_stuck=self._is_stuck,
+        )
+        # The remaining length takes up to 3 bytes more than that of an empty packet.
+        self._envelope_bytes = self._envelope(FrameId(self._run, 0)).packet_bytes() + 3
+        self._source = open_source(
+            settings.source, size=settings.size, on_refused=lambda reason: self._node.refusals.add("source", reason)
         )
 
     def run(self) -> None:
@@ -90,6 +114,9 @@ class CameraNode:
         """
         LOGGER.info("camera '%s': %s, %g frames/s", self._settings.camera, self._settings.source, self._settings.fps)
         self._node.run(self._work)
+
+    def _is_stuck(self, patience: float) -> bool:
+        return self._source.is_stuck(patience)
 
     def _labelled(self, message: Received) -> None:
         """Measure the response time, from capture to label, on our own clock (in the network's thread)."""
@@ -155,7 +182,7 @@ class CameraNode:
             counts["dropped_slow_link"] += 1
             return
         frame = FrameId(self._run, self._sequence)
-        message = self._frame_message(frame, captured.picture)
+        message = self._frame_message(frame, captured)
         if message is None:
             return
         announce = AnnounceMessage.of(Announce(frame, round(wall_clock, 6), captured.truth))
@@ -183,35 +210,32 @@ class CameraNode:
             counts["unsent"] += 1
             return
         counts["frames"] += 1
+        counts["passed_through"] += message.payload is captured.jpeg
         self._on_their_way.append(sent)
 
     def _forget(self, frame: FrameId) -> None:
         with self._lock:
             self._captured_at.pop(frame.encode(), None)
 
-    def _frame_message(self, frame: FrameId, picture: Picture) -> Outgoing | None:
-        """Return the frame as a message that the broker takes; None if it cannot be made so small."""
-        if self._settings.size is not None and picture.shape[1::-1] != self._settings.size:
-            shrinks = self._settings.size[0] < picture.shape[1]
-            interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            picture = np.asarray(cv2.resize(picture, self._settings.size, interpolation=interpolation), dtype=np.uint8)
-        envelope = Outgoing(
+    def _envelope(self, frame: FrameId) -> Outgoing:
+        """Return a frame's message without its JPEG; that of every frame has as many bytes."""
+        return Outgoing(
             self._node.topics.frame(self._settings.camera),
             b"",
             correlation=frame.encode(),
             content_type="image/jpeg",
             expiry_s=FRAME_EXPIRY_S,
         )
-        # The remaining length takes up to 3 bytes more than that of an empty packet.
-        limit = self._node.session.max_publish_bytes - envelope.packet_bytes() - 3
+
+    def _frame_message(self, frame: FrameId, captured: Captured) -> Outgoing | None:
+        """Return the frame as a message that the broker takes; None if it cannot be made so small."""
+        envelope = self._envelope(frame)
+        limit = self._node.session.max_publish_bytes - self._envelope_bytes
+        jpeg = captured.jpeg
+        if jpeg is not None and not self._settings.encodes_anew and can_pass(jpeg, self._settings.size, limit):
+            return replace(envelope, payload=jpeg)
         try:
-            data: bytes | None = encode_jpeg(picture, self._settings.quality)
-            if data is not None and len(data) > limit:
-                data = shrink_to(picture, self._settings.quality, limit)
-                self._node.counts["shrunk"] += 1
-                if not self._has_shrunk:
-                    self._has_shrunk = True
-                    LOGGER.warning("frames are over the broker's packet limit: sent smaller (see --size and --quality)")
+            data = self._encoded(captured.picture, limit)
         except PictureError as error:
             self._node.refusals.add("source", str(error))
             return None
@@ -219,6 +243,25 @@ class CameraNode:
             self._node.refusals.add("source", "frame over the broker's packet limit")
             return None
         return replace(envelope, payload=data)
+
+    def _encoded(self, picture: Picture, limit: int) -> bytes | None:
+        """Return a picture as JPEG of the size in pixels that is asked for, if that has no more bytes than `limit`.
+
+        Raises:
+            PictureError: the picture cannot be encoded.
+        """
+        if self._settings.size is not None and picture.shape[1::-1] != self._settings.size:
+            shrinks = self._settings.size[0] < picture.shape[1]
+            interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+            picture = np.asarray(cv2.resize(picture, self._settings.size, interpolation=interpolation), dtype=np.uint8)
+        data = encode_jpeg(picture, self._settings.quality)
+        if len(data) <= limit:
+            return data
+        self._node.counts["shrunk"] += 1
+        if not self._has_shrunk:
+            self._has_shrunk = True
+            LOGGER.warning("frames are over the broker's packet limit: sent smaller (see --size and --quality)")
+        return shrink_to(picture, self._settings.quality, limit)
 
 
 def run(settings: CameraSettings) -> None:

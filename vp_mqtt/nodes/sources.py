@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vp_mqtt.classes import as_class_name
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
-from vp_mqtt.inference.pictures import PICTURE_SUFFIXES, Picture, PictureError
+from vp_mqtt.inference.pictures import PICTURE_SUFFIXES, Picture, PictureError, begins_as_jpeg, is_whole_jpeg
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.session import backoff
 
@@ -29,19 +32,32 @@ _OPEN_TIMEOUT_MS = 5000
 _NEW_FRAME_S = 1.0
 _HEAD_BYTES = 512
 _MAX_WEBCAM = 2**31 - 1
+_MOTION_JPEG = cv2.VideoWriter.fourcc(*"MJPG")
+_MAX_BROKEN = 10
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Captured:
-    """A picture from a source.
+    """A picture from a source: decoded, as JPEG, or both.
 
     Attributes:
-        picture: shape (height, width, 3), uint8, blue, green, red.
+        decoded: as `picture`, where it is at hand; None only where there is a JPEG.
         truth: the true class name, if the source knows it.
+        jpeg: as the source gave it, where it did; head and end are there.
     """
 
-    picture: Picture
+    decoded: Picture | None = None
     truth: str | None = None
+    jpeg: bytes | None = None
+
+    @cached_property
+    def picture(self) -> Picture:
+        """Shape (height, width, 3), uint8, blue, green, red; a JPEG is decoded when it is first asked for.
+
+        Raises:
+            PictureError: the JPEG cannot be decoded.
+        """
+        return self.decoded if self.decoded is not None else pictures.decode(self.jpeg or b"")
 
 
 class Source(ABC):
@@ -73,6 +89,8 @@ class PictureFolder(Source):
             UserError: there are none.
         """
         self._root = path
+        self._sound: dict[Path, tuple[int, int]] = {}
+        self._told: set[tuple[Path, str]] = set()
         if path.is_dir():
             found = (p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
             by_folder: dict[Path, list[Path]] = defaultdict(list)
@@ -86,7 +104,7 @@ class PictureFolder(Source):
             raise UserError(f"--source {path}: no pictures in this folder ({', '.join(sorted(PICTURE_SUFFIXES))})")
 
     def captures(self) -> Iterator[Captured]:
-        """Yield the pictures; one that cannot be read is told of and left out.
+        """Yield the pictures; one that cannot be read is told of, once, and left out.
 
         Raises:
             UserError: none of them can be read.
@@ -94,14 +112,30 @@ class PictureFolder(Source):
         readable = 0
         for file in self._files:
             try:
-                picture = pictures.decode(file.read_bytes())
+                captured = self._read(file)
             except (OSError, PictureError) as error:
-                LOGGER.warning("%s: %s; left out", file, error)
+                if (file, str(error)) not in self._told:
+                    self._told.add((file, str(error)))
+                    LOGGER.warning("%s: %s; left out", file, error)
                 continue
             readable += 1
-            yield Captured(picture, self._truth(file))
+            yield captured
         if not readable:
             raise UserError(f"--source {self._root}: no picture there can be read")
+
+    def _read(self, file: Path) -> Captured:
+        """Read a picture: a JPEG is decoded when it is new or has changed, to see that it can be; then no more."""
+        with file.open("rb") as opened:
+            state = os.fstat(opened.fileno())
+            data = opened.read()
+        if not is_whole_jpeg(data):
+            return Captured(pictures.decode(data), self._truth(file))
+        stamp = state.st_mtime_ns, state.st_size
+        if self._sound.get(file) == stamp:
+            return Captured(truth=self._truth(file), jpeg=data)
+        picture = pictures.decode(data)
+        self._sound[file] = stamp
+        return Captured(picture, self._truth(file), data)
 
     def _truth(self, file: Path) -> str | None:
         if not self._root.is_dir() or file.parent == self._root:
@@ -158,22 +192,47 @@ def _is_text(path: Path) -> bool:
     return all(c.isprintable() or c.isspace() for c in head)
 
 
+def jpeg_of(frame: NDArray[np.uint8]) -> bytes | None:
+    """Return the JPEG that a webcam's frame is as it came, without the zeros after it; None where it is none.
+
+    Args:
+        frame: shape (1, bytes), uint8, for a JPEG, whole or broken; of any other shape it is something else.
+    """
+    if frame.ndim > 2 or frame.size != frame.shape[-1]:  # noqa: PLR2004 (rows and columns)
+        return None
+    data = frame.tobytes()
+    return data.rstrip(b"\0") if begins_as_jpeg(data) else None
+
+
 class LiveStream(Source):
     """A webcam or a network stream: always its newest picture; one that breaks is opened again."""
 
-    def __init__(self, address: int | str) -> None:
+    def __init__(
+        self,
+        address: int | str,
+        *,
+        size: tuple[int, int] | None = None,
+        on_refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Open the stream.
 
         Args:
             address: a webcam's number or a stream's address.
+            size: width and height that a webcam is asked for, in pixels; it may give others.
+            on_refused: called with the reason for every picture that is left out, in a thread of the stream's own.
 
         Raises:
             UserError: there is no such webcam. (A stream may come up later.)
         """
         self._address = address
+        self._size = size
+        self._on_refused = on_refused
+        self._asks_for_jpeg = isinstance(address, int)
+        self._is_raw = False
+        self._broken = 0
         self._closed = threading.Event()
         self._fresh = threading.Condition()
-        self._newest: Picture | None = None
+        self._newest: Captured | None = None
         self._turn = time.monotonic()
         self.pictures_seen = 0
         first = self._open()
@@ -187,6 +246,10 @@ class LiveStream(Source):
     def _open(self) -> cv2.VideoCapture | None:
         if isinstance(self._address, int):
             capture = cv2.VideoCapture(min(self._address, _MAX_WEBCAM))
+            self._is_raw = self._asks_for_jpeg and _give_jpeg(capture)
+            if self._size is not None:
+                for what, pixels in zip((cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT), self._size, strict=True):
+                    capture.set(what, pixels)
         else:
             timeouts = [
                 cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
@@ -207,10 +270,11 @@ class LiveStream(Source):
             done, picture = capture.read() if capture is not None else (False, None)
             if done and picture is not None:
                 attempt = 0
-                self.pictures_seen += 1
-                with self._fresh:
-                    self._newest = np.asarray(picture, dtype=np.uint8)
-                    self._fresh.notify()
+                self._take(np.asarray(picture, dtype=np.uint8))
+                if capture is not None and self._is_raw and not self._asks_for_jpeg:
+                    LOGGER.info("webcam %s gives no JPEG that can be used; it is decoded here", self._address)
+                    capture.release()
+                    capture = self._open()
                 continue
             if capture is not None:
                 capture.release()
@@ -223,15 +287,36 @@ class LiveStream(Source):
         if capture is not None:
             capture.release()
 
+    def _take(self, frame: NDArray[np.uint8]) -> None:
+        """Keep a frame as the newest picture; ask for JPEG no more where that gives something else."""
+        captured = Captured(frame)
+        if self._is_raw:
+            jpeg = jpeg_of(frame)
+            if jpeg is None and self.pictures_seen == 0:
+                self._asks_for_jpeg = False
+                return
+            if jpeg is None or not is_whole_jpeg(jpeg):
+                # A webcam's first frames, and some of those on a bad cable, are often broken: not a reason to give up.
+                self._broken += 1
+                self._asks_for_jpeg = self._broken < _MAX_BROKEN
+                self._on_refused("broken JPEG")
+                return
+            self._broken = 0
+            captured = Captured(jpeg=jpeg)
+        self.pictures_seen += 1
+        with self._fresh:
+            self._newest = captured
+            self._fresh.notify()
+
     def captures(self) -> Iterator[Captured]:
         """Yield the newest picture, each once, until the source is closed."""
         while not self._closed.is_set():
             with self._fresh:
                 if self._newest is None:
                     self._fresh.wait(_NEW_FRAME_S)
-                picture, self._newest = self._newest, None
-            if picture is not None:
-                yield Captured(picture)
+                captured, self._newest = self._newest, None
+            if captured is not None:
+                yield captured
 
     def is_stuck(self, patience: float) -> bool:
         """Tell whether a read or an attempt to open has been hanging for so many seconds."""
@@ -245,11 +330,25 @@ class LiveStream(Source):
         self._thread.join(0.5)
 
 
-def open_source(source: str) -> Source:
+def _give_jpeg(capture: cv2.VideoCapture) -> bool:
+    """Ask a webcam for motion JPEG, and OpenCV to leave it as it is; tell whether both say that they will."""
+    return bool(
+        capture.isOpened()
+        and capture.getBackendName() == "V4L2"
+        and capture.set(cv2.CAP_PROP_FOURCC, _MOTION_JPEG)
+        and capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+    )
+
+
+def open_source(
+    source: str, *, size: tuple[int, int] | None = None, on_refused: Callable[[str], None] = lambda _: None
+) -> Source:
     """Open what `--source` names.
 
     Args:
         source: a webcam's number, a stream's address, a file, a folder, or "samples" (or "samples:BUNDLE").
+        size: width and height that a webcam is asked for, in pixels; it may give others.
+        on_refused: called with the reason for every picture of a live source that is left out, in any thread.
 
     Raises:
         UserError: there is no such thing, or it cannot be read.
@@ -261,9 +360,9 @@ def open_source(source: str) -> Source:
             raise UserError(f"--source {source}: no such samples in the box; there are: {known}")
         return PictureFolder(SAMPLES / name)
     if source.isdecimal():
-        return LiveStream(int(source))
+        return LiveStream(int(source), size=size, on_refused=on_refused)
     if source.startswith(STREAM_SCHEMES):
-        return LiveStream(source)
+        return LiveStream(source, on_refused=on_refused)
     path = Path(source)
     try:
         is_there = path.exists()

@@ -14,7 +14,7 @@ import numpy as np
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import Bundle, open_bundle
 from vp_mqtt.inference import runtimes
-from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare
+from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
 from vp_mqtt.nodes.sources import LiveStream, open_source
 from vp_mqtt.push.cache import Cache, default_folder
 from vp_mqtt.push.signing import Verifier
@@ -62,13 +62,14 @@ def camera(settings: CameraSettings) -> str:
             raise WrongError(f"{settings.source} shows nothing within {PATIENCE_S:g} s", remedy)
     try:
         captured = next(source.captures(), None)
-    except UserError as error:
+        size = captured.picture.shape[1::-1] if captured is not None else None
+    except (UserError, PictureError) as error:
         raise WrongError(str(error), remedy) from None
     finally:
         source.close()
-    if captured is None:
+    if size is None:
         raise WrongError(f"{settings.source} has no pictures", remedy)
-    height, width = captured.picture.shape[:2]
+    width, height = size
     return f"{settings.source}: a picture of {width} x {height} pixels"
 
 

@@ -80,7 +80,7 @@ class CameraPlan(_Table):
     source: Line = "0"
     fps: float = Field(default=5.0, gt=0, le=1000)
     size: Annotated[str, Field(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = None
-    quality: int = Field(default=85, ge=1, le=100)
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None
 
 
 class FusionPlan(_Table):

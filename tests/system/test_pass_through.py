@@ -1,0 +1,109 @@
+"""What a camera node makes of the files of a folder, as it is on the wire of a real Mosquitto."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.broker import Mosquitto
+from tests.jpegs import half_and_half, turned
+from tests.site import Site
+from vp_mqtt.bench.photos import photo_like
+from vp_mqtt.inference.pictures import decode, encode_jpeg, jpeg_size
+from vp_mqtt.topics import Kind
+
+PHOTO = photo_like(320, 240, 0)
+JPEG = encode_jpeg(PHOTO, 95)
+PROGRESSIVE = cv2.imencode(".jpg", PHOTO, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+PNG = cv2.imencode(".png", PHOTO)[1].tobytes()
+
+Play = Callable[..., list[bytes]]
+
+
+@pytest.fixture
+def play(site: Site, tmp_path: Path) -> Play:
+    """Have a camera play files, once or for so many frames, and return what was on the wire."""
+
+    def played(
+        files: dict[str, bytes], *arguments: str, frames: int, environment: dict[str, str] | None = None
+    ) -> list[bytes]:
+        folder = tmp_path / "pictures"
+        folder.mkdir()
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        pace = ("--fps", "20", "--in-flight", "50", "--frames", str(frames))
+        site.start("camera", "camera", "--source", str(folder), *pace, *arguments, environment=environment)
+        assert site.wait("camera", 40) == 0
+        site.probe.until(lambda: len(site.probe.of(Kind.FRAME)) >= frames, f"{frames} frames")
+        return [message.payload for message in site.probe.of(Kind.FRAME)]
+
+    return played
+
+
+def test_jpegs_are_on_the_wire_byte_for_byte_and_counted(site: Site, play: Play) -> None:
+    files = {"1.jpg": JPEG, "2.jpeg": PROGRESSIVE, "3.JPG": encode_jpeg(half_and_half(), 80)}
+    # Long enough that the camera tells its counters in between.
+    assert play(files, frames=30) == list(files.values()) * 10
+    counts = site.probe.stats("camera")
+    assert 0 < counts["passed_through"] <= counts["frames"] <= counts["passed_through"] + 1
+
+
+def test_another_format_is_encoded(site: Site, play: Play) -> None:
+    assert play({"1.png": PNG}, frames=10) == [encode_jpeg(PHOTO, 90)] * 10
+    assert not site.probe.stats("camera").get("passed_through")
+
+
+def test_exif_which_may_tell_a_place_stays_with_the_camera(play: Play) -> None:
+    (frame,) = play({"1.jpg": turned(JPEG)}, frames=1)
+    assert b"Exif" in turned(JPEG)
+    assert b"Exif" not in frame
+    assert decode(frame).shape == decode(turned(JPEG)).shape == (320, 240, 3)
+
+
+def test_a_jpeg_of_another_size_than_is_asked_for_is_encoded(play: Play) -> None:
+    small = encode_jpeg(np.asarray(cv2.resize(PHOTO, (64, 48), interpolation=cv2.INTER_AREA), dtype=np.uint8), 95)
+    resized, as_it_is = play({"1.jpg": JPEG, "2.jpg": small}, "--size", "64x48", frames=2)
+    assert as_it_is == small
+    assert jpeg_size(resized) == (64, 48)
+    assert resized != small
+
+
+def test_a_turned_jpeg_has_the_size_that_is_asked_for_as_it_is_seen(play: Play) -> None:
+    (upright,) = play({"1.jpg": turned(encode_jpeg(half_and_half(), 90))}, "--size", "64x48", frames=1)
+    picture = decode(upright)
+    assert picture.shape == (48, 64, 3)
+    assert picture[:10].mean(axis=(0, 1)) == pytest.approx((255, 0, 0), abs=8)
+    assert picture[-10:].mean(axis=(0, 1)) == pytest.approx((0, 0, 255), abs=8)
+
+
+@pytest.mark.parametrize("origin", ["flag", "environment"])
+def test_jpegs_are_encoded_anew_where_a_quality_is_named(origin: str, play: Play) -> None:
+    expected = encode_jpeg(decode(JPEG), 90)
+    if origin == "flag":
+        assert play({"1.jpg": JPEG}, "--quality", "90", frames=2) == [expected] * 2
+    else:
+        assert play({"1.jpg": JPEG}, frames=2, environment={"VP_QUALITY": "90"}) == [expected] * 2
+
+
+def test_a_truncated_jpeg_is_left_out_and_told_of_once(site: Site, play: Play) -> None:
+    files = {"1.jpg": JPEG, "2.jpg": JPEG[:-40], "3.jpg": JPEG[: len(JPEG) // 2], "4.jpg": PROGRESSIVE}
+    assert play(files, frames=6) == [JPEG, PROGRESSIVE] * 3
+    for name in ("2.jpg", "3.jpg"):
+        assert site.log("camera").count(f"{name}: not a picture; left out") == 1
+
+
+def test_a_jpeg_over_the_brokers_packet_limit_is_made_smaller(bundle: Path, tmp_path: Path) -> None:
+    assert len(JPEG) > 20_000
+    (tmp_path / "1.jpg").write_bytes(JPEG)
+    with Mosquitto("max_packet_size 20000") as broker, Site(broker.url, broker.port, bundle, tmp_path) as site:
+        site.start("camera", "camera", "--source", str(tmp_path / "1.jpg"), "--frames", "1")
+        assert site.wait("camera", 40) == 0
+        site.probe.until(lambda: site.probe.of(Kind.FRAME), "a frame")
+        (frame,) = (message.payload for message in site.probe.of(Kind.FRAME))
+        assert len(frame) < 20_000
+        assert decode(frame).shape[2] == 3
+        assert "sent smaller" in site.log("camera")
