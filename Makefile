@@ -19,7 +19,7 @@ $(DEMO): pyproject.toml constraints.txt
 
 $(FULL): pyproject.toml constraints.txt
 	scripts/make-venv
-	$(PIP) install --constraint constraints.txt --editable '.[broker,train,openvino,dev]'
+	$(PIP) install --constraint constraints.txt --editable '.[broker,train,openvino,ncnn,dev]'
 	@touch $(DEMO) $@
 
 demo: $(DEMO) ## Show the whole system at work on this machine

@@ -45,13 +45,14 @@ def latency(
     runs: Annotated[int, typer.Option(min=1, max=100_000, help="of each model; the median counts")] = 50,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="onnxruntime, openvino, or all that are installed; may be repeated"),
+        typer.Option(metavar="NAME", help="onnxruntime, openvino, ncnn, or all that are installed; may be repeated"),
     ] = None,
     threads: Annotated[
         list[int] | None, typer.Option(min=1, max=64, help="of the runtime; may be repeated (default: 1 and 2)")
     ] = None,
     precision: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="float32 or int8; may be repeated (default: both)")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="float32 or int8 (not in ncnn); may be repeated (default: both)"),
     ] = None,
     models: Annotated[bool, typer.Option("--models/--no-models", help="measure the models alone")] = True,
     end_to_end: Annotated[
@@ -64,6 +65,12 @@ def latency(
     source: Annotated[
         str | None, typer.Option(help="what the camera plays, as vp-camera takes it; by default pictures made up")
     ] = None,
+    camera: Annotated[
+        str,
+        typer.Option(
+            metavar="jpeg|encode", help="jpeg: the camera gets JPEGs, as from a webcam; encode: it makes them itself"
+        ),
+    ] = "jpeg",
     size: Size = "640x480",
     frames: Annotated[
         int, typer.Option(min=3, max=100_000, help="end to end, with one variant alive and again with all")
@@ -77,6 +84,8 @@ def latency(
             "building the models needs torch: `pip install vp-mqtt[train]`; without it: --no-models --bundle NAME"
         )
     frame_size = size_of(size)
+    if camera not in {"jpeg", "encode"}:
+        raise UserError(f"--camera {camera}: write jpeg or encode")
     from vp_mqtt.bench.chosen import chosen_precisions, chosen_runtimes  # noqa: PLC0415
     from vp_mqtt.bench.machine import machine  # noqa: PLC0415
 
@@ -113,7 +122,13 @@ def latency(
                 write_random_bundle(folder, spec, random)
                 played = str(folder)
             settings = EndToEndSettings(
-                bundle=str(played), runtime=names[0], frames=frames, fps=fps, size=frame_size, source=source
+                bundle=str(played),
+                runtime=names[0],
+                frames=frames,
+                fps=fps,
+                size=frame_size,
+                source=source,
+                passes_through=camera == "jpeg",
             )
             told["end_to_end"] = measure(settings, tell)
     if json:
