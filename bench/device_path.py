@@ -1,8 +1,8 @@
 """What a device's time goes into, and what would change it: `python bench/device_path.py [--json]`.
 
 Measures on one core, in turns: ONNX Runtime's session options; the first run of a model against later ones; decoding
-and resizing; one decode shared by variants against one each; and the ways to send a small message with paho. It needs
-`pip install vp-mqtt[train]` and Mosquitto.
+and resizing; one decode shared by variants against one each; the ways to send a small message with paho; and after how
+many votes a label is certain. It needs Mosquitto.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import select
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from vp_mqtt import topk
 from vp_mqtt.bench.bare import bare_client
 from vp_mqtt.bench.machine import cores, machine
 from vp_mqtt.bench.photos import photo_like
@@ -32,8 +34,10 @@ from vp_mqtt.bench.timing import times_in_turns
 from vp_mqtt.embedded import find_mosquitto, write_mosquitto
 from vp_mqtt.embedded.process import HOST, BrokerProcess, StartError
 from vp_mqtt.family import Bundle, open_bundle
+from vp_mqtt.fusion import Tally
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare, resize_square
+from vp_mqtt.nodes.sources import DEFAULT_SAMPLES, open_source
 
 Calls = Mapping[str, Callable[[], object]]
 Found = dict[str, dict[str, float]]
@@ -165,6 +169,28 @@ def shared_decode(bundle: Bundle, runs: int) -> dict[str, float]:
     return _medians({"a decode each (ours)": each, "one decode": once}, runs)
 
 
+def decided_early(bundle: Bundle, source: str) -> dict[str, float]:
+    """Return the share of frames whose label is certain after so many votes, the smallest variants' first."""
+    manifest = bundle.manifest
+    classes, weights = len(manifest.classes), [variant.weight for variant in manifest.variants]
+    order = sorted(manifest.variants, key=lambda variant: (variant.resolution, variant.index))
+    predicts = [
+        runtimes.load("onnxruntime", bundle.model_bytes(v.index), resolution=v.resolution, classes=classes, threads=1)
+        for v in order
+    ]
+    certain: Counter[int] = Counter()
+    for captured in open_source(source).captures():
+        tally = Tally(weights, classes)
+        for votes, (variant, predict) in enumerate(zip(order, predicts, strict=True), start=1):
+            probabilities = predict(prepare(captured.picture, variant.resolution, manifest.preprocessing))
+            tally.add(variant.index, topk.select(probabilities, manifest.k, manifest.short_digest))
+            if tally.is_decided([other.index for other in order[votes:]]):
+                certain[votes] += 1
+                break
+    shares = np.cumsum([certain[votes] for votes in range(1, len(order) + 1)]) / certain.total()
+    return {f"after {votes} of {len(order)}": round(float(share), 4) for votes, share in enumerate(shares, start=1)}
+
+
 class _Direct:
     """A paho client without its thread: whoever publishes writes to the socket itself."""
 
@@ -259,8 +285,9 @@ def main(
             found[f"{SIZE[0]} x {SIZE[1]} JPEG to {side} pixels"] = preparing(family, side, runs)
         found[f"all {len(family.manifest.variants)} variants on one core"] = shared_decode(family, runs)
     found["one way of a vote"] = sending(5 * runs)
+    decided = decided_early(open_bundle(DEFAULT_SAMPLES), "samples")
     if as_json:
-        about: dict[str, Any] = {"bundle": bundle, "ms": found, "machine": machine()}
+        about: dict[str, Any] = {"bundle": bundle, "ms": found, "decided": decided, "machine": machine()}
         print(json.dumps(about))
         return
     for title, times in found.items():
@@ -268,6 +295,10 @@ def main(
         for name, ms in times.items():
             table.add_row(name, f"{ms:.3f}")
         Console(highlight=False).print(table)
+    table = Table(f"votes, '{DEFAULT_SAMPLES}'", "labels that are certain")
+    for name, share in decided.items():
+        table.add_row(name, f"{share:.1%}")
+    Console(highlight=False).print(table)
 
 
 if __name__ == "__main__":
