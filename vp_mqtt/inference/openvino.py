@@ -35,6 +35,9 @@ class OpenVinoPredictor:
             core = openvino.Core()
             compiled = core.compile_model(core.read_model(model), "CPU", settings)
             self._request = compiled.create_infer_request()
+            # Handing arrays to `infer` costs a third of the smallest variant's time.
+            self._input = self._request.get_input_tensor(0)
+            self._output = self._request.get_output_tensor(0)
             result = self(np.zeros((1, 3, resolution, resolution), dtype=np.float32))
         except Exception as error:  # noqa: BLE001 (OpenVINO's errors have no common base class)
             reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")[:200]
@@ -48,6 +51,7 @@ class OpenVinoPredictor:
         Args:
             batch: shape (1, 3, resolution, resolution), float32, RGB, -1..1.
         """
-        results = self._request.infer([batch], share_inputs=True)
-        first: NDArray[np.float32] = np.array(results[0][0], dtype=np.float32)
+        np.copyto(self._input.data, batch)
+        self._request.infer()
+        first: NDArray[np.float32] = self._output.data[0].copy()
         return first
