@@ -40,6 +40,9 @@ class Recipe(BaseModel):
     frozen_blocks: int = Field(
         default=0, ge=0, le=18, description="first blocks of the backbone, its stem among them, that never learn"
     )
+    head_filters: bool = Field(
+        default=True, description="a narrow head starts from filters of a file's wide last convolution, not from chance"
+    )
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     mixup: float = Field(default=0.2, ge=0, description="alpha of mixup's beta distribution; 0: none")
     mixup_until: float = Field(default=0.85, ge=0, le=1, description="share of the epochs with mixup")

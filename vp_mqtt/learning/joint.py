@@ -82,7 +82,7 @@ class JointTraining:
         self._networks = [VariantNetwork(spec, len(origin.classes)) for spec in origin.family.variants]
         for spec, network in zip(origin.family.variants, self._networks, strict=True):
             if weights:
-                match = load_fitting(network, in_order(weights, spec, origin.classes))
+                match = load_fitting(network, in_order(weights, spec, origin.classes, with_filters=recipe.head_filters))
                 LOGGER.debug("loaded %s; from chance %s; unused %s", match.loaded, match.kept, match.unused)
             network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._averages = [copy.deepcopy(network) for network in self._networks]

@@ -258,7 +258,9 @@ def load_fitting(network: VariantNetwork, files: Sequence[Arrays]) -> Match:
     raise refused or UserError("--pretrained: no file")
 
 
-def in_order(starts: Sequence[Start], spec: VariantSpec, classes: tuple[str, ...]) -> list[Arrays]:
+def in_order(
+    starts: Sequence[Start], spec: VariantSpec, classes: tuple[str, ...], *, with_filters: bool = True
+) -> list[Arrays]:
     """Return what a variant may start from, the best first, for `load_fitting` to take the first of its width.
 
     Networks of ours come before files from elsewhere, those of the nearest resolution first, of two the larger; files
@@ -268,6 +270,7 @@ def in_order(starts: Sequence[Start], spec: VariantSpec, classes: tuple[str, ...
         starts: to choose from.
         spec: the variant.
         classes: that its family is to know.
+        with_filters: a narrow head starts from as many filters of the file's wide last convolution.
     """
 
     def distance(start: Start) -> tuple[bool, int, int]:
@@ -277,11 +280,35 @@ def in_order(starts: Sequence[Start], spec: VariantSpec, classes: tuple[str, ...
 
     def for_variant(start: Start) -> Arrays:
         theirs = start.spec
+        if theirs is None and with_filters:
+            return {**start.arrays, **_some_filters(start.arrays, spec)}
         if theirs is None or (start.classes, theirs.knows, theirs.head) == (classes, spec.knows, spec.head):
             return start.arrays
         return {name: array for name, array in start.arrays.items() if not name.startswith(_CLASSIFIER)}
 
     return [for_variant(start) for start in sorted(starts, key=distance)]
+
+
+def _some_filters(weights: Arrays, spec: VariantSpec) -> Arrays:
+    """Return a head for a variant out of the filters of the base model's, by the names in `VariantNetwork`.
+
+    They are drawn by chance, others for every resolution: which ones hardly matters, since a linear classifier does as
+    well on one lot as on another, but variants that look at different ones err in different places.
+    """
+    last = {theirs: ours for theirs, ours in _LAST.items() if any(name.startswith(theirs) for name in weights)}
+    counts = {array.shape[:1] for name, array in weights.items() for theirs in last if name.startswith(theirs)}
+    if len(last) != len(_LAST) or len(counts) != 1:
+        return {}
+    (filters,) = counts.pop() or (0,)
+    if filters <= spec.head:
+        return {}
+    chosen = np.sort(np.random.default_rng(spec.resolution).permutation(filters)[: spec.head])
+    return {
+        ours + name.removeprefix(theirs): array[chosen]
+        for name, array in weights.items()
+        for theirs, ours in last.items()
+        if name.startswith(theirs)
+    }
 
 
 def weights_of(files: Sequence[str], convention: Convention | None, family: FamilySpec) -> list[Start]:
