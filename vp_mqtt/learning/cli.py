@@ -65,7 +65,7 @@ def train(
         Path | None, typer.Option(help="a training whose result is to be learned from, such as the base model's")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="small-pictures, or a TOML file with the parts of the recipe")
+        str | None, typer.Option(help="few-pictures, small-pictures, or a TOML file with the parts of the recipe")
     ] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="one part of the recipe, such as mixup=0")
