@@ -350,6 +350,7 @@ def test_a_recipe_comes_from_a_file_and_assignments_which_win(tmp_path: Path) ->
     assert (recipe.mixup, recipe.epochs, recipe.batch) == (0, 3, 7)
     assert (recipe.views.flip, recipe.views.erase) == (0, 0.1)
     assert read_recipe("small-pictures", []).label_smoothing == 0.02
+    assert read_recipe("few-pictures", []).frozen_blocks == 11
 
 
 @pytest.mark.parametrize(
