@@ -53,8 +53,8 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="weights to start from, for every width once: the folder of a training, ImageNet weights of "
-            "MobileNetV2 (.npz, .h5, .safetensors, .pt, .pth), or 'imagenet' to fetch them",
+            help="weights to start from, for every width: the folder of a training, ImageNet weights of MobileNetV2 "
+            "(.npz, .h5, .safetensors, .pt, .pth; FILE@128: trained at 128 pixels), or 'imagenet' to fetch them",
         ),
     ] = None,
     convention: Annotated[

@@ -76,6 +76,11 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
     return found
 
 
+def nearest_published(resolution: int) -> int:
+    """Return the resolution nearest to one, of those that weights are published for, in pixels; of two the larger."""
+    return min(PUBLISHED_RESOLUTIONS, key=lambda published: (abs(published - resolution), -published))
+
+
 def fetch_imagenet(alpha: float, resolution: int, cache: Path | None = None) -> Path:
     """Return the file with the ImageNet weights of a width, fetched if it is not in the cache.
 
@@ -90,8 +95,7 @@ def fetch_imagenet(alpha: float, resolution: int, cache: Path | None = None) -> 
     if alpha not in PUBLISHED_ALPHAS:
         widths = ", ".join(str(width) for width in PUBLISHED_ALPHAS)
         raise UserError(f"--pretrained imagenet: there are no weights of width {alpha}, only of {widths}")
-    nearest = min(PUBLISHED_RESOLUTIONS, key=lambda published: (abs(published - resolution), published))
-    name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{nearest}_no_top.h5"
+    name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{nearest_published(resolution)}_no_top.h5"
     folder = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vp-mqtt"
     path = folder / name
     if path.is_file():

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vp_mqtt.errors import UserError
 from vp_mqtt.family import FamilySpec, VariantSpec
 from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint
-from vp_mqtt.learning.keras import fetch_imagenet, read_keras
+from vp_mqtt.learning.keras import fetch_imagenet, nearest_published, read_keras
 from vp_mqtt.learning.networks import BATCH_NORM_EPS, VariantNetwork
 
 Convention = Literal["tensorflow", "torchvision"]
@@ -67,11 +67,13 @@ class Start:
         arrays: by torchvision's names, those of the head and the classifier by ours if they are of a network of ours.
         spec: the network of ours that they are of; None for a file from elsewhere, which serves every resolution.
         classes: that the network of ours knows.
+        resolution: that they were trained at, in pixels; None where that is not known.
     """
 
     arrays: Arrays
     spec: VariantSpec | None = None
     classes: tuple[str, ...] = ()
+    resolution: int | None = None
 
 
 def read_weights(path: Path, convention: Convention | None = None) -> dict[str, NDArray[np.float32]]:
@@ -263,8 +265,9 @@ def in_order(
 ) -> list[Arrays]:
     """Return what a variant may start from, the best first, for `load_fitting` to take the first of its width.
 
-    Networks of ours come before files from elsewhere, those of the nearest resolution first, of two the larger; files
-    keep their order. A classifier is left out unless it tells the same classes apart from as many filters.
+    Networks of ours come before files from elsewhere, and of either those of the nearest resolution first, of two the
+    larger; files of which it is not known come last, in their order. A classifier is left out unless it tells the same
+    classes apart from as many filters.
 
     Args:
         starts: to choose from.
@@ -273,10 +276,10 @@ def in_order(
         with_filters: a narrow head starts from as many filters of the file's wide last convolution.
     """
 
-    def distance(start: Start) -> tuple[bool, int, int]:
-        if start.spec is None:
-            return (True, 0, 0)
-        return (False, abs(start.spec.resolution - spec.resolution), -start.spec.resolution)
+    def distance(start: Start) -> tuple[bool, bool, int, int]:
+        if start.resolution is None:
+            return (start.spec is None, True, 0, 0)
+        return (start.spec is None, False, abs(start.resolution - spec.resolution), -start.resolution)
 
     def for_variant(start: Start) -> Arrays:
         theirs = start.spec
@@ -315,8 +318,9 @@ def weights_of(files: Sequence[str], convention: Convention | None, family: Fami
     """Read weights to start from.
 
     Args:
-        files: each a file of weights, a training of ours (its folder or checkpoint, of which the averages are taken),
-            or "imagenet", which stands for the published weights of every width in the family, fetched if need be.
+        files: each a file of weights, perhaps with the resolution that they were trained at (`FILE@128`); a training of
+            ours (its folder or checkpoint, of which the averages are taken); or "imagenet", which stands for the
+            published weights of every width and resolution nearest to the family's, fetched if need be.
         convention: how the networks of files from elsewhere were trained; see `read_weights`.
         family: to be trained.
 
@@ -325,14 +329,22 @@ def weights_of(files: Sequence[str], convention: Convention | None, family: Fami
     """
     starts: list[Start] = []
     for file in files:
-        path = Path(file)
         if file == "imagenet":
-            widths = {v.alpha: v.resolution for v in sorted(family.variants, key=lambda v: v.resolution)}
-            paths = [fetch_imagenet(alpha, largest) for alpha, largest in widths.items()]
-            starts += [Start(read_weights(path, convention)) for path in paths]
-        else:
-            starts += _read_training(path) or [Start(read_weights(path, convention))]
+            wanted = sorted({(variant.alpha, nearest_published(variant.resolution)) for variant in family.variants})
+            fetched = [(fetch_imagenet(alpha, resolution), resolution) for alpha, resolution in wanted]
+            starts += [Start(read_weights(path, convention), resolution=resolution) for path, resolution in fetched]
+            continue
+        path, resolution = _resolution_of(file)
+        starts += _read_training(path) or [Start(read_weights(path, convention), resolution=resolution)]
     return starts
+
+
+def _resolution_of(file: str) -> tuple[Path, int | None]:
+    """Return the path in `FILE@128` and the resolution, if there is one."""
+    name, at, resolution = file.rpartition("@")
+    if not at or not resolution.isdecimal() or Path(file).exists():
+        return Path(file), None
+    return Path(name), int(resolution)
 
 
 def _read_training(path: Path) -> list[Start]:
@@ -353,7 +365,12 @@ def _read_training(path: Path) -> list[Start]:
     specs, classes = trained.origin.family.variants, trained.origin.classes
     states = [_as_arrays(network.state_dict()) for network in networks]
     return [
-        Start({name: array for name, array in state.items() if not name.endswith(_COUNTER)}, spec, classes)
+        Start(
+            {name: array for name, array in state.items() if not name.endswith(_COUNTER)},
+            spec,
+            classes,
+            spec.resolution,
+        )
         for spec, state in zip(specs, states, strict=True)
     ]
 
