@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vp_mqtt.family import Preprocessing
+from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.inference.pictures import prepare
 from vp_mqtt.learning.datasets import Pictures, load
+from vp_mqtt.learning.export import module_to_onnx
 from vp_mqtt.learning.families import load_family
 from vp_mqtt.learning.losses import fused_sums
 from vp_mqtt.learning.networks import VariantNetwork, fold_batch_norm
@@ -36,10 +38,12 @@ def _features(network: VariantNetwork, pictures: Pictures, resolution: int) -> T
     """Return what the classifier would get, shape (N, head), float32."""
     folded = fold_batch_norm(network)
     folded.classifier = nn.Identity()  # type: ignore[assignment]
+    example = torch.zeros(1, 3, resolution, resolution)
+    exported = module_to_onnx(folded, example, input_name="picture", output_name="features")
+    model = OnnxModel(exported, input_shape=example.shape, output_shape=(1, network.classifier.in_channels))
 
     def one(index: int) -> Tensor:
-        with torch.inference_mode():
-            return folded(torch.from_numpy(prepare(pictures.picture(index), resolution, Preprocessing())))[0]
+        return torch.from_numpy(model(prepare(pictures.picture(index), resolution, Preprocessing()))[0])
 
     return torch.stack(list(each_picture(one, len(pictures), f"{resolution} pixels")))
 
