@@ -86,7 +86,7 @@ def test_a_wrong_flag_gets_one_clear_line(arguments: list[str], says: str) -> No
 
 def test_the_families_in_the_box_are_small_and_whole() -> None:
     names = boxed_bundles()
-    assert {"caltech101", "fashion-mnist"} <= set(names)
+    assert {"caltech101", "cifar10", "fashion-mnist"} <= set(names)
     bundles = [open_bundle(name) for name in names]
     assert sum(path.stat().st_size for bundle in bundles for path in bundle.folder.iterdir()) <= 15_000_000
     for bundle in bundles:
