@@ -35,7 +35,7 @@ lint: $(FULL) ## Check lint, format and types
 test: lint ## Run all checks and tests, on a real Mosquitto
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || scripts/apt-install mosquitto
 	@command -v mosquitto_sub >/dev/null || scripts/apt-install mosquitto-clients
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses 2 --dist loadfile
 
 format: $(FULL) ## Put the code in shape
 	.venv/bin/ruff format

@@ -19,6 +19,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vp_mqtt.command_line import run_app
 from vp_mqtt.family import Preprocessing
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.inference.pictures import prepare
@@ -96,16 +97,18 @@ def main(
         return round(statistics.fmean(float((one.argmax(1) == truth).float().mean()) for one in scores), 4)
 
     fused = accuracy([fused_sums(of_one, spec.weights(), min(K, len(dataset.classes) // 2)) for of_one in logits])
-    alone = {v.resolution: accuracy([one[index] for one in logits]) for index, v in enumerate(spec.variants)}
+    alone = [accuracy(list(of_one)) for of_one in zip(*logits, strict=True)]
     if as_json:
-        print(json.dumps({"images": len(truth), "seeds": seeds, "fused": fused, "variants": list(alone.values())}))
+        print(json.dumps({"images": len(truth), "seeds": seeds, "fused": fused, "variants": alone}))
         return
     table = Table("pixels", "accuracy")
-    for resolution, share in alone.items():
-        table.add_row(str(resolution), f"{share:.2%}")
+    for variant, share in zip(spec.variants, alone, strict=True):
+        table.add_row(str(variant.resolution), f"{share:.2%}")
     table.add_row("fused", f"{fused:.2%}")
     Console(highlight=False).print(table)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    run_app(app)
