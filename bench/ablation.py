@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import random
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from trainings import exported, trained, vp
+
+from vp_mqtt.command_line import run_app
 
 FAMILY = """\
 name = "ablation"
@@ -84,23 +86,6 @@ def _part_of(data: Path, out: Path, train: int, test: int) -> Path:
     return folder
 
 
-def _vp(*arguments: str) -> str:
-    command = [sys.executable, "-m", "vp_mqtt", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode != 0:
-        raise SystemExit(f"vp {' '.join(arguments)}: {ended.stderr.strip()}")
-    return ended.stdout
-
-
-def _trained(data: Path, family: Path, out: Path, *flags: str) -> Path:
-    """Train, unless that is done, and return the folder."""
-    if not (out / "done").exists():
-        resume = ["--resume"] if (out / "checkpoint.pt").exists() else []
-        _vp("train", str(data), "--family", str(family), "--out", str(out), *flags, *resume)
-        (out / "done").touch()
-    return out
-
-
 def main(
     data: Annotated[Path, typer.Argument(help="folder with train/CLASS and test/CLASS")],
     *,
@@ -125,27 +110,15 @@ def main(
             continue
         for seed in range(seeds):
             _say(f"{name}, seed {seed}")
-            common = [
-                "--epochs",
-                str(epochs),
-                "--batch",
-                "64",
-                "--seed",
-                str(seed),
-                "--set",
-                f"frozen_steps={FROZEN_STEPS}",
-            ]
+            common = f"--epochs {epochs} --batch 64 --seed {seed} --set frozen_steps={FROZEN_STEPS}".split()
             flags = [*common, *(flag for one in assignments for flag in ("--set", one))]
             if name != "without ImageNet weights":
                 flags += start
             if name == DISTILLED:
-                taught = _trained(pictures, teacher, out / f"teacher-{seed}", *common, *start)
+                taught = trained(str(pictures), out / f"teacher-{seed}", "--family", str(teacher), *common, *start)
                 flags += ["--teacher", str(taught)]
-            folder = _trained(pictures, family, out / f"{list(PARTS).index(name)}-{seed}", *flags)
-            bundle = folder / "bundle"
-            if not bundle.exists():
-                _vp("export", str(folder), "--out", str(bundle))
-            accuracy = json.loads(_vp("eval", str(bundle), str(pictures), "--json"))["accuracy"]
+            folder = trained(str(pictures), out / f"{list(PARTS).index(name)}-{seed}", "--family", str(family), *flags)
+            accuracy = json.loads(vp("eval", str(exported(folder)), str(pictures), "--json"))["accuracy"]
             found.setdefault(name, []).append(
                 {
                     "fused": accuracy["fused"],
@@ -167,4 +140,6 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    run_app(app)
