@@ -67,6 +67,14 @@ def read_plan(path: Path) -> Plan:
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
+def _filled(plan: Path, flags: str, places: dict[str, Path]) -> list[str]:
+    try:
+        return [flag.format_map(places) for flag in shlex.split(flags)]
+    except (LookupError, ValueError) as error:
+        known = ", ".join(f"{{{place}}}" for place in places)
+        raise UserError(f"{plan}: flags {flags!r}: {error}; there is {known}") from None
+
+
 def judged(data: str, root: Path | None, folder: Path) -> dict[str, Any]:
     """Return what `vp eval` and `vp bench models` say of a training, and how long it took; kept in the folder."""
     kept = folder / "judged.json"
@@ -119,12 +127,13 @@ def main(
     if unknown:
         raise UserError(f"--only {unknown.pop()}: the plan has {', '.join(spec.trainings)}")
     where = ["--root", str(root)] if root else []
+    places = {"plans": plan.parent, "weights": weights, "out": out}
+    commands = {name: _filled(plan, training.flags, places) for name, training in spec.trainings.items()}
     found: dict[str, dict[str, Any]] = {}
-    for name, training in spec.trainings.items():
+    for name, flags in commands.items():
         if only and name not in only:
             continue
         print(name, file=sys.stderr, flush=True)
-        flags = [flag.format(plans=plan.parent, weights=weights, out=out) for flag in shlex.split(training.flags)]
         found[name] = judged(spec.data, root, trained(spec.data, out / name, *flags, *where))
     if as_json:
         print(json.dumps({"data": spec.data, "trainings": found}))
