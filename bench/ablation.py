@@ -45,7 +45,7 @@ alpha = 1.0
 head = 1280
 pooling = "average"
 """
-# A quarter of the steps of the shortest training worth its time: the recipe's own number is for longer ones.
+# The recipe's own number is for longer trainings: it would leave most of these frozen.
 FROZEN_STEPS = 40
 NO_VIEWS = ("flip=0", "rotation=0", "zoom=0", "margin=0", "jpeg=0", "erase=0")
 ALL = "all parts of the recipe"
