@@ -29,7 +29,6 @@ from vp_mqtt.command_line import run_app
 from vp_mqtt.errors import UserError
 from vp_mqtt.learning.checkpoint import Checkpoint
 
-MOST_DEAD = 3
 DEAD = {1: "one dead (mean over all choices; worst)", 2: "two dead", 3: "three dead"}
 
 
@@ -70,7 +69,7 @@ def read_plan(path: Path) -> Plan:
 def _filled(plan: Path, flags: str, places: dict[str, Path]) -> list[str]:
     try:
         return [flag.format_map(places) for flag in shlex.split(flags)]
-    except (LookupError, ValueError) as error:
+    except (LookupError, ValueError, AttributeError) as error:
         known = ", ".join(f"{{{place}}}" for place in places)
         raise UserError(f"{plan}: flags {flags!r}: {error}; there is {known}") from None
 
@@ -99,10 +98,12 @@ def rows(name: str, one: dict[str, Any]) -> list[str]:
     found = [f"| **{name}** ({one['trained']}; {one['minutes']} minutes) | | | | | |"]
     if count > 1:
         found.append(f"| fused, all {count} alive | | | | {accuracy['fused']:.2%} | {per_class['fused']:.2%} |")
-        for dead in range(1, min(MOST_DEAD, count - 1) + 1):
+        for dead, what in DEAD.items():
             alive = str(count - dead)
+            if alive not in accuracy["by_alive"]:
+                continue
             mean, worst = accuracy["by_alive"][alive], accuracy["by_alive_worst"][alive]["accuracy"]
-            found.append(f"| fused, {DEAD[dead]} | | | | {mean:.2%} ({worst:.2%}) | |")
+            found.append(f"| fused, {what} | | | | {mean:.2%} ({worst:.2%}) | |")
     for index in reversed(range(count)):
         cost = one["variants"][index]
         found.append(
