@@ -187,9 +187,10 @@ def test_what_cannot_be_converted_is_told(make: Callable[[], bytes], told: str) 
 
 
 def test_int8_models_are_refused() -> None:
-    data = quantize(graph_model([*conv(), *classified("c")], CONSTANTS), iter([picture(SIDE)]))
+    spec = VariantSpec(resolution=32, alpha=0.1, head=16)
+    data = quantize(network_model(spec), iter([picture(spec.resolution)]))
     with pytest.raises(UserError, match=r"ncnn cannot run the model \(it is an int8 model: operator .*uantizeLinear"):
-        load("ncnn", data, resolution=SIDE, classes=4, threads=1)
+        load("ncnn", data, resolution=spec.resolution, classes=6, threads=1)
 
 
 def test_weights_in_another_file_are_refused() -> None:
