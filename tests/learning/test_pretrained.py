@@ -14,13 +14,8 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.family import FamilySpec, VariantSpec
 from vp_mqtt.learning.keras import fetch_imagenet
 from vp_mqtt.learning.networks import VariantNetwork
-from vp_mqtt.learning.pretrained import (
-    in_order,
-    load_backbone,
-    load_fitting,
-    read_weights,
-    weights_of,
-)
+from vp_mqtt.learning.pretrained import in_order, load_backbone, load_fitting, weights_of
+from vp_mqtt.learning.weight_files import read_weights
 
 CLASSES = ("cup", "key", "pen")
 

@@ -53,8 +53,9 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="weights to start from, for every width: the folder of a training, ImageNet weights of MobileNetV2 "
-            "(.npz, .h5, .safetensors, .pt, .pth; FILE@128: trained at 128 pixels), or 'imagenet' to fetch them",
+            help="weights to start from, for every width: a bundle by name or folder, the folder of a training, "
+            "ImageNet weights of MobileNetV2 (.npz, .h5, .safetensors, .pt, .pth; FILE@128: trained at 128 pixels), or "
+            "'imagenet' to fetch them",
         ),
     ] = None,
     convention: Annotated[
@@ -80,8 +81,9 @@ def train(
     from vp_mqtt.learning import datasets, families  # noqa: PLC0415
     from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, read_recipe  # noqa: PLC0415
     from vp_mqtt.learning.joint import JointTraining  # noqa: PLC0415
-    from vp_mqtt.learning.pretrained import CONVENTIONS, short_name, weights_of  # noqa: PLC0415
+    from vp_mqtt.learning.pretrained import short_name, weights_of  # noqa: PLC0415
     from vp_mqtt.learning.progress import progress_for  # noqa: PLC0415
+    from vp_mqtt.learning.weight_files import CONVENTIONS  # noqa: PLC0415
 
     logs.set_up(json_lines=False, level="info")
     if not resume and (out / CHECKPOINT_NAME).exists():

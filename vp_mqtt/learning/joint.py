@@ -24,13 +24,14 @@ from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.learning.datasets import Dataset, Pictures
 from vp_mqtt.learning.history import draw_curves, write_history
 from vp_mqtt.learning.losses import JointLoss, Target, fused_sums
-from vp_mqtt.learning.networks import VariantNetwork, fold_batch_norm
+from vp_mqtt.learning.networks import VariantNetwork, fold_batch_norm, measure_statistics, needs_statistics
 from vp_mqtt.learning.pretrained import Start, in_order, load_fitting
 from vp_mqtt.learning.progress import Progress, QuietProgress
 from vp_mqtt.logs import LOGGER
 
 _AVERAGED_EVERY = 8
 _VALIDATION_BATCH = 125
+_MEASURED_PICTURES = 128
 _WARM_UP = 0.12
 # Streams of chance, beside those of the batches.
 _MIXUP, _DROPOUT, _MISSING = 3, 4, 5
@@ -84,6 +85,8 @@ class JointTraining:
             if weights:
                 match = load_fitting(network, in_order(weights, spec, origin.classes, with_filters=recipe.head_filters))
                 LOGGER.debug("loaded %s; from chance %s; unused %s", match.loaded, match.kept, match.unused)
+                if needs_statistics(network):
+                    measure_statistics(network, self._some_inputs(spec.resolution))
             network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._averages = [copy.deepcopy(network) for network in self._networks]
         self._resolutions = [spec.resolution for spec in origin.family.variants]
@@ -131,6 +134,13 @@ class JointTraining:
         self._dearest_first = sorted(range(len(self._networks)), key=lambda index: -self._resolutions[index])
         self._epoch = 0
         self._history: list[dict[str, float]] = []
+
+    def _some_inputs(self, resolution: int) -> Tensor:
+        """Return pictures to learn from as a device would see them, (N, 3, resolution, resolution)."""
+        pictures = self._dataset.train
+        chosen = np.random.default_rng(self._recipe.seed).permutation(len(pictures))[:_MEASURED_PICTURES]
+        inputs = [prepare(pictures.picture(int(index)), resolution, Preprocessing()) for index in chosen]
+        return torch.from_numpy(np.concatenate(inputs))
 
     def _take_teacher(self, teacher: Checkpoint) -> None:
         if teacher.origin.classes != self._origin.classes:

@@ -104,6 +104,51 @@ def fold_batch_norm(network: N) -> N:
     return folded
 
 
+def adds_only_bias(norm: nn.BatchNorm2d) -> bool:
+    """Return whether a batch norm, in evaluation, only adds its bias: it had been folded into its convolution."""
+    mean, variance = norm.running_mean, norm.running_var
+    return (
+        mean is not None
+        and variance is not None
+        and not mean.any()
+        and bool((norm.weight == 1).all())
+        and torch.allclose(variance + norm.eps, torch.ones_like(variance), atol=1e-6, rtol=0)
+    )
+
+
+def needs_statistics(network: nn.Module) -> bool:
+    """Return whether a network has batch norms that only add a bias."""
+    return any(isinstance(module, nn.BatchNorm2d) and adds_only_bias(module) for module in network.modules())
+
+
+def measure_statistics(network: nn.Module, pictures: Tensor) -> None:
+    """Give the batch norms that only add a bias the statistics of what comes to them; what they return stays the same.
+
+    Without them a network would compute something else as soon as it is trained, since in training a batch norm scales
+    by the statistics of the batch.
+
+    Args:
+        network: left in evaluation mode.
+        pictures: as the network takes them; some 100 are enough.
+    """
+
+    def measure(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
+        norm.get_buffer("running_mean").copy_(mean)
+        norm.get_buffer("running_var").copy_(variance)
+        norm.get_parameter("weight").copy_((variance + BATCH_NORM_EPS).sqrt())
+        norm.get_parameter("bias").add_(mean)
+
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and adds_only_bias(module)]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    try:
+        with torch.no_grad():
+            network.eval()(pictures)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 class SeededDropout(nn.Module):
     """Dropout with a source of chance of its own, so that variants trained side by side stay reproducible."""
 

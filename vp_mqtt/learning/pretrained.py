@@ -1,47 +1,27 @@
-"""Weights to start from: of a training of ours, or ImageNet's of MobileNetV2, in four file formats; no pickle is run.
-
-Networks here have TensorFlow's conventions: batch norm's epsilon 1e-3, stride-2 convolutions padded right and bottom,
-pixels -1..1. Files have torchvision's or timm's names. Weights trained under torchvision's conventions (epsilon 1e-5,
-padding 1 all around, pixels normalised by ImageNet's mean and deviation) are converted where that is exact: see
-`to_our_conventions`.
-"""
+"""Weights to start from: of a training of ours, of a bundle, or ImageNet's of MobileNetV2 from a file."""
 
 from __future__ import annotations
 
-import pickle
-import re
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import FamilySpec, VariantSpec
+from vp_mqtt.family import MANIFEST_NAME, FamilySpec, VariantSpec, boxed_bundles, open_bundle
+from vp_mqtt.learning.bundle_weights import bundle_weights
 from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint
-from vp_mqtt.learning.keras import fetch_imagenet, nearest_published, read_keras
-from vp_mqtt.learning.networks import BATCH_NORM_EPS, VariantNetwork
-
-Convention = Literal["tensorflow", "torchvision"]
-CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
-_READERS_HELP = "a .npz, .h5 (Keras), .safetensors, .pt or .pth file"
-Arrays = Mapping[str, NDArray[np.float32]]
+from vp_mqtt.learning.keras import fetch_imagenet, nearest_published
+from vp_mqtt.learning.networks import VariantNetwork
+from vp_mqtt.learning.weight_files import COUNTER, Arrays, Convention, as_arrays, read_weights
 
 _BACKBONE = "features."
 # The last 1x1 convolution and its batch norm: the head of the base model, replaced by a narrow one in a variant.
 _LAST = {"features.18.0.": "head.0.", "features.18.1.": "head.1."}
 _UNUSED_ON_PURPOSE = ("features.18.", "classifier.")
 _CLASSIFIER = "classifier."
-_COUNTER = "num_batches_tracked"
-_TORCHVISION_EPS = 1e-5
-_TORCHVISION_MEAN = (0.485, 0.456, 0.406)
-_TORCHVISION_DEVIATION = (0.229, 0.224, 0.225)
-_TIMM_STAGES = (1, 2, 3, 4, 3, 3, 1)
 
 
 @dataclass(frozen=True)
@@ -76,143 +56,6 @@ class Start:
     resolution: int | None = None
 
 
-def read_weights(path: Path, convention: Convention | None = None) -> dict[str, NDArray[np.float32]]:
-    """Read arrays by torchvision's names, in the conventions of the networks here.
-
-    Args:
-        path: a `.npz`, Keras's `.h5`, a `.safetensors`, or a `.pt` or `.pth` of tensors only; no pickle is run.
-        convention: how the file's network was trained; by default TensorFlow's for `.npz` and `.h5`, torchvision's for
-            the others.
-
-    Raises:
-        UserError: the file cannot be read, or holds anything but plain arrays.
-    """
-    ending = path.suffix.lower()
-    if ending not in _READERS:
-        raise UserError(f"--pretrained {path}: give {_READERS_HELP}, the folder of a training, or 'imagenet'")
-    if not path.is_file():
-        raise UserError(f"--pretrained {path}: no such file")
-    try:
-        arrays = _READERS[ending](path)
-    except OSError as error:
-        if error.strerror:
-            raise UserError(f"--pretrained {path}: {error.strerror}") from None
-        raise UserError(f"--pretrained {path}: damaged, or not what its ending says") from None
-    arrays = {_torchvision_name(name): array for name, array in arrays.items() if not name.endswith(_COUNTER)}
-    chosen = convention or ("tensorflow" if ending in _TENSORFLOW_ENDINGS else "torchvision")
-    return to_our_conventions(arrays) if chosen == "torchvision" else arrays
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[np.float32]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name], dtype=np.float32) for name in archive.files}
-    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise UserError(f"--pretrained {path}: not a .npz file of plain arrays") from None
-
-
-def _read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
-    from safetensors import SafetensorError  # noqa: PLC0415 (only for who has such a file)
-    from safetensors.torch import load_file  # noqa: PLC0415
-
-    try:
-        return _as_arrays(load_file(path))
-    except (SafetensorError, ValueError, TypeError):
-        raise UserError(f"--pretrained {path}: not a .safetensors file") from None
-
-
-def _read_torch(path: Path) -> dict[str, NDArray[np.float32]]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError):
-        raise UserError(
-            f"--pretrained {path}: not a file of tensors only; save the network's state_dict, not the network"
-        ) from None
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise UserError(f"--pretrained {path}: not a state_dict")
-    return _as_arrays(content)
-
-
-def _as_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[np.float32]]:
-    return {name: tensor.detach().to(torch.float32).numpy() for name, tensor in tensors.items()}
-
-
-_READERS: dict[str, Callable[[Path], dict[str, NDArray[np.float32]]]] = {
-    ".npz": _read_npz,
-    ".h5": read_keras,
-    ".safetensors": _read_safetensors,
-    ".pt": _read_torch,
-    ".pth": _read_torch,
-}
-_TENSORFLOW_ENDINGS = {".npz", ".h5"}
-
-
-def _timm_blocks() -> dict[tuple[int, int], int]:
-    """Return the index of every block in torchvision's flat list, by timm's (stage, block)."""
-    places = [(stage, block) for stage, blocks in enumerate(_TIMM_STAGES) for block in range(blocks)]
-    return {place: index for index, place in enumerate(places, start=1)}
-
-
-_TIMM_BLOCKS = _timm_blocks()
-# A block's layers, as timm names them, as torchvision does: without and with expansion.
-_TIMM_DEPTHWISE = {"conv_dw": "conv.0.0", "bn1": "conv.0.1", "conv_pw": "conv.1", "bn2": "conv.2"}
-_TIMM_INVERTED = {
-    "conv_pw": "conv.0.0",
-    "bn1": "conv.0.1",
-    "conv_dw": "conv.1.0",
-    "bn2": "conv.1.1",
-    "conv_pwl": "conv.2",
-    "bn3": "conv.3",
-}
-_TIMM_OUTER = {
-    "conv_stem": "features.0.0",
-    "bn1": "features.0.1",
-    "conv_head": "features.18.0",
-    "bn2": "features.18.1",
-    "classifier": "classifier.1",
-}
-
-
-def _torchvision_name(name: str) -> str:
-    """Return torchvision's name for one of timm's (`mobilenetv2_*`); any other as it is."""
-    name = name.removeprefix("module.")
-    block = re.fullmatch(r"blocks\.(\d)\.(\d)\.(\w+)\.(\w+)", name)
-    if block is not None:
-        place = (int(block[1]), int(block[2]))
-        layers = _TIMM_DEPTHWISE if place[0] == 0 else _TIMM_INVERTED
-        if place in _TIMM_BLOCKS and block[3] in layers:
-            return f"features.{_TIMM_BLOCKS[place]}.{layers[block[3]]}.{block[4]}"
-    outer, _, kind = name.rpartition(".")
-    return f"{_TIMM_OUTER[outer]}.{kind}" if outer in _TIMM_OUTER else name
-
-
-def to_our_conventions(arrays: Arrays) -> dict[str, NDArray[np.float32]]:
-    """Convert weights that were trained under torchvision's conventions.
-
-    Exact are the batch norms (variance and scale take up the difference of the epsilons) and the pixels' scale and
-    offset (the first convolution and its batch norm take them up; at the picture's border, where zeros are padded,
-    only nearly). The padding of stride-2 convolutions, one pixel to the side, is left to fine-tuning.
-    """
-    converted = {name: np.array(array, dtype=np.float32) for name, array in arrays.items()}
-    for name, variance in [item for item in converted.items() if item[0].endswith(".running_var")]:
-        theirs = variance + _TORCHVISION_EPS
-        np.maximum(theirs - BATCH_NORM_EPS, 0, out=variance)
-        scale = name.removesuffix("running_var") + "weight"
-        if scale in converted:
-            converted[scale] *= np.sqrt((variance + BATCH_NORM_EPS) / theirs)
-    stem, mean = "features.0.0.weight", "features.0.1.running_mean"
-    if stem in converted and mean in converted and converted[stem].shape[1:2] == (3,):
-        # x is ours, -1..1; theirs is ((x + 1) / 2 - mean) / deviation.
-        deviation = np.array(_TORCHVISION_DEVIATION, dtype=np.float32)
-        offset = (0.5 - np.array(_TORCHVISION_MEAN, dtype=np.float32)) / deviation
-        converted[mean] -= (converted[stem].sum((2, 3)) * offset).sum(1)
-        converted[stem] *= (0.5 / deviation)[np.newaxis, :, np.newaxis, np.newaxis]
-    return converted
-
-
 def load_backbone(network: VariantNetwork, weights: Arrays) -> Match:
     """Load the backbone's weights, and those of the head if it is the base model's; the rest keeps its values.
 
@@ -223,7 +66,7 @@ def load_backbone(network: VariantNetwork, weights: Arrays) -> Match:
     Raises:
         UserError: an array of the backbone is missing or has another shape; nothing is loaded then.
     """
-    state = {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.endswith(_COUNTER)}
+    state = {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.endswith(COUNTER)}
     found = dict(weights)
     for theirs, ours in _LAST.items():
         moved = {ours + name.removeprefix(theirs): name for name in weights if name.startswith(theirs)}
@@ -319,8 +162,9 @@ def weights_of(files: Sequence[str], convention: Convention | None, family: Fami
 
     Args:
         files: each a file of weights, perhaps with the resolution that they were trained at (`FILE@128`); a training of
-            ours (its folder or checkpoint, of which the averages are taken); or "imagenet", which stands for the
-            published weights of every width and resolution nearest to the family's, fetched if need be.
+            ours (its folder or checkpoint, of which the averages are taken); a bundle (its folder, or its name in the
+            box); or "imagenet", which stands for the published weights of every width and resolution nearest to the
+            family's, fetched if need be.
         convention: how the networks of files from elsewhere were trained; see `read_weights`.
         family: to be trained.
 
@@ -335,7 +179,8 @@ def weights_of(files: Sequence[str], convention: Convention | None, family: Fami
             starts += [Start(read_weights(path, convention), resolution=resolution) for path, resolution in fetched]
             continue
         path, resolution = _resolution_of(file)
-        starts += _read_training(path) or [Start(read_weights(path, convention), resolution=resolution)]
+        ours = _of_bundle(file) or _read_training(path)
+        starts += ours or [Start(read_weights(path, convention), resolution=resolution)]
     return starts
 
 
@@ -345,6 +190,27 @@ def _resolution_of(file: str) -> tuple[Path, int | None]:
     if not at or not resolution.isdecimal() or Path(file).exists():
         return Path(file), None
     return Path(name), int(resolution)
+
+
+def _of_bundle(name_or_folder: str) -> list[Start]:
+    """Return the networks of a bundle; none if it is something else.
+
+    Raises:
+        UserError: the bundle is damaged, or computes with 8 bits.
+    """
+    folder = Path(name_or_folder)
+    if not (folder / MANIFEST_NAME).is_file() and (folder.exists() or name_or_folder not in boxed_bundles()):
+        return []
+    bundle = open_bundle(folder.resolve() if folder.exists() else name_or_folder)
+    return [
+        Start(
+            bundle_weights(bundle, entry.index),
+            VariantSpec(**{name: getattr(entry, name) for name in VariantSpec.model_fields}),
+            bundle.manifest.classes,
+            entry.resolution,
+        )
+        for entry in bundle.manifest.variants
+    ]
 
 
 def _read_training(path: Path) -> list[Start]:
@@ -363,10 +229,10 @@ def _read_training(path: Path) -> list[Start]:
             raise
         return []  # other tensors than a checkpoint's, or a damaged file: `read_weights` tells them apart
     specs, classes = trained.origin.family.variants, trained.origin.classes
-    states = [_as_arrays(network.state_dict()) for network in networks]
+    states = [as_arrays(network.state_dict()) for network in networks]
     return [
         Start(
-            {name: array for name, array in state.items() if not name.endswith(_COUNTER)},
+            {name: array for name, array in state.items() if not name.endswith(COUNTER)},
             spec,
             classes,
             spec.resolution,
