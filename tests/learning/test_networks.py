@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vp_mqtt.family import VariantSpec
-from vp_mqtt.learning.networks import SamePaddedConv2d, VariantNetwork, scaled_channels
+from vp_mqtt.learning.networks import SamePaddedConv2d, SmallMapConv2d, VariantNetwork, scaled_channels
 
 
 def network(resolution: int = 96, head: int = 256, classes: int = 10, alpha: float = 0.35) -> VariantNetwork:
@@ -47,3 +47,19 @@ def test_the_base_model_is_mobilenet_v2() -> None:
     torch.testing.assert_close(
         base(torch.zeros(1, 3, 64, 64)), base.classifier(features.mean((2, 3), keepdim=True)).flatten(1)
     )
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (2, 5), (3, 3), (4, 4)])
+def test_small_maps_are_filtered_alike_in_training_and_evaluation(height: int, width: int) -> None:
+    torch.manual_seed(0)
+    convolution = SmallMapConv2d(6, 6, 3, 1, 1, groups=6, bias=False)
+    maps = torch.randn(2, 6, height, width)
+    found = []
+    for training in (True, False):
+        inputs = maps.clone().requires_grad_()
+        outputs = convolution.train(training)(inputs)
+        (outputs**2).sum().backward()
+        found.append((outputs.detach(), inputs.grad, convolution.weight.grad))
+        convolution.weight.grad = None
+    for trained, evaluated in zip(*found, strict=True):
+        torch.testing.assert_close(trained, evaluated)
