@@ -160,6 +160,15 @@ def test_a_bundle_that_cannot_be_trained_further_is_refused(halved: Path) -> Non
         weights_of([str(halved)], None, load_family("small"))
 
 
+def test_a_model_that_export_did_not_write_is_refused(halved: Path) -> None:
+    model = onnx.load(halved / "variant-2.onnx")
+    for node in model.graph.node:
+        node.input[:] = [f"w{len(name)}" if name.endswith("head.0.weight") else name for name in node.input]
+    replace(halved, 2, model.SerializeToString())
+    with pytest.raises(UserError, match=r"variant-2\.onnx: not a model that `vp export` wrote"):
+        weights_of([str(halved)], None, load_family("small"))
+
+
 def test_a_damaged_bundle_is_refused(halved: Path) -> None:
     garbage = np.random.default_rng(0).bytes(100)
     replace(halved, 1, garbage)

@@ -1,7 +1,7 @@
 """Weights to start from, out of a bundle: one of those in the box, or one that was exported.
 
 Export folds each batch norm into the convolution before it. Here it comes back as a norm that only adds the bias
-(`networks.adds_only_bias`), and gets statistics from pictures before the training (`networks.measure_statistics`).
+and gets statistics from pictures before the training (`networks.measure_statistics`).
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ def bundle_weights(bundle: Bundle, index: int) -> dict[str, NDArray[np.float32]]
     if any(node.op_type == "DequantizeLinear" for node in graph.node):
         raise UserError(f"{what}: an int8 model cannot be trained further; start from a float16 or float32 bundle")
     # What is stored as float16 is cast where it is used.
-    stored |= {node.output[0]: stored[node.input[0]] for node in graph.node if node.op_type == "Cast"}
+    casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
     arrays: dict[str, NDArray[np.float32]] = {}
-    for node in (node for node in graph.node if node.op_type == "Conv"):
-        module = node.input[1].removeprefix(_NETWORK).removesuffix(_WEIGHT)
-        weight, *biases = (np.array(stored[name], dtype=np.float32) for name in node.input[1:])
-        bias = biases[0] if biases else np.zeros(len(weight), np.float32)  # torch leaves out one that is zero
-        arrays[module + _WEIGHT] = weight
-        arrays |= {f"{module}.bias": bias} if module == _CLASSIFIER else _norm_after(module, bias)
+    try:
+        for node in (node for node in graph.node if node.op_type == "Conv"):
+            module = node.input[1].removeprefix(_NETWORK).removesuffix(_WEIGHT)
+            weight, *biases = (np.array(stored[casts.get(name, name)], dtype=np.float32) for name in node.input[1:])
+            bias = biases[0] if biases else np.zeros(len(weight), np.float32)  # torch leaves out one that is zero
+            arrays[module + _WEIGHT] = weight
+            arrays |= {f"{module}.bias": bias} if module == _CLASSIFIER else _norm_after(module, bias)
+    except (LookupError, ValueError):
+        raise UserError(f"{what}: not a model that `vp export` wrote; start from another bundle") from None
     return arrays
 
 

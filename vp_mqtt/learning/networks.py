@@ -24,6 +24,7 @@ BATCH_NORM_EPS = 1e-3
 _BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 _STEM_CHANNELS = 32
 _DIVISOR = 8
+_ROUNDING = 1e-6
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -118,21 +119,21 @@ def fold_batch_norm(network: N) -> N:
     return folded
 
 
-def adds_only_bias(norm: nn.BatchNorm2d) -> bool:
-    """Return whether a batch norm, in evaluation, only adds its bias: it had been folded into its convolution."""
-    mean, variance = norm.running_mean, norm.running_var
-    return (
-        mean is not None
-        and variance is not None
-        and not mean.any()
+def _folded_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """Return the batch norms that, in evaluation, only add a bias: they had been folded into their convolutions."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    return [
+        norm
+        for norm in norms
+        if not norm.get_buffer("running_mean").any()
         and bool((norm.weight == 1).all())
-        and torch.allclose(variance + norm.eps, torch.ones_like(variance), atol=1e-6, rtol=0)
-    )
+        and bool(((norm.get_buffer("running_var") + norm.eps - 1).abs() < _ROUNDING).all())
+    ]
 
 
 def needs_statistics(network: nn.Module) -> bool:
-    """Return whether a network has batch norms that only add a bias."""
-    return any(isinstance(module, nn.BatchNorm2d) and adds_only_bias(module) for module in network.modules())
+    """Return whether a network has batch norms that only add a bias, without statistics to be trained with."""
+    return bool(_folded_norms(network))
 
 
 def measure_statistics(network: nn.Module, pictures: Tensor) -> None:
@@ -143,7 +144,7 @@ def measure_statistics(network: nn.Module, pictures: Tensor) -> None:
 
     Args:
         network: left in evaluation mode.
-        pictures: as the network takes them; some 100 are enough.
+        pictures: shape (N, 3, resolution, resolution), float32, -1..1; an N of some 100 is enough.
     """
 
     def measure(norm: nn.Module, inputs: tuple[Tensor]) -> None:
@@ -153,8 +154,7 @@ def measure_statistics(network: nn.Module, pictures: Tensor) -> None:
         norm.get_parameter("weight").copy_((variance + BATCH_NORM_EPS).sqrt())
         norm.get_parameter("bias").add_(mean)
 
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and adds_only_bias(module)]
-    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in _folded_norms(network)]
     try:
         with torch.no_grad():
             network.eval()(pictures)

@@ -99,7 +99,7 @@ def _read_torch(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def as_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[np.float32]]:
-    """Return tensors as arrays."""
+    """Return tensors, of any shape, as float32 arrays of the same names."""
     return {name: tensor.detach().to(torch.float32).numpy() for name, tensor in tensors.items()}
 
 
