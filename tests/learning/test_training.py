@@ -90,7 +90,7 @@ def test_frozen_blocks_give_what_they_would_unfolded(tmp_path: Path, monkeypatch
     losses = []
     for folds in (True, False):
         if not folds:
-            monkeypatch.setattr("vp_mqtt.learning.joint.fold_batch_norm", lambda blocks: copy.deepcopy(blocks).eval())
+            monkeypatch.setattr("vp_mqtt.learning.passes.fold_batch_norm", lambda blocks: copy.deepcopy(blocks).eval())
         run = training(tmp_path, tmp_path / str(folds), epochs=1, frozen_blocks=5)
         torch.manual_seed(3)
         for module in (module for network in run._networks for module in network.modules()):
@@ -225,6 +225,21 @@ def test_views_differ_between_variants_and_are_seeded() -> None:
     assert [view.shape for view in first] == [(40, 40, 3), (40, 40, 3), (64, 64, 3)]
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert (first[0] != first[1]).any()
+
+
+def test_a_shared_view_is_one_of_all_resolutions() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    picture = np.asarray(cv2.GaussianBlur(noise, (0, 0), 6), dtype=np.uint8)
+    recipe = ViewRecipe(shared=True, area=0.5, colour=0.3, rotation=20, erase=1)
+    for seed in range(20):
+        one, same, larger = draw_views(picture, [64, 64, 128], recipe, np.random.default_rng(seed))
+        np.testing.assert_array_equal(one, same)
+        difference = resize_square(larger, 64).astype(int) - one
+        # Not at the edges of an erased rectangle, which pixels round.
+        assert np.quantile(np.abs(difference), 0.9) <= 6, seed
+    others = draw_views(picture, [64], recipe, np.random.default_rng(20))
+    assert (others[0] != one).any()
 
 
 def random_network() -> VariantNetwork:

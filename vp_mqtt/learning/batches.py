@@ -15,7 +15,8 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.learning.datasets import Pictures
 from vp_mqtt.learning.views import ViewRecipe, draw_views
 
-_AHEAD = 4
+# Batches that a process draws ahead: enough to bridge a slow one, and many processes need less each.
+_AHEAD, _AHEAD_OF_MANY = 4, 2
 # Streams of chance: each draws anew for every epoch or step, so that a training resumed is the training continued.
 _ORDER, _VIEWS = 1, 2
 
@@ -74,11 +75,16 @@ class DrawnBatches(Dataset[tuple[list[Tensor], Tensor]]):
             self._order = (epoch, rng.permutation(len(self._pictures)))
         return self._order[1]
 
-    def ahead(self, workers: int = 1, *, epoch: int = 0) -> Iterator[tuple[list[Tensor], Tensor]]:
+    def ahead(self, workers: int = 1, *, epoch: int = 0, pinned: bool = False) -> Iterator[tuple[list[Tensor], Tensor]]:
         """Yield the batches in order, from an epoch on, drawn by so many other processes.
 
         The processes begin with the first batch: before a training fills this one's memory, of which each would else
         keep a copy.
+
+        Args:
+            workers: how many processes.
+            epoch: to begin with, from 0.
+            pinned: in memory that a GPU can copy from by itself.
 
         Raises:
             UserError: a picture cannot be read.
@@ -88,8 +94,9 @@ class DrawnBatches(Dataset[tuple[list[Tensor], Tensor]]):
             batch_size=None,
             sampler=range(epoch * self.steps, len(self)),
             num_workers=workers,
-            prefetch_factor=_AHEAD,
+            prefetch_factor=_AHEAD if workers == 1 else _AHEAD_OF_MANY,
             worker_init_fn=_set_up,
+            pin_memory=pinned,
         )
         try:
             yield from loader

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,20 +17,22 @@ import torch
 from torch import Tensor, nn
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import Preprocessing
-from vp_mqtt.inference.pictures import prepare
+from vp_mqtt.inference.pictures import Picture, resize_square
 from vp_mqtt.learning.batches import DrawnBatches, to_input
 from vp_mqtt.learning.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.learning.datasets import Dataset, Pictures
 from vp_mqtt.learning.history import draw_curves, write_history
 from vp_mqtt.learning.losses import JointLoss, Target, fused_sums
-from vp_mqtt.learning.networks import VariantNetwork, fold_batch_norm, measure_statistics, needs_statistics
+from vp_mqtt.learning.networks import VariantNetwork, measure_statistics, needs_statistics
+from vp_mqtt.learning.passes import GraphedPasses, Passes, ThreadedPasses
 from vp_mqtt.learning.pretrained import Start, in_order, load_fitting
 from vp_mqtt.learning.progress import Progress, QuietProgress
+from vp_mqtt.learning.work import cores
 from vp_mqtt.logs import LOGGER
 
 _AVERAGED_EVERY = 8
 _VALIDATION_BATCH = 125
+_CURVES_EVERY_S = 30.0
 _MEASURED_PICTURES = 128
 _WARM_UP = 0.12
 # Streams of chance, beside those of the batches.
@@ -74,6 +76,8 @@ class JointTraining:
         self._out = out
         self._progress = progress or QuietProgress()
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._cores = cores()
+        self._readers = ThreadPoolExecutor(self._cores, "reader")
         self._steps = len(dataset.train) // recipe.batch
         if not self._steps:
             raise UserError(
@@ -86,7 +90,7 @@ class JointTraining:
                 match = load_fitting(network, in_order(weights, spec, origin.classes, with_filters=recipe.head_filters))
                 LOGGER.debug("loaded %s; from chance %s; unused %s", match.loaded, match.kept, match.unused)
                 if needs_statistics(network):
-                    measure_statistics(network, self._some_inputs(spec.resolution))
+                    measure_statistics(network, self._some_inputs(spec.resolution).cpu())
             network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._averages = [copy.deepcopy(network) for network in self._networks]
         self._resolutions = [spec.resolution for spec in origin.family.variants]
@@ -105,10 +109,9 @@ class JointTraining:
         )
         named = [item for network in self._networks for item in network.named_parameters()]
         # What never learns keeps its statistics, too, and costs no backward pass.
-        self._frozen = [network.features[: recipe.frozen_blocks] for network in self._networks]
-        self._folded = self._frozen
-        never = {id(p) for blocks in self._frozen for p in blocks.parameters()}
-        for blocks in self._frozen:
+        frozen = [network.features[: recipe.frozen_blocks] for network in self._networks]
+        never = {id(p) for blocks in frozen for p in blocks.parameters()}
+        for blocks in frozen:
             blocks.requires_grad_(requires_grad=False)
         self._backbones = [p for name, p in named if name.startswith("features.") and id(p) not in never]
         heads = [p for name, p in named if not name.startswith("features.")]
@@ -126,21 +129,49 @@ class JointTraining:
             div_factor=20,
             final_div_factor=200,
         )
-        self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         # On a CPU, variants side by side, each in one thread, beat threads within their small convolutions.
         workers = min(self._cores, len(self._networks)) if self._device.type == "cpu" else 1
         torch.set_num_threads(max(1, self._cores // workers))
         self._threads = ThreadPoolExecutor(workers, "variant")
         self._dearest_first = sorted(range(len(self._networks)), key=lambda index: -self._resolutions[index])
+        self._passes = self._side_by_side()
         self._epoch = 0
         self._history: list[dict[str, float]] = []
+        self._drawn_at = -math.inf
+
+    def _side_by_side(self) -> Passes:
+        frozen_blocks = self._recipe.frozen_blocks
+        if self._device.type == "cuda":
+            return GraphedPasses(
+                self._networks,
+                self._averages,
+                self._teachers,
+                frozen_blocks=frozen_blocks,
+                batch=self._recipe.batch,
+            )
+        return ThreadedPasses(
+            self._networks,
+            self._averages,
+            self._teachers,
+            frozen_blocks=frozen_blocks,
+            threads=self._threads,
+            order=self._dearest_first,
+        )
 
     def _some_inputs(self, resolution: int) -> Tensor:
-        """Return pictures to learn from as a device would see them, (N, 3, resolution, resolution)."""
         pictures = self._dataset.train
         chosen = np.random.default_rng(self._recipe.seed).permutation(len(pictures))[:_MEASURED_PICTURES]
-        inputs = [prepare(pictures.picture(int(index)), resolution, Preprocessing()) for index in chosen]
-        return torch.from_numpy(np.concatenate(inputs))
+        return self._as_seen(pictures, [int(index) for index in chosen], resolution)
+
+    def _as_seen(self, pictures: Pictures, indices: Sequence[int], resolution: int) -> Tensor:
+        """Return pictures as a device would see them, shape (N, 3, resolution, resolution)."""
+
+        def seen(index: int) -> Picture:
+            return resize_square(pictures.picture(index), resolution)
+
+        # On a CPU each variant is in a thread already.
+        views = self._readers.map(seen, indices) if self._device.type == "cuda" else map(seen, indices)
+        return to_input(torch.from_numpy(np.stack(list(views))).to(self._device))
 
     def _take_teacher(self, teacher: Checkpoint) -> None:
         if teacher.origin.classes != self._origin.classes:
@@ -185,7 +216,8 @@ class JointTraining:
             seed=self._recipe.seed,
             epochs=self._recipe.epochs,
         )
-        drawn = batches.ahead(1 if self._device.type == "cpu" else self._cores, epoch=self._epoch)
+        on_gpu = self._device.type == "cuda"
+        drawn = batches.ahead(self._cores if on_gpu else 1, epoch=self._epoch, pinned=on_gpu)
         while self._epoch < self._recipe.epochs:
             started = time.monotonic()
             loss = self._train_epoch(islice(drawn, self._steps))
@@ -211,15 +243,14 @@ class JointTraining:
         """Return the accuracy of the averaged networks, each and fused, 0..1, on pictures prepared as on a device."""
         labels = torch.from_numpy(pictures.labels)
 
+        size = self._recipe.batch if self._device.type == "cuda" else _VALIDATION_BATCH
+
         def logits_of(variant: int) -> Tensor:
-            network = self._averages[variant].eval()
             parts = []
-            with torch.inference_mode():
-                for start in range(0, len(pictures), _VALIDATION_BATCH):
-                    indices = range(start, min(start + _VALIDATION_BATCH, len(pictures)))
-                    batch = [prepare(pictures.picture(i), self._resolutions[variant], Preprocessing()) for i in indices]
-                    inputs = torch.from_numpy(np.concatenate(batch)).to(self._device)
-                    parts.append(network(inputs.contiguous(memory_format=torch.channels_last)).cpu())
+            for start in range(0, len(pictures), size):
+                indices = range(start, min(start + size, len(pictures)))
+                inputs = self._as_seen(pictures, indices, self._resolutions[variant])
+                parts.append(self._passes.average(variant, inputs).cpu())
             return torch.cat(parts)
 
         logits = self._for_each_variant(logits_of)
@@ -239,8 +270,7 @@ class JointTraining:
         for index, network in enumerate(self._networks):
             network.train()
             network.dropout.seed(int(self._chance(_DROPOUT, index).integers(2**62)))
-        # Copies, that what is saved stays whole; made here, that a resumed training folds what it has loaded.
-        self._folded = [fold_batch_norm(blocks).to(memory_format=torch.channels_last) for blocks in self._frozen]  # type: ignore[call-overload]
+        self._passes.begin()
         averaged, current = _floating(self._averages), _floating(self._networks)
         progress = (epoch / max(1, recipe.epochs - 1)) if recipe.epochs > 1 else 1.0
         mixes = recipe.mixup > 0 and progress < recipe.mixup_until
@@ -281,23 +311,7 @@ class JointTraining:
             inputs = to_input(views[index].to(self._device, non_blocking=True))
             return inputs if share == 1.0 else share * inputs + (1 - share) * inputs[partner.to(self._device)]
 
-        def forward(variant: int) -> Tensor:
-            with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
-                with torch.no_grad():
-                    features = self._folded[variant](mixed(variant))
-                network = self._networks[variant]
-                logits: Tensor = network.classify(network.features[self._recipe.frozen_blocks :](features))
-            return logits.float()
-
-        def taught(index: int) -> Tensor:
-            with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
-                logits: Tensor = self._teachers[index](mixed(len(self._networks) + index))
-            return logits.float()
-
-        # The teacher's work is begun first: it is the dearest.
-        teachers = [self._threads.submit(taught, index) for index in range(len(self._teachers))]
-        outputs = self._for_each_variant(forward)
-        lessons = [teacher.result() for teacher in teachers]
+        outputs, lessons = self._passes.forward(mixed)
         target = Target(
             labels.to(self._device),
             labels[partner].to(self._device),
@@ -308,7 +322,7 @@ class JointTraining:
         loss = self._loss(leaves, target, fused_share, self._draw_missing(step))
         loss.backward()  # type: ignore[no-untyped-call]
         # Variants meet only in the loss: back, too, each runs by itself.
-        self._for_each_variant(lambda variant: outputs[variant].backward(leaves[variant].grad))  # type: ignore[no-untyped-call]
+        self._passes.backward([leaf.grad for leaf in leaves if leaf.grad is not None])
         return loss.detach()
 
     def _draw_missing(self, step: int) -> list[int]:
@@ -336,7 +350,10 @@ class JointTraining:
         """Write table and picture; the checkpoint, which has it all, is safe already."""
         try:
             write_history(self._history, self._out)
-            draw_curves(self._history, self._out, f"{self._origin.family.name} on {self._origin.dataset}")
+            now = time.monotonic()
+            if self._epoch == self._recipe.epochs or now - self._drawn_at > _CURVES_EVERY_S:
+                self._drawn_at = now
+                draw_curves(self._history, self._out, f"{self._origin.family.name} on {self._origin.dataset}")
         except OSError as error:
             LOGGER.warning("%s: history not written (%s)", self._out, error.strerror)
 

@@ -164,7 +164,10 @@ def measure_statistics(network: nn.Module, pictures: Tensor) -> None:
 
 
 class SeededDropout(nn.Module):
-    """Dropout with a source of chance of its own, so that variants trained side by side stay reproducible."""
+    """Dropout with a source of chance of its own, so that variants trained side by side stay reproducible.
+
+    On a GPU it is torch's: there variants are not reproducible to the last bit anyway.
+    """
 
     def __init__(self, share: float) -> None:
         """Drop this share of the values in training, 0..1."""
@@ -180,6 +183,8 @@ class SeededDropout(nn.Module):
         """Return the values, in training some of them zero and the others scaled up for it."""
         if not self.training or self._share == 0:
             return values
+        if values.is_cuda:
+            return functional.dropout(values, self._share)
         kept = torch.empty(values.shape).bernoulli_(1 - self._share, generator=self._generator)
         return values * kept.to(values) / (1 - self._share)
 

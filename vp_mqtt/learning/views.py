@@ -2,7 +2,8 @@
 
 arXiv 2210.08376 resizes a picture to the variant's resolution and a margin, crops it at random, flips it and rotates it
 a little; so every variant sees another view. Added here: JPEG, since frames on the wire are JPEG, and erased rectangles
-(Zhong et al., "Random Erasing Data Augmentation", AAAI 2020).
+(Zhong et al., "Random Erasing Data Augmentation", AAAI 2020). A view can be shared by all variants and the teacher, as
+distillation wants it (Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", CVPR 2022).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class ViewRecipe(BaseModel):
     colour: float = Field(default=0.0, ge=0, lt=1, description="largest change of brightness, contrast and saturation")
     jpeg: float = Field(default=0.5, ge=0, le=1, description="probability of going through JPEG, quality 70 to 99")
     erase: float = Field(default=0.25, ge=0, le=1, description="probability of an erased rectangle")
+    shared: bool = Field(default=False, description="one view of each picture for all variants, and for the teacher")
 
 
 def draw_views(
@@ -51,6 +53,9 @@ def draw_views(
         picture = decode(encode_jpeg(picture, int(rng.integers(_LEAST_QUALITY, 100))))
     if rng.random() < recipe.flip:
         picture = np.ascontiguousarray(picture[:, ::-1])
+    if recipe.shared:
+        seed = int(rng.integers(2**63))
+        return [_view(picture, side, recipe, np.random.default_rng(seed)) for side in resolutions]
     return [_view(picture, side, recipe, rng) for side in resolutions]
 
 
