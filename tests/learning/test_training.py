@@ -301,6 +301,10 @@ def test_int8_and_fitted_bundles_are_judged_on_the_validation_part(trained: Path
     weights = [variant.weight for variant in exported.manifest.variants]
     assert sum(weights) == pytest.approx(sum(checkpoint.origin.family.weights()), abs=1e-3)
     assert len(str(exported.manifest.provenance["temperatures"]).split()) == 2
+    bundle = open_bundle(str(tmp_path / "bundle"))
+    assert bundle.manifest == exported.manifest
+    of_the_bundle = evaluate(bundle, dataset.validation).fused
+    assert exported.manifest.provenance["validation_accuracy"] == pytest.approx(of_the_bundle, abs=1e-4)
     assert evaluate(open_bundle(str(tmp_path / "bundle")), dataset.test).fused > 0.25
     others = dataclasses.replace(dataset, classes=("a", "b"))
     with pytest.raises(UserError, match="not those of the training"):

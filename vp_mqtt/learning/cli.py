@@ -138,7 +138,11 @@ def export(
         bool, typer.Option("--fit", help="fit temperatures and the votes' weights on the validation part")
     ] = False,
     data: Annotated[
-        str | None, typer.Option(help="the data of the training, for int8 and --fit; by default the named set")
+        str | None,
+        typer.Option(
+            help="the data of the training: for int8 and --fit, which find a named set by themselves, and to judge the "
+            "bundle for its manifest"
+        ),
     ] = None,
     root: Root = None,
 ) -> None:
@@ -154,10 +158,9 @@ def export(
     trained = Checkpoint.load(checkpoint)
     origin = trained.origin
     name = bundle_name(name, origin.dataset)
-    if data is None and origin.dataset in datasets.NAMED:
+    if data is None and origin.dataset in datasets.NAMED and (fit or weights == "int8"):
         data = origin.dataset
-    needs_data = fit or weights == "int8"
-    dataset = datasets.load(data, root, origin.recipe.seed) if data is not None and needs_data else None
+    dataset = datasets.load(data, root, origin.recipe.seed) if data is not None else None
     exported = write_bundle(trained, out, name=name, weights=weights, fit=fit, dataset=dataset)  # type: ignore[arg-type]
     if exported.note:
         typer.echo(exported.note, err=True)

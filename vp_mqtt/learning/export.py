@@ -164,7 +164,8 @@ def export(
         name: of the bundle; by default that of the data set.
         weights: how weights are stored. With float16 and float32 the models compute in float32.
         fit: fit temperatures and the votes' weights on the validation part, instead of the paper's weights.
-        dataset: what the family was trained on; needed for int8 and to fit.
+        dataset: what the family was trained on; needed for int8 and to fit. With it the manifest says how good the
+            bundle is on the validation part, otherwise how good the training was at its end.
 
     Raises:
         UserError: the folder holds something else than a bundle, or cannot be written; or the data set is missing or
@@ -208,16 +209,23 @@ class _Exporter:
         if fit:
             self._fit()
         models, difference = self._models(stored)
-        manifest = self._write(models, stored)
+        self._write(models, stored)
         note = None
-        if weights == "int8":
-            exact = self._validation_accuracy()
-            manifest = self._write(self._quantized(models), "int8")
-            quantized = self._validation_accuracy()
-            note = f"int8: validation accuracy {quantized:.2%}, float32: {exact:.2%}"
-            if exact - quantized > MAX_INT8_LOSS:
-                manifest = self._write(models, "float32")
-                note += "; int8 loses too much, float32 is kept"
+        if self._dataset is not None:
+            accuracy = self._validation_accuracy()
+            if weights == "int8":
+                quantized = self._quantized(models)
+                self._write(quantized, "int8")
+                after = self._validation_accuracy()
+                note = f"int8: validation accuracy {after:.2%}, float32: {accuracy:.2%}"
+                if accuracy - after > MAX_INT8_LOSS:
+                    weights = "float32"
+                    note += "; int8 loses too much, float32 is kept"
+                else:
+                    models, accuracy = quantized, after
+            # Of the bundle itself: the training had other arithmetic, and votes that are not rounded.
+            self._provenance["validation_accuracy"] = round(accuracy, 4)
+        manifest = self._write(models, weights)
         total = sum(path.stat().st_size for path in self.folder.iterdir())
         return Exported(manifest, difference, total, note)
 
