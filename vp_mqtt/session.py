@@ -295,6 +295,9 @@ class Session:
         else:
             lost.wait()
             problem = self._refusal or "connection closed"
+            # The alert that says so can be lost: a broker that closes while we send CONNECT resets the connection.
+            if self._tls is not None and self._refusal is None and not self.connections:
+                problem += " before it answered: it may want a certificate, check --cert-file and --key-file"
         self.connected.clear()
         client.loop_stop()
         self._client = None
