@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker import Mosquitto
-from tests.site import Site, write_pictures
-from tests.tiny import write_bundle
+from tests.support.broker import Mosquitto
+from tests.support.site import Site, write_pictures
+from tests.support.tiny import write_bundle
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,5 @@
 """`python -m vp_mqtt` is `vp`."""
 
-from vp_mqtt.cli import main
+from vp_mqtt.cli.app import main
 
 main()

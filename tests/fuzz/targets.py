@@ -9,26 +9,26 @@ from pathlib import Path
 
 import numpy as np
 
-from vp_mqtt import topics, topk
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, open_bundle
+from vp_mqtt.config.settings import FusionSettings, VariantSettings, load
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import MANIFEST_NAME, open_bundle
-from vp_mqtt.frames import FrameId
 from vp_mqtt.inference import pictures
-from vp_mqtt.messages import AnnounceMessage, LabelMessage, Message, MessageError, StatsMessage, StatusMessage
-from vp_mqtt.push.chunks import Assembly, ChunkError, split
-from vp_mqtt.push.pointer import BundlePointer
-from vp_mqtt.settings import FusionSettings, VariantSettings, load
+from vp_mqtt.protocol import topics, votes
+from vp_mqtt.protocol.bundle_pointer import BundlePointer
+from vp_mqtt.protocol.chunks import Assembly, ChunkError, split
+from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, Message, MessageError, StatsMessage, StatusMessage
 
 CLASSES = 10
 _FOLDER = tempfile.TemporaryDirectory(prefix="vp-fuzz-")
 
 
 def _vote(data: bytes) -> None:
-    with contextlib.suppress(topk.VoteError):
-        vote = topk.decode(data, CLASSES)
+    with contextlib.suppress(votes.VoteError):
+        vote = votes.decode(data, CLASSES)
         assert vote.classes.max() < CLASSES
         assert np.isfinite(vote.probabilities).all()
-        assert topk.encode(vote) == data
+        assert votes.encode(vote) == data
 
 
 def _frame_id(data: bytes) -> None:

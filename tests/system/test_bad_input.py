@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.broker import Mosquitto
-from tests.site import SITE, Site, picture
-from tests.tiny import write_bundle
-from vp_mqtt.family import open_bundle
-from vp_mqtt.frames import FrameId
+from tests.support.broker import Mosquitto
+from tests.support.site import SITE, Site, picture
+from tests.support.tiny import write_bundle
+from vp_mqtt.bundle.manifest import open_bundle
 from vp_mqtt.inference.pictures import encode_jpeg
-from vp_mqtt.topics import Kind
-from vp_mqtt.topk import encode, select
+from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.topics import Kind
+from vp_mqtt.protocol.votes import encode, select
 
 GOOD = FrameId(7, 1000)
 

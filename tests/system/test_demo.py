@@ -12,7 +12,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped,unused-ignore] # its stubs may be missing
 import pytest
 
-from vp_mqtt.family import boxed_bundles, open_bundle
+from vp_mqtt.bundle.manifest import boxed_bundles, open_bundle
 from vp_mqtt.nodes.sources import SAMPLES
 
 ROOT = Path(__file__).parents[2]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker import Mosquitto
-from tests.site import Probe
-from vp_mqtt.frames import FrameId
-from vp_mqtt.settings import ROLES, load
-from vp_mqtt.topics import Kind
+from tests.support.broker import Mosquitto
+from tests.support.site import Probe
+from vp_mqtt.config.settings import ROLES, load
+from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.topics import Kind
 
 ROOT = Path(__file__).parents[2]
 DEVICES = sorted((ROOT / "devices").glob("*.toml"))

@@ -9,10 +9,10 @@ import sys
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.site import SITE, Site
-from tests.test_home_assistant import decode
-from vp_mqtt.frames import FrameId
-from vp_mqtt.home_assistant import BIRTH_TOPIC, config_topic
+from tests.support.site import SITE, Site
+from tests.unit.integrations.test_home_assistant import decode
+from vp_mqtt.integrations.home_assistant import BIRTH_TOPIC, config_topic
+from vp_mqtt.protocol.frames import FrameId
 
 
 def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) -> None:

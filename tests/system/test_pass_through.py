@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.broker import Mosquitto
-from tests.jpegs import half_and_half, turned
-from tests.site import Site
-from vp_mqtt.bench.photos import photo_like
+from tests.support.broker import Mosquitto
+from tests.support.jpegs import half_and_half, turned
+from tests.support.site import Site
 from vp_mqtt.inference.pictures import decode, encode_jpeg, jpeg_size
-from vp_mqtt.topics import Kind
+from vp_mqtt.protocol.topics import Kind
+from vp_mqtt.site.photos import photo_like
 
 PHOTO = photo_like(320, 240, 0)
 JPEG = encode_jpeg(PHOTO, 95)

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker import Mosquitto
-from tests.site import SITE, Site
-from tests.tiny import write_bundle
-from vp_mqtt.family import open_bundle
-from vp_mqtt.frames import FrameId
-from vp_mqtt.packets import Received
-from vp_mqtt.push.pointer import BundlePointer
-from vp_mqtt.topics import Kind, Topics
+from tests.support.broker import Mosquitto
+from tests.support.site import SITE, Site
+from tests.support.tiny import write_bundle
+from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.mqtt.message import Received
+from vp_mqtt.protocol.bundle_pointer import BundlePointer
+from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.topics import Kind, Topics
 
 NAMES = Topics(SITE)
 BOARDS = range(3)

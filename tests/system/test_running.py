@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker import Mosquitto
-from tests.site import SITE, VARIANTS, Site
-from tests.tiny import CLASSES
-from vp_mqtt.frames import ClosedBy, FrameId
-from vp_mqtt.topics import Kind
+from tests.support.broker import Mosquitto
+from tests.support.site import SITE, VARIANTS, Site
+from tests.support.tiny import CLASSES
+from vp_mqtt.protocol.frames import ClosedBy, FrameId
+from vp_mqtt.protocol.topics import Kind
 
 DEADLINE_MS = 250
 

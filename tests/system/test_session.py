@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.broker import Mosquitto
-from tests.site import Site
-from vp_mqtt.delivery import Sent
-from vp_mqtt.embedded.process import free_port
+from tests.support.broker import Mosquitto
+from tests.support.site import Site
+from vp_mqtt.config.settings import WatchSettings
 from vp_mqtt.errors import UserError
-from vp_mqtt.frames import FrameId
-from vp_mqtt.packets import Outgoing, Received
-from vp_mqtt.session import BACKOFF_CAP_S, Session, backoff
-from vp_mqtt.settings import WatchSettings
+from vp_mqtt.local.process import free_port
+from vp_mqtt.mqtt.delivery import Sent
+from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.session import BACKOFF_CAP_S, Session, backoff
+from vp_mqtt.protocol.frames import FrameId
 
 
 class Listener:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker import Mosquitto
-from tests.site import Site
-from vp_mqtt.frames import FrameId
+from tests.support.broker import Mosquitto
+from tests.support.site import Site
+from vp_mqtt.protocol.frames import FrameId
 
 _TIMEOUT_S = 2.0
 # A decoder that hangs at its third picture, as a driver may.

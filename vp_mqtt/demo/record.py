@@ -9,9 +9,9 @@ from typing import TypedDict
 
 import numpy as np
 
-from vp_mqtt.frames import Announce, FrameId
-from vp_mqtt.messages import LabelMessage
-from vp_mqtt.topk import Vote
+from vp_mqtt.protocol.frames import Announce, FrameId
+from vp_mqtt.protocol.messages import LabelMessage
+from vp_mqtt.protocol.votes import Vote
 
 
 class Accuracy(TypedDict):

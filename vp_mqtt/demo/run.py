@@ -14,20 +14,21 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.live import Live
 
-from vp_mqtt import logs, topics, topk
-from vp_mqtt.demo.processes import NodeProcesses
+from vp_mqtt import logs
+from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.config.settings import WatchSettings
 from vp_mqtt.demo.record import Record
 from vp_mqtt.demo.table import live_table, summary_table
-from vp_mqtt.embedded import LocalBroker
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import open_bundle
-from vp_mqtt.frames import FrameId
-from vp_mqtt.inbox import Inbox
-from vp_mqtt.messages import AnnounceMessage, LabelMessage, State, StatusMessage
-from vp_mqtt.packets import Outgoing, Received
-from vp_mqtt.session import Session
-from vp_mqtt.settings import WatchSettings
-from vp_mqtt.topics import ANY, Kind, Topics
+from vp_mqtt.local.broker import LocalBroker
+from vp_mqtt.local.nodes import NodeProcesses
+from vp_mqtt.mqtt.inbox import Inbox
+from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.session import Session
+from vp_mqtt.protocol import topics, votes
+from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, State, StatusMessage
+from vp_mqtt.protocol.topics import ANY, Kind, Topics
 
 SITE = "demo"
 CAMERA = "demo"
@@ -83,7 +84,7 @@ class _Watch:
             case Kind.ANNOUNCE:
                 self.record.announced(AnnounceMessage.decode(message.payload).announce())
             case Kind.VOTE if topic.variant is not None:
-                vote = topk.decode(message.payload, self.classes)
+                vote = votes.decode(message.payload, self.classes)
                 packet = Outgoing(message.topic, message.payload, correlation=message.correlation).packet_bytes()
                 frame = FrameId.decode(message.correlation)
                 self.record.voted(frame, topic.variant, vote, len(message.payload), packet)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vp_mqtt.family import Preprocessing
+from vp_mqtt.bundle.manifest import Preprocessing
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 """Endings of the names of files that are taken for pictures, in lower case."""

@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 
 from vp_mqtt import MAX_PIXELS
-from vp_mqtt.delivery import Sent
-from vp_mqtt.frames import Announce, FrameId
+from vp_mqtt.config.settings import CameraSettings, VariantSettings
 from vp_mqtt.inference.pictures import Picture, PictureError, encode_jpeg, is_whole_jpeg, jpeg_head
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.messages import MAX_MESSAGE_BYTES, AnnounceMessage
-from vp_mqtt.nodes.runtime import Node
+from vp_mqtt.mqtt.delivery import Sent
+from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.sources import Captured, LiveStream, open_source
-from vp_mqtt.packets import Outgoing, Received
-from vp_mqtt.settings import CameraSettings, VariantSettings
-from vp_mqtt.topics import Topics
+from vp_mqtt.protocol.frames import Announce, FrameId
+from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, AnnounceMessage
+from vp_mqtt.protocol.topics import Topics
 
 FRAME_EXPIRY_S = 2
 _MIN_QUALITY = 30

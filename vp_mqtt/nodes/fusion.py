@@ -8,14 +8,19 @@ import random
 import threading
 import time
 
-from vp_mqtt import home_assistant, topics, topk
-from vp_mqtt.families import Families, Outcome
-from vp_mqtt.family import MAX_CLASSES, Bundle
-from vp_mqtt.frames import FrameId
-from vp_mqtt.gates import Gates, Passage
-from vp_mqtt.inbox import Inbox
+from vp_mqtt.bundle import follow
+from vp_mqtt.bundle.manifest import MAX_CLASSES, Bundle
+from vp_mqtt.config.settings import FusionSettings
+from vp_mqtt.fusion.flood_guard import Gates, Passage
+from vp_mqtt.fusion.handover import Families, Outcome
+from vp_mqtt.integrations import home_assistant
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.messages import (
+from vp_mqtt.mqtt.inbox import Inbox
+from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.nodes.base import Node
+from vp_mqtt.protocol import topics, votes
+from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.messages import (
     MAX_MESSAGE_BYTES,
     AnnounceMessage,
     ClassScore,
@@ -24,11 +29,7 @@ from vp_mqtt.messages import (
     State,
     StatusMessage,
 )
-from vp_mqtt.nodes.runtime import Node
-from vp_mqtt.packets import Outgoing, Received
-from vp_mqtt.push import follow
-from vp_mqtt.settings import FusionSettings
-from vp_mqtt.topics import ANY, Kind, Topic, Topics
+from vp_mqtt.protocol.topics import ANY, Kind, Topic, Topics
 
 _TOP = 3
 _WAITING_PER_SOURCE = 256
@@ -207,13 +208,13 @@ class FusionNode:
 
     def _take_vote(self, topic: Topic, message: Received, now: float) -> list[Outcome]:
         frame = FrameId.decode(message.correlation)
-        family = self._families.get(topk.digest_of(message.payload))
+        family = self._families.get(votes.digest_of(message.payload))
         if family is None:
-            topk.decode(message.payload, MAX_CLASSES)
-            raise topk.VoteError("vote from another bundle")
+            votes.decode(message.payload, MAX_CLASSES)
+            raise votes.VoteError("vote from another bundle")
         if topic.variant is None or topic.variant >= len(family.weights):
-            raise topk.VoteError("no such variant")
-        vote = topk.decode(message.payload, len(family.manifest.classes))
+            raise votes.VoteError("no such variant")
+        vote = votes.decode(message.payload, len(family.manifest.classes))
         return self._families.vote(topic.source, frame, topic.variant, vote, now)
 
     def _take_status(self, topic: Topic, message: Received, now: float) -> list[Outcome]:

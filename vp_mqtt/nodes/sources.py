@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vp_mqtt.classes import as_class_name
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.pictures import PICTURE_SUFFIXES, Picture, PictureError, begins_as_jpeg, is_whole_jpeg
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.session import backoff
+from vp_mqtt.mqtt.session import backoff
+from vp_mqtt.protocol.class_names import as_class_name
 
-SAMPLES = Path(__file__).parent.parent / "samples"
+SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
 DEFAULT_SAMPLES = "fashion-mnist"
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp://", "tcp://")
 

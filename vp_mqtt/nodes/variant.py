@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 import cv2
 
-from vp_mqtt import topics
-from vp_mqtt.family import Bundle, Manifest, VariantEntry
-from vp_mqtt.frames import FrameId
-from vp_mqtt.inbox import Inbox
+from vp_mqtt.bundle import follow
+from vp_mqtt.bundle.manifest import Bundle, Manifest, VariantEntry
+from vp_mqtt.config.settings import VariantSettings
 from vp_mqtt.inference import pictures, runtimes
 from vp_mqtt.inference.runtimes import Predictor
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.messages import MessageError
-from vp_mqtt.nodes.runtime import Node
-from vp_mqtt.packets import Outgoing, Received
-from vp_mqtt.push import follow
-from vp_mqtt.settings import VariantSettings
-from vp_mqtt.topics import ANY, TopicError, Topics
-from vp_mqtt.topk import encode, select
+from vp_mqtt.mqtt.inbox import Inbox
+from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.nodes.base import Node
+from vp_mqtt.protocol import topics
+from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.messages import MessageError
+from vp_mqtt.protocol.topics import ANY, TopicError, Topics
+from vp_mqtt.protocol.votes import encode, select
 
 _PACKET_OVERHEAD_BYTES = 1024
 

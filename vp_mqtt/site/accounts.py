@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from vp_mqtt.protocol.topics import ANY, ROOT, Topics
 from vp_mqtt.site.plan import SitePlan
-from vp_mqtt.topics import ANY, ROOT, Topics
 
 Access = Literal["read", "write", "readwrite"]
 AccountRole = Literal["camera", "variant", "fusion", "watch", "operator", "home-assistant"]

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from vp_mqtt.config.settings import (
+    CameraSettings,
+    CommonSettings,
+    FamilySettings,
+    FusionSettings,
+    VariantSettings,
+    load,
+)
 from vp_mqtt.errors import UserError
-from vp_mqtt.settings import CameraSettings, CommonSettings, FamilySettings, FusionSettings, VariantSettings, load
 from vp_mqtt.site import fitness, reach
 from vp_mqtt.site.finding import Finding, WrongError
 

@@ -11,14 +11,14 @@ import time
 
 import numpy as np
 
+from vp_mqtt.bundle.cache import Cache, default_folder
+from vp_mqtt.bundle.manifest import Bundle, open_bundle
+from vp_mqtt.bundle.signing import Verifier
+from vp_mqtt.config.settings import CameraSettings, FamilySettings, VariantSettings
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import Bundle, open_bundle
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
 from vp_mqtt.nodes.sources import LiveStream, open_source
-from vp_mqtt.push.cache import Cache, default_folder
-from vp_mqtt.push.signing import Verifier
-from vp_mqtt.settings import CameraSettings, FamilySettings, VariantSettings
 from vp_mqtt.site.finding import PATIENCE_S, WrongError
 from vp_mqtt.site.reach import is_online
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.topics import NAME_PATTERN
+from vp_mqtt.protocol.topics import NAME_PATTERN
 
 DEFAULT_FILE = Path("site.toml")
 _HOST = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$")

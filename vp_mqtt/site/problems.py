@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from vp_mqtt.bundle.manifest import Bundle, boxed_bundles, open_bundle
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import Bundle, boxed_bundles, open_bundle
 from vp_mqtt.site.accounts import accounts, folder_of
 from vp_mqtt.site.passwords import weakness
 from vp_mqtt.site.plan import SitePlan

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, Bundle, boxed_bundles
 from vp_mqtt.errors import UserError
-from vp_mqtt.family import MANIFEST_NAME, Bundle, boxed_bundles
 from vp_mqtt.site import passwords, render
 from vp_mqtt.site.accounts import BOARDS, PEOPLE, Account, access_rules, accounts, folder_of
 from vp_mqtt.site.pki import Authority, KeyPair, new_authority, validity

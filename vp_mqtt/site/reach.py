@@ -10,13 +10,13 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
+from vp_mqtt.config.settings import DEFAULT_PORTS, CommonSettings, VariantSettings
 from vp_mqtt.errors import UserError
-from vp_mqtt.messages import MessageError, State, StatusMessage
-from vp_mqtt.packets import Outgoing, Received
-from vp_mqtt.session import Session
-from vp_mqtt.settings import DEFAULT_PORTS, CommonSettings, VariantSettings
+from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.session import Session
+from vp_mqtt.protocol.messages import MessageError, State, StatusMessage
+from vp_mqtt.protocol.topics import Topics
 from vp_mqtt.site.finding import PATIENCE_S, WrongError
-from vp_mqtt.topics import Topics
 
 _STRANGER = "doctor"
 """Camera that nobody has: the fusion node refuses one empty vote on it, and counts that."""

@@ -11,16 +11,16 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from vp_mqtt import topics
+from vp_mqtt.config.settings import WatchSettings
 from vp_mqtt.errors import UserError
-from vp_mqtt.messages import State, StatsMessage, StatusMessage
-from vp_mqtt.packets import Received
-from vp_mqtt.session import Session
-from vp_mqtt.settings import WatchSettings
+from vp_mqtt.mqtt.message import Received
+from vp_mqtt.mqtt.session import Session
+from vp_mqtt.protocol import topics
+from vp_mqtt.protocol.messages import State, StatsMessage, StatusMessage
+from vp_mqtt.protocol.topics import ANY, Kind, Topics
 from vp_mqtt.site.accounts import Account, accounts, folder_of
 from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.site.render import SHARED_CA, broker_address
-from vp_mqtt.topics import ANY, Kind, Topics
 
 _WORK = {"camera": "frames", "variant": "frames", "fusion": "labels"}
 _MISSING = "never seen"

@@ -1,0 +1,59 @@
+"""Class parallelism: every board knows a share of the classes, and "none of mine".
+
+After Wang et al., "SensAI: ConvNets Decomposition via Class Parallelism for Fast Inference on Live Data", MLSys 2021:
+one network is decomposed into disjoint ones, each pruned to its share of the classes. Here each is MobileNetV2 at the
+width of a variant, so that a board's work is comparable. It is trained, exported and run as a family is: only what a
+variant knows differs.
+"""
+
+from __future__ import annotations
+
+from vp_mqtt.bundle.manifest import MAX_VARIANTS, FamilySpec, VariantSpec
+from vp_mqtt.errors import UserError
+
+
+def shares(classes: int, boards: int) -> list[tuple[int, ...]]:
+    """Return the class indices of every board: disjoint, all of them together, none more than one larger than another.
+
+    Raises:
+        UserError: there are more boards than classes: class parallelism cannot use them.
+    """
+    if not 1 <= boards <= min(classes, MAX_VARIANTS):
+        most = min(classes, MAX_VARIANTS)
+        raise UserError(f"--boards {boards}: class parallelism takes 1 to {most} boards for {classes} classes")
+    return [tuple(range(board, classes, boards)) for board in range(boards)]
+
+
+def class_parallel_family(classes: int, boards: int, *, resolution: int, alpha: float, head: int) -> FamilySpec:
+    """Return a family whose variants share the classes.
+
+    Args:
+        classes: how many there are.
+        boards: how many share them.
+        resolution: of every board's network, in pixels.
+        alpha: width multiplier.
+        head: filters before the classifier.
+
+    Raises:
+        UserError: there are more boards than classes.
+    """
+    variants = tuple(
+        VariantSpec(resolution=resolution, alpha=alpha, head=head, knows=knows) for knows in shares(classes, boards)
+    )
+    return FamilySpec(name=f"class-parallel-{boards}", variants=variants)
+
+
+def as_toml(family: FamilySpec) -> str:
+    """Return a family as a TOML file for `vp train --family`."""
+    lines = [f'name = "{family.name}"']
+    for variant in family.variants:
+        values = variant.model_dump(exclude_none=True)
+        lines += ["", "[[variants]]"]
+        lines += [f"{key} = {_value(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,201 @@
+"""What `vp bench compare` compares: single network, model, class and variant parallelism, ready to run on boards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from benchmarks.comparators.class_parallel import class_parallel_family
+from benchmarks.comparators.partition import write_stages
+from vp_mqtt.bundle.manifest import Bundle, FamilySpec, open_bundle
+from vp_mqtt.errors import UserError
+from vp_mqtt.training.checkpoint import Checkpoint, Origin, Recipe
+from vp_mqtt.training.export import export
+from vp_mqtt.training.networks import VariantNetwork
+from vp_mqtt.training.presets import load_family
+
+Kind = Literal["single", "mp", "cp", "vp"]
+
+# A board of class parallelism does about as much as a board of the family `paper` does on average.
+_CP_RESOLUTION, _CP_ALPHA, _CP_HEAD = 192, 0.35, 448
+_CLASSES = 101
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to share the work, on so many boards.
+
+    Attributes:
+        name: "single", "mp-float32", "mp-int8", "cp" or "vp".
+        kind: "single", "mp", "cp" or "vp".
+        bundle: what the fusion node works with.
+        commands: what each board runs: the arguments of `vp`.
+        variants: the bundle's variants that take part, by board; of "mp" only the last board votes.
+        precision: of the feature maps of "mp"; None for the others.
+        is_trained: whether its weights have learned something.
+    """
+
+    name: str
+    kind: Kind
+    bundle: Bundle
+    commands: tuple[tuple[str, ...], ...]
+    variants: tuple[int, ...]
+    precision: str | None = None
+    is_trained: bool = False
+
+    @property
+    def boards(self) -> int:
+        """How many boards take part."""
+        return len(self.commands)
+
+
+@dataclass
+class Models:
+    """Where the contenders' weights come from; what is not given gets random ones, which are as fast as any.
+
+    Attributes:
+        folder: for what is exported and cut on the way.
+        single: folder of a training of the base model; what model parallelism cuts, too.
+        shared: folders of trainings of class-parallel families.
+        family: name or folder of the bundle of variant parallelism.
+    """
+
+    folder: Path
+    single: Path | None = None
+    shared: Sequence[Path] = ()
+    family: str | None = None
+    _base: Checkpoint | None = field(default=None, init=False)
+    _family: Bundle | None = field(default=None, init=False)
+
+    def contenders(self, boards: int, precisions: Sequence[str]) -> list[Contender]:
+        """Return the contenders for so many boards; the single network, on one board, is among them.
+
+        Args:
+            boards: at least 2.
+            precisions: of the feature maps of model parallelism.
+
+        Raises:
+            UserError: a training or bundle cannot be used, or does not suit so many boards.
+        """
+        return [
+            self.single_network(),
+            *self._model_parallel(boards, precisions),
+            self._class_parallel(boards),
+            self._variant_parallel(boards),
+        ]
+
+    def classes(self) -> tuple[str, ...]:
+        """Return the class names that all contenders know.
+
+        Raises:
+            UserError: the bundle cannot be used.
+        """
+        if self.family is not None:
+            return open_bundle(self.family).manifest.classes
+        if self.single is not None:
+            return Checkpoint.load(self.single).origin.classes
+        return tuple(f"thing {index}" for index in range(_CLASSES))
+
+    def seed(self) -> int:
+        """Return the seed of the trainings: what it held out of a folder of pictures may be judged by.
+
+        Raises:
+            UserError: the bundle or the training cannot be used.
+        """
+        if self.family is not None:
+            return int(open_bundle(self.family).manifest.provenance.get("seed", 0))
+        return Checkpoint.load(self.single).origin.recipe.seed if self.single is not None else 0
+
+    def single_network(self) -> Contender:
+        """Return MobileNetV2 1.0 at 224 on one board.
+
+        Raises:
+            UserError: the training cannot be used.
+        """
+        folder = self.folder / "single"
+        if not folder.exists():
+            export(self._base_model(), folder)
+        bundle = open_bundle(folder)
+        return Contender("single", "single", bundle, (_node(bundle, 0),), (0,), is_trained=self.single is not None)
+
+    def _base_model(self) -> Checkpoint:
+        if self._base is None:
+            self._base = self._loaded(self.single) if self.single else self._random(load_family("base"))
+            if len(self._base.origin.family.variants) != 1:
+                raise UserError(f"--single {self.single}: a training of several variants; give one of the base model")
+        return self._base
+
+    def _loaded(self, path: Path) -> Checkpoint:
+        checkpoint = Checkpoint.load(path)
+        if set(checkpoint.origin.classes) != set(self.classes()):
+            raise UserError(f"{path}: it knows other classes than the rest; train all on the same data")
+        return checkpoint
+
+    def _random(self, family: FamilySpec) -> Checkpoint:
+        torch.manual_seed(0)
+        classes = self.classes()
+        origin = Origin(family=family, classes=classes, dataset="random", recipe=Recipe())
+        states = [VariantNetwork(spec, len(classes)).state_dict() for spec in family.variants]
+        return Checkpoint(origin, 0, states, states, {}, {})
+
+    def _model_parallel(self, boards: int, precisions: Sequence[str]) -> list[Contender]:
+        folder = self.folder / f"mp-{boards}"
+        if not folder.exists():
+            checkpoint = self._base_model()
+            export(checkpoint, folder)
+            (network,) = checkpoint.trained_networks()
+            write_stages(network, checkpoint.origin.family.variants[0].resolution, folder, boards, "bytes")
+        bundle = open_bundle(folder)
+
+        def stage(index: int, precision: str) -> tuple[str, ...]:
+            flags = ("--stage", str(index), "--bundle", str(bundle.folder), "--precision", precision)
+            return ("baseline", "stage", *flags)
+
+        return [
+            Contender(
+                f"mp-{precision}",
+                "mp",
+                bundle,
+                tuple(stage(index, precision) for index in range(boards)),
+                (0,),
+                precision=precision,
+                is_trained=self.single is not None,
+            )
+            for precision in precisions
+        ]
+
+    def _class_parallel(self, boards: int) -> Contender:
+        folder = self.folder / f"cp-{boards}"
+        trained = [one for one in map(self._loaded, self.shared) if len(one.origin.family.variants) == boards]
+        if not folder.exists():
+            family = class_parallel_family(
+                len(self.classes()), boards, resolution=_CP_RESOLUTION, alpha=_CP_ALPHA, head=_CP_HEAD
+            )
+            export(trained[0] if trained else self._random(family), folder)
+        bundle = open_bundle(folder)
+        commands = tuple(_node(bundle, index) for index in range(boards))
+        return Contender("cp", "cp", bundle, commands, tuple(range(boards)), is_trained=bool(trained))
+
+    def _variant_parallel(self, boards: int) -> Contender:
+        if self._family is None:
+            folder = self.folder / "vp"
+            if self.family is None:
+                export(self._random(load_family("paper")), folder)
+            self._family = open_bundle(self.family or folder)
+        bundle = self._family
+        count = len(bundle.manifest.variants)
+        if boards > count:
+            raise UserError(f"--boards {boards}: the family '{bundle.manifest.name}' has {count} variants")
+        # Those with the heaviest votes: of few boards each has to be good.
+        by_weight = sorted(bundle.manifest.variants, key=lambda v: -v.weight)[:boards]
+        variants = tuple(sorted(variant.index for variant in by_weight))
+        commands = tuple(_node(bundle, index) for index in variants)
+        return Contender("vp", "vp", bundle, commands, variants, is_trained=self.family is not None)
+
+
+def _node(bundle: Bundle, variant: int) -> tuple[str, ...]:
+    return ("node", "--variant", str(variant), "--bundle", str(bundle.folder))

@@ -1,0 +1,58 @@
+"""Somebody who says everything once more: announces and votes, late and out of order."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import OrderedDict
+
+from vp_mqtt.config.settings import WatchSettings
+from vp_mqtt.errors import UserError
+from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.session import Session
+from vp_mqtt.protocol.topics import ANY, Topics
+
+_LATEST_S = 0.4
+_REMEMBERED = 10_000
+
+
+class Repeater:
+    """Publishes each announce and vote of a camera a second time, after up to 0.4 s; half of them at once."""
+
+    def __init__(self, url: str, site: str, camera: str) -> None:
+        """Connect, and begin."""
+        self._dice = random.Random(1)  # noqa: S311 (dice, no secrets)
+        self._said: OrderedDict[tuple[str, bytes, bytes | None], None] = OrderedDict()
+        self.repeated = 0
+        names = Topics(site)
+        self._session = Session(
+            WatchSettings(broker=url, site=site),
+            client_id=f"vp-{site}-repeater",
+            subscriptions=[(names.announce(camera), 1), (names.vote(camera, ANY), 0)],
+            on_message=self._take,
+            on_end=self._end,
+        )
+        self._session.start()
+
+    def _end(self, error: UserError) -> None:
+        raise error
+
+    def _take(self, message: Received) -> None:
+        key = (message.topic, message.payload, message.correlation)
+        if key in self._said:
+            return
+        self._said[key] = None
+        while len(self._said) > _REMEMBERED:
+            self._said.popitem(last=False)
+        again = Outgoing(message.topic, message.payload, correlation=message.correlation)
+        wait = self._dice.choice((0.0, self._dice.uniform(0.0, _LATEST_S)))
+        timer = threading.Timer(wait, self._say, [again])
+        timer.daemon = True
+        timer.start()
+
+    def _say(self, message: Outgoing) -> None:
+        self.repeated += self._session.publish(message) is not None
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._session.stop()

@@ -1,0 +1,83 @@
+"""A board that floods: its votes are left at the broker, the others' frames are not delayed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from tests.support.site import SITE, Site
+from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.protocol import votes
+from vp_mqtt.protocol.frames import ClosedBy, FrameId
+
+_FLOODER = 2
+_FLOOD = """
+import sys
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+port, topic, vote = int(sys.argv[1]), sys.argv[2], bytes.fromhex(sys.argv[3])
+client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+client.connect("127.0.0.1", port)
+client.loop_start()
+sequence = 0
+while True:
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.CorrelationData = (9).to_bytes(4, "big") + sequence.to_bytes(4, "big")
+    sent = client.publish(topic, vote, properties=properties)
+    sequence += 1
+    if sequence % 200 == 0:
+        sent.wait_for_publish(10)
+"""
+
+
+@contextmanager
+def _flood(site: Site) -> Iterator[None]:
+    """Let a stranger with the account of a variant's board send votes that look valid, as fast as it can."""
+    digest = open_bundle(site.bundle).manifest.short_digest
+    vote = votes.encode(votes.select(np.array([0.7, 0.1, 0.1, 0.1]), 3, digest))
+    port = site.url.rpartition(":")[2]
+    topic = site.probe.topics.vote("cam0", _FLOODER)
+    process = subprocess.Popen([sys.executable, "-c", _FLOOD, port, topic, vote.hex()])
+    try:
+        yield
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _spare_the_probe(site: Site) -> None:
+    site.probe.client.unsubscribe("vp/#")
+    for topic in (f"vp/{SITE}/camera/+/label", f"vp/{SITE}/node/#"):
+        site.probe.client.subscribe(topic, qos=1)
+
+
+def test_a_flood_of_valid_looking_votes_from_one_board_does_not_delay_the_others_frames(site: Site) -> None:
+    site.start_all(range(4), "--deadline-ms", "5000")
+    _spare_the_probe(site)
+    sequence = 0
+    with _flood(site):
+        site.await_log("fusion", f"variant {_FLOODER} floods", timeout=30)
+        for sequence in range(20):
+            site.probe.publish_frame(FrameId(1, sequence), "red")
+            label = site.probe.label_of(FrameId(1, sequence), timeout=20)
+            assert label.label == "red"
+            assert label.closed_by is not ClosedBy.DEADLINE
+            assert set(label.voted) <= {0, 1, 3}
+        site.probe.until(lambda: site.probe.stats("fusion").get("flooded", 0) > 0, "counts what it left out")
+    assert not any(label.frame.startswith("00000009") for label in site.probe.labels())
+
+    # When the flood is over, the board's own votes count again.
+    until = time.monotonic() + 60
+    while _FLOODER not in site.probe.label_of(FrameId(1, sequence)).voted:
+        assert time.monotonic() < until, "still shut out"
+        sequence += 1
+        site.probe.publish_frame(FrameId(1, sequence), "red")

@@ -1,0 +1,212 @@
+"""Strangers are kept out: Mosquitto from the provisioned folder as it is, and what each account may do there."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.provisioned import SITE, ProvisionedSite, until
+from vp_mqtt.site.pki import Authority, KeyPair, new_authority, validity
+
+NOW = dt.datetime.now(dt.UTC)
+FRAME = f"vp/{SITE}/camera/gate/frame"
+ANNOUNCE = f"vp/{SITE}/camera/gate/announce"
+LABEL = f"vp/{SITE}/camera/gate/label"
+BUNDLE = f"vp/{SITE}/bundle/current"
+CHUNK = f"vp/{SITE}/bundle/00/manifest/0"
+
+
+def vote(variant: int) -> str:
+    return f"vp/{SITE}/camera/gate/vote/{variant}"
+
+
+def status(node: str) -> str:
+    return f"vp/{SITE}/node/{node}/status"
+
+
+def stats(node: str) -> str:
+    return f"vp/{SITE}/node/{node}/stats"
+
+
+NODES = ["camera-gate", "variant-2", "variant-3", "fusion"]
+TOPICS = [
+    *(FRAME, ANNOUNCE, LABEL, vote(2), vote(3), BUNDLE, CHUNK),
+    *map(status, NODES),
+    *map(stats, NODES),
+    *(
+        f"vp/{SITE}/camera/other/frame",
+        "vp/elsewhere/camera/gate/frame",
+        "anything",
+        f"vp/{SITE}",
+        "homeassistant/x",
+        "homeassistant/status",
+    ),
+]
+ALLOWED = {
+    "camera-gate": {FRAME, ANNOUNCE, status("camera-gate"), stats("camera-gate")},
+    "variant-2": {vote(2), status("variant-2"), stats("variant-2")},
+    "variant-3": {vote(3), status("variant-3"), stats("variant-3")},
+    "fusion": {LABEL, status("fusion"), stats("fusion")},
+    "bob": set(),
+    "carol": set(),
+    "hass": {"homeassistant/status"},
+    "alice": {BUNDLE, CHUNK, *map(status, NODES)},
+}
+READABLE = {
+    "camera-gate": {LABEL, status("camera-gate")},
+    "variant-2": {FRAME, BUNDLE, CHUNK, f"vp/{SITE}/camera/other/frame", status("variant-2")},
+    "fusion": {ANNOUNCE, vote(2), vote(3), BUNDLE, CHUNK, *map(status, NODES)},
+    "bob": {LABEL, *map(status, NODES), *map(stats, NODES)},
+    "hass": {LABEL, FRAME, f"vp/{SITE}/camera/other/frame", *map(status, NODES), *map(stats, NODES)},
+    "carol": {LABEL, FRAME, f"vp/{SITE}/camera/other/frame", *map(status, NODES), *map(stats, NODES)},
+}
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[ProvisionedSite]:
+    with ProvisionedSite() as running:
+        running.start_broker()
+        yield running
+
+
+@pytest.mark.parametrize("account", list(ALLOWED))
+def test_an_account_publishes_what_its_role_needs_and_nothing_else(site: ProvisionedSite, account: str) -> None:
+    client = site.connect(account)
+    assert {topic for topic in TOPICS if client.may_publish(topic)} == ALLOWED[account]
+
+
+@pytest.mark.parametrize("account", list(READABLE))
+def test_an_account_reads_what_its_role_needs_and_nothing_else(site: ProvisionedSite, account: str) -> None:
+    reader = site.connect(account)
+    reader.subscribe("#")
+    reader.received.clear()
+    writers = {name: site.connect(name) for name in ALLOWED if name != account and ALLOWED[name]}
+    sent = set()
+    for name, client in writers.items():
+        for topic in ALLOWED[name]:
+            assert client.may_publish(topic)
+            sent.add(topic)
+    expected = READABLE[account] & sent
+    until(lambda: reader.topics() >= expected, f"{expected} at {account}, not only {reader.topics()}")
+    # What the broker did not deliver before the last expected message, it will not deliver after it: one connection,
+    # in order. A last message that may be read closes the account.
+    assert reader.topics() == expected
+
+
+def watch(site: ProvisionedSite, *arguments: str, config: str = "watch.toml") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vp_mqtt", "watch", "--config", config, "--give-up-after", "10", *arguments],
+        cwd=site.settings_folder("bob"),
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], *says: str) -> None:
+    assert result.returncode == 2, result.stderr
+    complaints = [line for line in result.stderr.splitlines() if line.startswith("vp: ")]
+    assert len(complaints) == 1, result.stderr
+    for text in says:
+        assert text in complaints[0]
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_wrong_password_is_refused(site: ProvisionedSite, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("wrong but long enough")
+    result = watch(site, "--password-file", str(tmp_path / "password"))
+    assert_refused(result, "refused the connection", "check the account")
+    assert "wrong but long" not in result.stderr
+
+
+def test_an_unknown_account_and_none_are_refused(site: ProvisionedSite, tmp_path: Path) -> None:
+    assert_refused(watch(site, "--username", "mallory"), "refused the connection")
+    anonymous = tmp_path / "anonymous.toml"
+    kept = (site.settings_folder("bob") / "watch.toml").read_text().splitlines()
+    anonymous.write_text("\n".join(line for line in kept if not line.startswith(("username", "password_file"))))
+    assert_refused(watch(site, config=str(anonymous)), "refused the connection")
+
+
+def test_a_broker_of_an_unknown_authority_is_refused(site: ProvisionedSite, tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_bytes(new_authority("other", NOW).certificate)
+    assert_refused(watch(site, "--ca-file", str(tmp_path / "ca.crt")), "certificate is not accepted", "--ca-file")
+
+
+def test_another_host_name_is_refused(site: ProvisionedSite) -> None:
+    result = watch(site, "--broker", f"mqtts://localhost:{site.port}")
+    assert_refused(result, "certificate is not accepted", "localhost")
+
+
+@pytest.fixture
+def broker_with(site: ProvisionedSite) -> Iterator[tuple[ProvisionedSite, Authority]]:
+    pair = KeyPair(*((site.root / "authority" / f"ca.{suffix}").read_bytes() for suffix in ("crt", "key")))
+    kept = {name: (site.root / "broker" / name).read_bytes() for name in ("server.crt", "server.key")}
+    yield site, Authority(pair)
+    for name, data in kept.items():
+        (site.root / "broker" / name).write_bytes(data)
+    site.stop("broker")
+    site.start_broker()
+
+
+@pytest.mark.parametrize(
+    ("days", "says"), [((-20, -10), "certificate has expired"), ((10, 20), "certificate is not yet valid")]
+)
+def test_a_broker_whose_certificate_is_out_of_date_is_refused(
+    broker_with: tuple[ProvisionedSite, Authority], days: tuple[int, int], says: str
+) -> None:
+    site, authority = broker_with
+    first, last = (NOW + dt.timedelta(days=day) for day in days)
+    pair = authority.server(["127.0.0.1"], (first, last))
+    (site.root / "broker" / "server.crt").write_bytes(pair.certificate)
+    (site.root / "broker" / "server.key").write_bytes(pair.key)
+    site.stop("broker")
+    site.start_broker()
+    assert_refused(watch(site), "certificate is not accepted", says, "clock")
+
+
+@pytest.mark.parametrize("kind", ["none", "other authority", "expired"])
+def test_a_client_without_a_certificate_of_the_site_is_refused(
+    site: ProvisionedSite, tmp_path: Path, kind: str
+) -> None:
+    settings = tmp_path / "watch.toml"
+    folder = site.settings_folder("bob")
+    kept = [line for line in (folder / "watch.toml").read_text().splitlines() if "cert_file" not in line]
+    settings.write_text("\n".join(line for line in kept if "key_file" not in line))
+    if kind == "none":
+        arguments = []
+    else:
+        own = KeyPair(*((site.root / "authority" / f"ca.{suffix}").read_bytes() for suffix in ("crt", "key")))
+        if kind == "expired":
+            pair = Authority(own).client("bob", (NOW - dt.timedelta(days=20), NOW - dt.timedelta(days=10)))
+        else:
+            pair = Authority(new_authority(SITE, NOW)).client("bob", validity(NOW, 10))
+        (tmp_path / "c.crt").write_bytes(pair.certificate)
+        (tmp_path / "c.key").write_bytes(pair.key)
+        arguments = ["--cert-file", str(tmp_path / "c.crt"), "--key-file", str(tmp_path / "c.key")]
+    assert_refused(watch(site, *arguments, config=str(settings)), "certificate", "--cert-file")
+
+
+def test_plain_mqtt_and_old_tls_get_nothing(site: ProvisionedSite) -> None:
+    result = watch(site, "--broker", f"mqtt://127.0.0.1:{site.port}", "--give-up-after", "1")
+    assert result.returncode == 2
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1 is deprecated"):
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning, match="TLSv1_1 is deprecated"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    link = socket.create_connection(("127.0.0.1", site.port), timeout=10)
+    with pytest.raises((ssl.SSLError, ConnectionError)), link:
+        context.wrap_socket(link)

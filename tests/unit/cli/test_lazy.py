@@ -1,0 +1,96 @@
+"""`vp --help` answers at once: a command is imported when it is named, and not before."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from vp_mqtt.cli.app import COMMANDS
+from vp_mqtt.cli.lazy import LazyCommand
+
+HEAVY = {"torch", "onnxruntime", "openvino", "onnx", "cv2", "numpy", "pydantic", "pydantic_settings", "paho", "scipy"}
+
+LOADED = """\
+import sys
+sys.argv = ["vp", *sys.argv[1:]]
+from vp_mqtt.cli.app import main
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0, end.code
+print(*sorted(name for name in sys.modules if "." not in name or name.startswith("vp_mqtt.")))
+"""
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Return the modules that `vp ARGUMENTS` has loaded at its end: whole packages, and our own by module."""
+    command = [sys.executable, "-c", LOADED, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def named(lazy: LazyCommand) -> object:
+    module, _, name = lazy.place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert loaded_by("--help") & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [("version",), ("bench", "--help"), ("site", "--help"), ("bench", "soak", "--help")]
+)
+def test_small_commands_load_nothing_heavy_of_ours(arguments: tuple[str, ...]) -> None:
+    # typer itself loads pydantic to read a command's arguments.
+    assert loaded_by(*arguments) & (HEAVY - {"pydantic"}) == set()
+
+
+def test_help_loads_no_command_at_all() -> None:
+    ours = {name for name in loaded_by("--help") if name.startswith("vp_mqtt.")}
+    assert ours == {"vp_mqtt.cli", "vp_mqtt.cli.app", "vp_mqtt.cli.lazy", "vp_mqtt.errors"}
+
+
+def test_a_command_loads_itself_and_no_other() -> None:
+    loaded = loaded_by("train", "--help")
+    assert "vp_mqtt.cli.train" in loaded
+    assert not loaded & {"vp_mqtt.cli.nodes", "vp_mqtt.cli.push", "vp_mqtt.cli.site", "benchmarks.cli", "torch"}
+
+
+def test_help_shows_every_command_and_its_text() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vp_mqtt", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"COLUMNS": "300"},
+    )
+    rows = re.findall(r"^│ (\S+) +(\S.*?) *│$", done.stdout, re.MULTILINE)
+    shown = {name: text for name, text in rows if not name.startswith("--")}
+    assert list(shown) == list(COMMANDS)
+    assert shown == {name: lazy.help for name, lazy in COMMANDS.items()}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_says_of_a_command_what_the_command_says_of_itself(name: str) -> None:
+    lazy = COMMANDS[name]
+    found = named(lazy)
+    own = found.info.help if isinstance(found, typer.Typer) else inspect.getdoc(found)
+    assert own == lazy.help
+
+
+def test_a_command_is_run_with_its_arguments() -> None:
+    done = subprocess.run([sys.executable, "-m", "vp_mqtt", "version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_a_near_miss_is_told() -> None:
+    ended = subprocess.run([sys.executable, "-m", "vp_mqtt", "demoo"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "vp: No such command 'demoo'. Did you mean 'demo'?; see `vp --help`\n"

@@ -1,0 +1,296 @@
+"""The commands' flags, as a person meets them: what is wrong is told in one line, with exit code 2."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vp_mqtt.cli import app
+from vp_mqtt.config.settings import ROLES, CameraSettings, CommonSettings, is_secret
+from vp_mqtt.nodes import signals
+
+SECRET = "hunter2-Geheim"
+ROLE_COMMANDS = ["camera", "node", "fusion", "watch"]
+REQUIRED = {"node": ["--variant", "0"]}
+MODELS = {"camera": "camera", "node": "variant", "fusion": "fusion", "watch": "watch"}
+
+each_command = pytest.mark.parametrize("command", ROLE_COMMANDS)
+
+
+@pytest.fixture
+def vp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run `vp ARGUMENTS` in this process; for what ends before a node would start."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(signals, "hold", lambda: pytest.fail("a node would start"))
+
+    def run(*arguments: str, main: Callable[[], None] = app.main, program: str = "vp") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out, err = capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return caught.value.code, out, err
+
+    return run
+
+
+def process(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run `python -m vp_mqtt ARGUMENTS` as a process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "vp_mqtt", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def the_line(result: tuple[int, str, str], program: str = "vp") -> str:
+    """Return what is told of a mistake, which must be one line and exit code 2."""
+    code, out, err = result
+    assert code == 2
+    assert out == ""
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert err.startswith(f"{program}: ")
+    return err.removeprefix(f"{program}: ").rstrip("\n")
+
+
+VP = Callable[..., tuple[int, str, str]]
+
+
+# What is wrong
+
+
+@each_command
+def test_an_address_that_is_none_is_told_in_one_line(command: str, vp: VP) -> None:
+    told = the_line(vp(command, *REQUIRED.get(command, []), "--broker", "localhost"))
+    assert told.startswith("--broker: ")
+    assert "mqtt://HOST:1883" in told
+
+
+@each_command
+def test_an_address_in_the_environment_that_is_none_is_told_in_one_line(
+    command: str, vp: VP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VP_BROKER", "localhost")
+    assert the_line(vp(command, *REQUIRED.get(command, []))).startswith("VP_BROKER: ")
+
+
+@each_command
+def test_a_file_that_is_not_toml_is_told_in_one_line(command: str, vp: VP, tmp_path: Path) -> None:
+    config = tmp_path / "site.toml"
+    config.write_text("site = home\n")
+    told = the_line(vp(command, *REQUIRED.get(command, []), "--config", str(config)))
+    assert told.startswith(f"--config {config}: not valid TOML: ")
+
+
+@each_command
+def test_a_file_that_is_missing_is_told_in_one_line(command: str, vp: VP, tmp_path: Path) -> None:
+    config = tmp_path / "site.toml"
+    told = the_line(vp(command, *REQUIRED.get(command, []), "--config", str(config)))
+    assert told == f"--config {config}: No such file or directory"
+
+
+def test_a_node_without_its_variant_is_told_in_one_line(vp: VP) -> None:
+    assert the_line(vp("node")) == "--variant is missing: index of the variant that this node runs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["node", "--variant", "two"], "--variant: "),
+        (["node", "--variant", "-1"], "--variant: "),
+        (["fusion", "--deadline-ms", "soon"], "--deadline-ms: "),
+        (["fusion", "--suspect-after", "0"], "--suspect-after: "),
+        (["camera", "--size", "640"], "--size: '640' is not a size; write WIDTHxHEIGHT, such as 640x480"),
+        (["camera", "--fps", "0"], "--fps: "),
+        (["watch", "--camera", "a/b"], "--camera: "),
+        (["watch", "--broker", "two\nlines"], "--broker: "),
+        (["fusion", "--site", "+"], "--site: "),
+        (["demo", "--broker", "rabbit"], "--broker rabbit: write mosquitto, embedded or auto"),
+        (["demo", "--kill", "first"], "--kill first: write the indices of variants, such as 0,3"),
+    ],
+)
+def test_a_wrong_value_is_told_in_one_line(arguments: list[str], told: str, vp: VP) -> None:
+    assert the_line(vp(*arguments)).startswith(told)
+
+
+@each_command
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--broker"], ["surplus"]])
+def test_a_flag_that_is_none_is_told_with_exit_code_2_and_no_traceback(
+    command: str, arguments: list[str], vp: VP
+) -> None:
+    code, out, err = vp(command, *REQUIRED.get(command, []), *arguments)
+    assert (code, out) == (2, "")
+    assert arguments[0] in err
+    assert "Traceback" not in err
+
+
+def test_a_command_that_is_none_is_told_with_exit_code_2(vp: VP) -> None:
+    code, _, err = vp("nonsense")
+    assert code == 2
+    assert "nonsense" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("program", "main", "arguments"),
+    [
+        ("vp-camera", app.camera_main, ["--fps", "x"]),
+        ("vp-node", app.node_main, ["--variant", "x"]),
+        ("vp-fusion", app.fusion_main, ["--deadline-ms", "x"]),
+    ],
+)
+def test_the_short_commands_tell_it_the_same_way(
+    program: str, main: Callable[[], None], arguments: list[str], vp: VP
+) -> None:
+    told = the_line(vp(*arguments, main=main, program=f"/usr/bin/{program}"), program)
+    assert told.startswith(f"{arguments[0]}: ")
+
+
+def test_a_password_has_no_flag(vp: VP) -> None:
+    code, _, err = vp("fusion", "--password", SECRET)
+    assert code == 2
+    assert SECRET not in err
+    code, out, _ = vp("fusion", "--help")
+    assert code == 0
+    assert "--password-file" in out
+    assert not re.search(r"--password\b(?!-)", out)
+
+
+# The same, as processes: nothing is patched, and a node gets as far as to open its bundle or source
+
+
+def test_an_unknown_bundle_is_told_in_one_line_by_a_process() -> None:
+    for arguments in (("node", "--variant", "0"), ("fusion",)):
+        told = the_line(process(*arguments, "--bundle", "no-such-family"))
+        assert told.startswith("no bundle at 'no-such-family'")
+
+
+def test_a_variant_that_the_bundle_has_not_is_told_in_one_line_by_a_process(bundle: Path) -> None:
+    told = the_line(process("node", "--variant", "6", "--bundle", str(bundle)))
+    assert told == "variant 6: the bundle 'tiny' has variants 0 to 5"
+
+
+def test_more_classes_in_a_vote_than_there_are_is_told_in_one_line_by_a_process(bundle: Path) -> None:
+    told = the_line(process("node", "--variant", "0", "--k", "5", "--bundle", str(bundle)))
+    half = "a vote holds at most half of the classes; the bundle 'tiny' has 4, so write 2 or less"
+    assert told == f"--k 5: {half}"
+
+
+def test_a_source_that_is_none_is_told_in_one_line_by_a_process(tmp_path: Path) -> None:
+    told = the_line(process("camera", "--source", str(tmp_path / "nowhere")))
+    assert told.startswith(f"--source {tmp_path / 'nowhere'}: there is no such file or folder")
+
+
+def test_a_wrong_environment_is_told_in_one_line_by_a_process() -> None:
+    assert the_line(process("fusion", VP_BROKER="localhost")).startswith("VP_BROKER: ")
+    assert the_line(process("node", VP_VARIANT="two")).startswith("VP_VARIANT: ")
+
+
+# What is shown
+
+
+@each_command
+def test_the_settings_are_shown_with_where_each_comes_from(
+    command: str, vp: VP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "site.toml"
+    config.write_text('broker = "mqtt://from-file"\nsite = "from-file"\nkeepalive = 20\n')
+    monkeypatch.setenv("VP_SITE", "from-environment")
+    monkeypatch.setenv("VP_KEEPALIVE", "21")
+    arguments = [*REQUIRED.get(command, []), "--config", str(config), "--keepalive", "22", "--show-settings"]
+    code, out, err = vp(command, *arguments)
+    assert (code, err) == (0, "")
+    shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in out.splitlines()}
+    assert shown.keys() == ROLES[MODELS[command]].model_fields.keys()
+    assert shown["broker"] == "mqtt://from-file  (file)"
+    assert shown["site"] == "from-environment  (environment)"
+    assert shown["keepalive"] == "22  (flag)"
+    assert shown["log_level"] == "info  (default)"
+
+
+def test_the_file_may_be_named_in_the_environment(vp: VP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "site.toml"
+    config.write_text('[camera]\nsize = "640x480"\nloop = true\n')
+    monkeypatch.setenv("VP_CONFIG", str(config))
+    code, out, _ = vp("camera", "--show-settings", "--once")
+    assert code == 0
+    assert re.search(r"^size +\(640, 480\)  \(file\)$", out, re.MULTILINE)
+    assert re.search(r"^loop +False  \(flag\)$", out, re.MULTILINE)
+
+
+def test_the_password_is_not_shown(vp: VP, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VP_PASSWORD", SECRET)
+    code, out, err = vp("fusion", "--show-settings")
+    assert code == 0
+    assert SECRET not in out + err
+    assert re.search(r"^password +\*{10}  \(environment\)$", out, re.MULTILINE)
+
+
+def test_a_process_shows_its_settings() -> None:
+    code, out, err = process("node", "--variant", "3", "--show-settings", VP_SITE="attic", VP_PASSWORD=SECRET)
+    assert (code, err) == (0, "")
+    assert re.search(r"^variant +3  \(flag\)$", out, re.MULTILINE)
+    assert re.search(r"^site +attic  \(environment\)$", out, re.MULTILINE)
+    assert SECRET not in out
+
+
+@pytest.mark.parametrize(("command", "role"), MODELS.items())
+def test_the_help_of_a_command_lists_every_setting_but_secrets(command: str, role: str, vp: VP) -> None:
+    code, out, err = vp(command, "--help")
+    assert (code, err) == (0, "")
+    model: type[CommonSettings] = ROLES[role]
+    for field in model.model_fields:
+        flag = "--" + field.replace("_", "-")
+        assert (re.search(rf"{flag}\b(?!-)", out) is None) == is_secret(field), flag
+
+
+def test_every_setting_explains_itself() -> None:
+    for model in ROLES.values():
+        assert all(field.description for field in model.model_fields.values())
+    assert CameraSettings.model_fields["loop"].default is True
+
+
+def test_help_answers_without_loading_what_only_nodes_need() -> None:
+    code = (
+        "import sys; sys.argv = ['vp', 'node', '--help']\n"
+        "from vp_mqtt.cli import app\n"
+        "try:\n    app.main()\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        "print(sorted({'torch', 'onnxruntime', 'cv2', 'paho', 'onnx'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["node", "--bogus"], "vp node: No such option: --bogus; see `vp node --help`"),
+        (["bench", "models", "--classes", "x"], "vp bench models: Invalid value for '--classes'"),
+        (["nothing"], "vp: No such command 'nothing'"),
+        (["train"], "vp train: Missing argument"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], told: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "vp_mqtt", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(told)
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stdout == ""

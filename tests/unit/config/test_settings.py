@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vp_mqtt.config.settings import (
+    CameraSettings,
+    CommonSettings,
+    FusionSettings,
+    VariantSettings,
+    WatchSettings,
+    describe,
+    load,
+)
+from vp_mqtt.errors import UserError
+
+SECRET = "hunter2-Geheim"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "site.toml"
+
+
+def refused(model: type[CommonSettings], flags: dict[str, object], config: Path | None = None) -> str:
+    """Return what is said when these settings are refused: one line."""
+    with pytest.raises(UserError) as caught:
+        load(model, flags, config)
+    said = str(caught.value)
+    assert said
+    assert said.splitlines() == [said]
+    return said
+
+
+# Which value counts
+
+
+@pytest.mark.parametrize("origins", list(itertools.product([False, True], repeat=3)))
+@pytest.mark.parametrize(
+    ("field", "by_flag", "by_environment", "by_file", "default"),
+    [
+        ("site", "f", "e", ('site = "t"', "t"), "home"),
+        ("deadline_ms", 1.5, 2.5, ("[fusion]\ndeadline_ms = 3.5", 3.5), 250.0),
+        ("keepalive", 11, 12, ("keepalive = 13", 13), 10),
+        ("log_level", "error", "debug", ('[fusion]\nlog_level = "warning"', "warning"), "info"),
+        ("name", "f", "e", ('name = "t"', "t"), None),
+    ],
+)
+def test_flag_over_environment_over_file_over_default(
+    *,
+    field: str,
+    by_flag: object,
+    by_environment: object,
+    by_file: tuple[str, object],
+    default: object,
+    origins: tuple[bool, bool, bool],
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_flag, in_environment, in_file = origins
+    flags: dict[str, object] = {field: str(by_flag)} if in_flag else {}
+    if in_environment:
+        monkeypatch.setenv(f"VP_{field.upper()}", str(by_environment))
+    config.write_text(by_file[0] if in_file else "")
+    value, source = default, "default"
+    if in_file:
+        value, source = by_file[1], "file"
+    if in_environment:
+        value, source = by_environment, "environment"
+    if in_flag:
+        value, source = by_flag, "flag"
+    loaded = load(FusionSettings, flags, config)
+    assert getattr(loaded, field) == value
+    assert (field, str(value), source) in describe(loaded, flags, config)
+
+
+def test_each_of_the_three_origins_may_give_a_part(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text('site = "from-file"\nbroker = "mqtt://file"\n')
+    monkeypatch.setenv("VP_BROKER", "mqtt://environment")
+    monkeypatch.setenv("VP_KEEPALIVE", "20")
+    loaded = load(FusionSettings, {"keepalive": "30"}, config)
+    assert (loaded.site, loaded.broker, loaded.keepalive) == ("from-file", "mqtt://environment", 30)
+
+
+def test_a_roles_table_goes_over_the_top_of_the_file_and_is_not_read_by_other_roles(config: Path) -> None:
+    config.write_text(
+        'site = "all"\nkeepalive = 20\n[camera]\nsite = "cameras"\nfps = 3\n'
+        '[variant]\nk = 2\n[watch]\ncamera = "cam7"\n'
+    )
+    camera = load(CameraSettings, {}, config)
+    assert (camera.site, camera.keepalive, camera.fps, camera.camera) == ("cameras", 20, 3.0, "cam0")
+    variant = load(VariantSettings, {"variant": "1"}, config)
+    assert (variant.site, variant.keepalive, variant.k) == ("all", 20, 2)
+    assert load(WatchSettings, {}, config).camera == "cam7"
+    assert load(FusionSettings, {}, config).site == "all"
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    loaded = load(CameraSettings, {})
+    assert loaded.broker == "mqtt://127.0.0.1:1883"
+    assert (loaded.site, loaded.camera, loaded.source) == ("home", "cam0", "samples")
+    assert (loaded.password, loaded.size, loaded.name) == (None, None, None)
+
+
+def test_names_in_the_environment_may_be_of_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("vp_site", "lower")
+    loaded = load(FusionSettings, {})
+    assert loaded.site == "lower"
+    assert ("site", "lower", "environment") in describe(loaded, {}, None)
+
+
+def test_other_variables_of_the_environment_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITE", "wrong")
+    monkeypatch.setenv("VP_NONSENSE", "1")
+    monkeypatch.setenv("VP_FPS", "not for a fusion node")
+    assert load(FusionSettings, {}).site == "home"
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("site = home", "not valid TOML: "),
+        ("[camera\n", "not valid TOML: "),
+        ('site = "a"\nsite = "b"', "not valid TOML: "),
+        ("a = " + "[" * 5000, "not valid TOML"),
+        ('sight = "home"', "sight: there is no such setting"),
+        ("fps = 3", "fps: there is no such setting; it belongs in [camera]"),
+        ("deadline_ms = 3", "deadline_ms: there is no such setting; it belongs in [fusion]"),
+        ("[camera]\ndeadline_ms = 3", "[camera] deadline_ms: there is no such setting"),
+        ("[kamera]\nfps = 3", "kamera: there is no such setting"),
+        ('"a\\nb" = 3', "there is no such setting"),
+        ("[fusion]\nconfig = 3", "[fusion] config: there is no such setting"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named_with_what_is_wrong(text: str, said: str, config: Path) -> None:
+    config.write_text(text)
+    message = refused(FusionSettings, {}, config)
+    assert message.startswith(f"--config {config}: ")
+    assert said in message
+
+
+def test_a_mistake_in_the_table_of_another_role_is_told_as_well(config: Path) -> None:
+    config.write_text("[camera]\nfsp = 3\n")
+    assert refused(FusionSettings, {}, config) == f"--config {config}: [camera] fsp: there is no such setting"
+
+
+def test_a_file_that_cannot_be_read_is_named(config: Path, tmp_path: Path) -> None:
+    assert refused(FusionSettings, {}, config) == f"--config {config}: No such file or directory"
+    assert refused(FusionSettings, {}, tmp_path) == f"--config {tmp_path}: Is a directory"
+    config.write_bytes(b'site = "\xff"')
+    assert refused(FusionSettings, {}, config).startswith(f"--config {config}: not valid TOML: ")
+
+
+@pytest.mark.parametrize("table", ["", "[camera]\n", "[fusion]\n"])
+def test_a_secret_in_a_file_is_refused_and_not_repeated(table: str, config: Path) -> None:
+    config.write_text(f'{table}password = "{SECRET}"\n')
+    message = refused(FusionSettings, {}, config)
+    assert message.startswith(f"--config {config}: ")
+    assert "password: a secret has no place here; use VP_PASSWORD or password_file" in message
+    assert SECRET not in message
+
+
+# Wrong values
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "value", "said"),
+    [
+        (FusionSettings, "deadline_ms", "soon", "valid number"),
+        (FusionSettings, "deadline_ms", "0", "greater than 0"),
+        (FusionSettings, "deadline_ms", "nan", "less than or equal to 60000"),
+        (FusionSettings, "deadline_ms", "inf", "less than or equal to 60000"),
+        (FusionSettings, "suspect_after", "1.5", "valid integer"),
+        (FusionSettings, "site", "my/home", "match pattern"),
+        (FusionSettings, "site", "+", "match pattern"),
+        (FusionSettings, "site", "two\nlines", "match pattern"),
+        (FusionSettings, "log_level", "loud", "'debug', 'info', 'warning' or 'error'"),
+        (FusionSettings, "log_json", "perhaps", "valid boolean"),
+        (FusionSettings, "keepalive", "1", "greater than or equal to 2"),
+        (FusionSettings, "broker", "localhost", "write mqtt://HOST:1883"),
+        (FusionSettings, "ca_file", "/nowhere/ca.pem", "/nowhere/ca.pem: No such file or directory"),
+        (CameraSettings, "fps", "-1", "greater than 0"),
+        (CameraSettings, "size", "640", "'640' is not a size; write WIDTHxHEIGHT"),
+        (CameraSettings, "size", "8x8", "greater than or equal to 16"),
+        (CameraSettings, "size", "640x9000", "less than or equal to 8192"),
+        (CameraSettings, "size", "640x480x3", "is not a size"),
+        (CameraSettings, "size", "-640x480", "is not a size"),
+        (CameraSettings, "size", "two\nlines", "is not a size"),
+        (CameraSettings, "camera", "+", "match pattern"),
+        (VariantSettings, "k", "0", "greater than or equal to 1"),
+        (WatchSettings, "camera", "#", "match pattern"),
+    ],
+)
+@pytest.mark.parametrize("origin", ["flag", "environment", "file"])
+def test_a_wrong_value_is_told_with_where_it_comes_from(
+    *,
+    model: type[CommonSettings],
+    field: str,
+    value: str,
+    said: str,
+    origin: str,
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flags: dict[str, object] = {"variant": "0"} if model is VariantSettings else {}
+    config.write_text("")
+    if origin == "flag":
+        flags[field] = value
+    elif origin == "environment":
+        monkeypatch.setenv(f"VP_{field.upper()}", value)
+    else:
+        escaped = value.replace("\n", "\\n")
+        config.write_text(f'[{model.role}]\n{field} = "{escaped}"\n')
+    flag = "--" + field.replace("_", "-")
+    place = {"flag": flag, "environment": f"VP_{field.upper()}", "file": f"--config {config}: {field}"}[origin]
+    message = refused(model, flags, config)
+    assert message.startswith(f"{place}: ")
+    assert said in message
+
+
+def test_what_was_given_is_repeated_for_who_looks_for_it() -> None:
+    assert refused(FusionSettings, {"deadline_ms": "soon"}).endswith("(given: 'soon')")
+
+
+def test_a_wrong_value_that_another_origin_goes_over_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VP_DEADLINE_MS", "soon")
+    assert load(FusionSettings, {"deadline_ms": "5"}).deadline_ms == 5
+
+
+def test_a_value_of_a_wrong_type_in_a_file_is_refused(config: Path) -> None:
+    config.write_text("site = 3\n")
+    assert refused(FusionSettings, {}, config).startswith(f"--config {config}: site: ")
+    config.write_text("broker = [1]\n")
+    assert refused(FusionSettings, {}, config).startswith(f"--config {config}: broker: ")
+
+
+def test_a_setting_that_is_required_is_asked_for() -> None:
+    assert refused(VariantSettings, {}) == "--variant is missing: index of the variant that this node runs"
+
+
+def test_certificate_and_key_go_together(tmp_path: Path) -> None:
+    pem = tmp_path / "client.pem"
+    pem.write_text("")
+    for lonely in ("cert_file", "key_file"):
+        assert "--cert-file and --key-file" in refused(FusionSettings, {lonely: str(pem)})
+    assert load(FusionSettings, {"cert_file": str(pem), "key_file": str(pem)}).key_file == pem
+
+
+@pytest.mark.parametrize("size", ["640x480", "640X480"])
+def test_a_size_reads_as_width_by_height_from_every_origin(
+    size: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(f'[camera]\nsize = "{size}"\n')
+    assert load(CameraSettings, {"size": size}).size == (640, 480)
+    assert load(CameraSettings, {}, config).size == (640, 480)
+    monkeypatch.setenv("VP_SIZE", size)
+    assert load(CameraSettings, {}).size == (640, 480)
+
+
+@pytest.mark.parametrize("origin", ["default", "flag", "environment", "file"])
+@pytest.mark.parametrize("quality", [90, 50])
+def test_a_quality_that_is_named_is_known_to_be_even_if_it_is_the_defaults(
+    quality: int, origin: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text("[camera]\nfps = 5\n" + (f"quality = {quality}\n" if origin == "file" else ""))
+    if origin == "environment":
+        monkeypatch.setenv("VP_QUALITY", str(quality))
+    flags: dict[str, object] = {"quality": str(quality)} if origin == "flag" else {"size": "64x48"}
+    loaded = load(CameraSettings, flags, config)
+    assert loaded.encodes_anew == (origin != "default")
+    assert loaded.quality == (90 if origin == "default" else quality)
+
+
+# Names
+
+
+@pytest.mark.parametrize("host", ["pi", "Pi 4 (attic)", "--", "", "h\u00f6hle.local", "h" * 300])
+def test_a_nodes_name_of_its_own_making_is_legal(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    name = load(VariantSettings, {"variant": "3"}).node_name("3")
+    assert name.startswith("variant-3-")
+    assert len(name) > len("variant-3-")
+    assert load(VariantSettings, {"variant": "3", "name": name}).node_name("3") == name
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=30))
+def test_whatever_is_given_as_a_number_is_one_or_is_told_in_one_line(text: str) -> None:
+    try:
+        assert 0 < load(FusionSettings, {"deadline_ms": text}).deadline_ms <= 60_000
+    except UserError as error:
+        said = str(error)
+        assert said.splitlines() == [said]
+        assert said.startswith("--deadline-ms: ")

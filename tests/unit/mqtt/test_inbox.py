@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vp_mqtt.mqtt.inbox import Inbox
+
+WAIT = 10.0
+
+
+def emptied(inbox: Inbox[int]) -> list[int]:
+    items = []
+    while (item := inbox.get(0)) is not None:
+        items.append(item)
+    return items
+
+
+def test_with_one_item_per_source_the_newest_wins() -> None:
+    inbox: Inbox[int] = Inbox(per_source=1)
+    for item in (1, 2, 3):
+        inbox.put("cam", item)
+    assert emptied(inbox) == [3]
+    assert inbox.dropped == 2
+
+
+def test_a_full_source_drops_its_oldest_items_and_counts_them() -> None:
+    inbox: Inbox[int] = Inbox(per_source=3)
+    for item in range(5):
+        inbox.put("cam", item)
+    assert inbox.dropped == 2
+    assert emptied(inbox) == [2, 3, 4]
+    inbox.put("cam", 5)
+    assert inbox.dropped == 2
+
+
+def test_sources_take_turns_so_that_one_that_floods_delays_nobody() -> None:
+    inbox: Inbox[int] = Inbox(per_source=10)
+    for item in range(4):
+        inbox.put("loud", item)
+    inbox.put("quiet", 100)
+    inbox.put("third", 200)
+    assert inbox.get(0) == 0
+    inbox.put("loud", 4)
+    assert emptied(inbox) == [100, 200, 1, 2, 3, 4]
+    assert inbox.dropped == 0
+
+
+def test_items_of_more_sources_than_allowed_are_dropped_and_counted() -> None:
+    inbox: Inbox[int] = Inbox(per_source=2, max_sources=2)
+    for number, source in enumerate(("a", "b", "c", "a")):
+        inbox.put(source, number)
+    assert inbox.dropped == 1
+    assert emptied(inbox) == [0, 1, 3]
+    inbox.put("c", 9)
+    assert emptied(inbox) == [9]
+    assert inbox.dropped == 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from("abcd"), st.none()), max_size=60), st.integers(1, 3), st.integers(1, 3))
+def test_every_item_is_handed_out_in_its_sources_order_or_counted(
+    events: list[str | None], per_source: int, max_sources: int
+) -> None:
+    inbox: Inbox[tuple[str, int]] = Inbox(per_source=per_source, max_sources=max_sources)
+    out: list[tuple[str, int]] = []
+    for number, source in enumerate(events):
+        if source is not None:
+            inbox.put(source, (source, number))
+        elif (item := inbox.get(0)) is not None:
+            out.append(item)
+    waiting = []
+    while (item := inbox.get(0)) is not None:
+        waiting.append(item)
+    assert len(waiting) <= per_source * max_sources
+    out += waiting
+    assert len(out) + inbox.dropped == sum(source is not None for source in events)
+    for name in "abcd":
+        numbers = [number for source, number in out if source == name]
+        assert numbers == sorted(set(numbers))
+
+
+def test_an_empty_inbox_gives_none_when_the_time_is_over() -> None:
+    inbox: Inbox[int] = Inbox(per_source=1)
+    assert inbox.get(0) is None
+    assert inbox.get(0.01) is None
+
+
+def waiting_getter(inbox: Inbox[int]) -> tuple[threading.Thread, list[int | None]]:
+    """Start a thread that waits for an item without a limit of time, and return when it does."""
+    got: list[int | None] = []
+    started = threading.Event()
+    wait_for = inbox._condition.wait_for
+
+    def watched(*arguments: object) -> object:
+        started.set()
+        return wait_for(*arguments)  # type: ignore[arg-type]
+
+    inbox._condition.wait_for = watched  # type: ignore[method-assign, assignment]
+    thread = threading.Thread(target=lambda: got.append(inbox.get()), daemon=True)
+    thread.start()
+    assert started.wait(WAIT)
+    # It holds the lock from there until it waits: once we have the lock, it waits.
+    with inbox._condition:
+        pass
+    return thread, got
+
+
+def test_an_item_wakes_who_waits_for_it() -> None:
+    inbox: Inbox[int] = Inbox(per_source=1)
+    thread, got = waiting_getter(inbox)
+    inbox.put("cam", 7)
+    thread.join(WAIT)
+    assert got == [7]
+
+
+def test_closing_wakes_who_waits_with_nothing() -> None:
+    inbox: Inbox[int] = Inbox(per_source=1)
+    thread, got = waiting_getter(inbox)
+    inbox.close()
+    thread.join(WAIT)
+    assert got == [None]
+
+
+def test_a_closed_inbox_hands_out_nothing_more() -> None:
+    inbox: Inbox[int] = Inbox(per_source=1)
+    inbox.put("cam", 1)
+    inbox.close()
+    assert inbox.get() is None
+    inbox.put("cam", 2)
+    assert inbox.get() is None
+
+
+@pytest.mark.parametrize("per_source", [1, 4])
+def test_putting_from_several_threads_loses_nothing_uncounted(per_source: int) -> None:
+    inbox: Inbox[int] = Inbox(per_source=per_source)
+    each = 500
+    begin = threading.Barrier(5)
+
+    def put(source: str) -> None:
+        begin.wait(WAIT)
+        for number in range(each):
+            inbox.put(source, number)
+
+    threads = [threading.Thread(target=put, args=(name,), daemon=True) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    begin.wait(WAIT)
+    received = 0
+    while any(thread.is_alive() for thread in threads):
+        received += inbox.get(0.01) is not None
+    received += len(emptied(inbox))
+    assert received + inbox.dropped == 4 * each

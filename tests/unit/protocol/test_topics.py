@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vp_mqtt.protocol.topics import ANY, Kind, Topic, TopicError, Topics, is_name, parse
+
+thorough = settings(max_examples=200, deadline=None)
+names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", fullmatch=True)
+LONGEST = "n" * 64
+
+
+def written(topic: Topic) -> str:
+    topics = Topics(topic.site)
+    indexed = {Kind.VOTE: topics.vote, Kind.STAGE: topics.stage}
+    if topic.kind in indexed:
+        assert topic.variant is not None
+        return indexed[topic.kind](topic.source, topic.variant)
+    if topic.kind is Kind.BUNDLE:
+        return topics.bundle()
+    if topic.kind is Kind.CHUNK:
+        assert topic.chunk is not None
+        if topic.variant is None:
+            return topics.manifest(topic.source, topic.chunk)
+        return topics.model(topic.source, topic.variant, topic.chunk)
+    plain = {
+        Kind.FRAME: topics.frame,
+        Kind.ANNOUNCE: topics.announce,
+        Kind.LABEL: topics.label,
+        Kind.STATUS: topics.status,
+        Kind.STATS: topics.stats,
+    }
+    return plain[topic.kind](topic.source)
+
+
+@pytest.mark.parametrize(
+    ("topic", "parts"),
+    [
+        ("vp/home/camera/cam0/frame", Topic("home", Kind.FRAME, "cam0")),
+        ("vp/home/camera/cam0/announce", Topic("home", Kind.ANNOUNCE, "cam0")),
+        ("vp/home/camera/cam0/vote/5", Topic("home", Kind.VOTE, "cam0", 5)),
+        ("vp/home/camera/cam0/vote/0", Topic("home", Kind.VOTE, "cam0", 0)),
+        ("vp/home/camera/cam0/stage/1", Topic("home", Kind.STAGE, "cam0", 1)),
+        ("vp/home/camera/cam0/label", Topic("home", Kind.LABEL, "cam0")),
+        ("vp/home/node/pi-3.local/status", Topic("home", Kind.STATUS, "pi-3.local")),
+        ("vp/home/node/pi-3.local/stats", Topic("home", Kind.STATS, "pi-3.local")),
+        ("vp/home/bundle/current", Topic("home", Kind.BUNDLE, "current")),
+        ("vp/home/bundle/ab12/manifest/3", Topic("home", Kind.CHUNK, "ab12", None, 3)),
+        ("vp/home/bundle/ab12/model/5/0", Topic("home", Kind.CHUNK, "ab12", 5, 0)),
+        ("vp/camera/camera/vote/vote/1", Topic("camera", Kind.VOTE, "vote", 1)),
+        (f"vp/{LONGEST}/camera/{LONGEST}/frame", Topic(LONGEST, Kind.FRAME, LONGEST)),
+    ],
+)
+def test_topics_are_written_and_taken_apart_as_the_scheme_says(topic: str, parts: Topic) -> None:
+    assert parse(topic) == parts
+    assert written(parts) == topic
+
+
+@thorough
+@given(names, st.sampled_from(Kind), names, st.integers(0, 9999), st.sampled_from(["manifest", "model"]))
+def test_every_topic_that_is_written_is_read_back(site: str, kind: Kind, source: str, number: int, of: str) -> None:
+    has_variant = kind in {Kind.VOTE, Kind.STAGE} or (kind is Kind.CHUNK and of == "model")
+    topic = Topic(
+        site,
+        kind,
+        "current" if kind is Kind.BUNDLE else source,
+        number if has_variant else None,
+        number if kind is Kind.CHUNK else None,
+    )
+    assert parse(written(topic)) == topic
+
+
+def test_filters_put_a_wildcard_in_one_level() -> None:
+    topics = Topics("home")
+    assert topics.frame(ANY) == "vp/home/camera/+/frame"
+    assert topics.vote(ANY, ANY) == "vp/home/camera/+/vote/+"
+    assert topics.status(ANY) == "vp/home/node/+/status"
+
+
+almost = st.lists(
+    st.sampled_from(
+        ["vp", "home", "camera", "node", "vote", "frame", "label", "status", "0", "12", "+", "#", "", "VP"]
+    ),
+    max_size=7,
+).map("/".join)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(max_size=60) | almost)
+def test_arbitrary_text_is_a_topic_of_ours_or_a_topic_error(text: str) -> None:
+    try:
+        topic = parse(text)
+    except TopicError:
+        return
+    assert is_name(topic.site)
+    assert is_name(topic.source)
+    assert written(topic) == text
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "",
+        "/",
+        "vp",
+        "vp/home",
+        "vp/home/camera/cam0",
+        "vp/home/camera/frame",
+        "vp//camera/cam0/frame",
+        "vp/home/camera//frame",
+        "/vp/home/camera/cam0/frame",
+        "vp/home/camera/cam0/frame/",
+        "vp/home/camera/cam0/frame/1",
+        "VP/home/camera/cam0/frame",
+        "other/home/camera/cam0/frame",
+        "other/home/camera/cam0/vote/1",
+        "other/home/node/n/status",
+        "$SYS/broker/uptime",
+        "vp/home/camera/cam0/status",
+        "vp/home/node/n/frame",
+        "vp/home/Camera/cam0/frame",
+        "vp/home/camera/cam0/vote",
+        "vp/home/camera/cam0/vote/",
+        "vp/home/camera/cam0/vote/x",
+        "vp/home/camera/cam0/vote/-1",
+        "vp/home/camera/cam0/vote/+1",
+        "vp/home/camera/cam0/vote/01",
+        "vp/home/camera/cam0/vote/1.0",
+        "vp/home/camera/cam0/vote/1_0",
+        "vp/home/camera/cam0/vote/10000",
+        "vp/home/camera/cam0/vote/" + "9" * 5000,
+        "vp/home/camera/cam0/vote/\u0667",  # a seven, but not in ASCII
+        "vp/home/camera/cam0/vote/1\n",
+        "vp/home/camera/cam0/vote/+",
+        "vp/+/camera/cam0/frame",
+        "vp/home/camera/+/frame",
+        "vp/home/camera/#",
+        "vp/home/camera/cam 0/frame",
+        "vp/home/camera/.cam0/frame",
+        "vp/home/camera/-cam0/frame",
+        "vp/home/camera/cam0\n/frame",
+        "vp/home/camera/c\u00e4m/frame",
+        "vp/home\x00/camera/cam0/frame",
+        f"vp/home/camera/{LONGEST}n/frame",
+        f"vp/{LONGEST}n/node/n/status",
+    ],
+)
+def test_topics_of_others_are_refused(topic: str) -> None:
+    with pytest.raises(TopicError):
+        parse(topic)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "cam0", "Pi.local_1-b", LONGEST])
+def test_legal_names(name: str) -> None:
+    assert is_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "+", "#", "a/b", "a b", ".a", "_a", "-a", "a\n", "\u00e4", "a\x00", LONGEST + "n"]
+)
+def test_names_that_are_refused(name: str) -> None:
+    assert not is_name(name)

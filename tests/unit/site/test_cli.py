@@ -1,0 +1,142 @@
+"""`vp site init` and `vp site check`, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.broker import Mosquitto
+
+ROOT = Path(__file__).parents[3]
+FLAGS = ["--name", "home", "--broker", "127.0.0.1", "--boards", "pi-0, pi-1,pi-2", "--camera", "pi-cam"]
+
+
+def vp(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vp_mqtt", "site", *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/sbin:/usr/bin:/bin"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    done = vp(tmp_path, "init", *FLAGS)
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    text = (folder / "site.toml").read_text(encoding="utf-8")
+    assert old in text
+    (folder / "site.toml").write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_init_writes_a_plan_that_check_finds_sound(folder: Path) -> None:
+    done = vp(folder, "check", "--offline", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"site": "home", "ok": True, "problems": []})
+
+
+def test_init_never_overwrites_unasked_and_says_what_it_misses(folder: Path) -> None:
+    before = (folder / "site.toml").read_bytes()
+    done = vp(folder, "init", *FLAGS)
+    assert done.returncode == 2
+    assert "--force" in done.stderr
+    assert (folder / "site.toml").read_bytes() == before
+    (folder / "site.toml").unlink()
+    done = vp(folder, "init", "--name", "home")
+    assert done.returncode == 2
+    assert "--broker is missing" in done.stderr
+    done = vp(folder, "init", *FLAGS, "--name", "no/name")
+    assert done.returncode == 2
+    assert "name" in done.stderr
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("variants = [1]", "variants = [2]", "variant 2 runs on 'pi-1' and 'pi-2'"),
+        ("variants = [1]", "variants = [9]", "board 'pi-1': variant 9 is not in the bundle 'fashion-mnist'"),
+        ('"pi-1"', '"pi-0"', "two boards are called 'pi-0'"),
+        ('bundle = "fashion-mnist"', 'bundle = "nowhere"', "nowhere"),
+        ('[[people]]\nname = "watch"', '[[people]]\nname = "variant-1"', "'variant-1' is the name of a node"),
+        ('board = "pi-cam"\nsource', 'board = "pi-nine"\nsource', "there is no board 'pi-nine'"),
+        ("# bundle_key = ", "bundle_key = ", "vp keygen"),
+    ],
+)
+def test_check_says_in_words_what_is_wrong(folder: Path, old: str, new: str, told: str) -> None:
+    edit(folder, old, new)
+    done = vp(folder, "check", "--offline")
+    assert done.returncode == 1, done.stderr
+    assert told in done.stdout
+    refused = vp(folder, "provision")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("vp: ")
+    assert not (folder / "provisioned").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("deadline_ms", "dedline_ms", "dedline_ms: there is no such key"),
+        ("port = 8883", "port = 88830", "broker.port"),
+        ("[broker]", "[broker", "not valid TOML"),
+        ('host = "127.0.0.1"', 'host = "a b"', "neither a host name nor an IP address"),
+    ],
+)
+def test_a_file_that_is_no_plan_is_told_in_one_line(folder: Path, old: str, new: str, told: str) -> None:
+    edit(folder, old, new)
+    done = vp(folder, "check", "--offline")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_check_tells_whether_the_broker_can_be_reached(folder: Path, broker: Mosquitto) -> None:
+    edit(folder, "port = 8883", f"port = {broker.port}")
+    assert vp(folder, "check").returncode == 0
+    broker.stop()
+    done = vp(folder, "check")
+    assert done.returncode == 1
+    assert "is it running?" in done.stdout
+    edit(folder, 'host = "127.0.0.1"', 'host = "nobody.invalid"')
+    assert "'nobody.invalid' is not known" in vp(folder, "check").stdout
+
+
+def test_weak_passwords_are_found_and_kept(folder: Path) -> None:
+    assert vp(folder, "provision").returncode == 0
+    password = folder / "provisioned" / "people" / "watch" / "watch.password"
+    password.write_text("watch123\n")
+    done = vp(folder, "check", "--offline")
+    assert done.returncode == 1
+    assert "weak password" in done.stdout
+    assert "watch123" not in done.stdout + done.stderr
+    done = vp(folder, "provision")
+    assert done.returncode == 0
+    assert "weak password" in done.stderr
+    assert password.read_text() == "watch123\n"
+
+
+def test_secrets_are_in_no_settings_shown(folder: Path) -> None:
+    assert vp(folder, "provision").returncode == 0
+    settings = folder / "provisioned" / "boards" / "pi-1" / "settings"
+    shown = subprocess.run(
+        [sys.executable, "-m", "vp_mqtt", "node", "--config", "node-1.toml", "--show-settings"],
+        cwd=settings,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "variant-1" in shown.stdout
+    assert (settings / "node-1.password").read_text().strip() not in shown.stdout

@@ -1,0 +1,1 @@
+"""Other systems that a site talks to."""

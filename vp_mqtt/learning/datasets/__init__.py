@@ -1,7 +1,0 @@
-"""Pictures to learn from: folders of class folders, and named sets in the files that their authors publish."""
-
-from vp_mqtt.learning.datasets.named import NAMED, Judged, load, load_judged
-from vp_mqtt.learning.datasets.pictures import Dataset, Pictures
-from vp_mqtt.learning.datasets.split import stratified_split
-
-__all__ = ["NAMED", "Dataset", "Judged", "Pictures", "load", "load_judged", "stratified_split"]

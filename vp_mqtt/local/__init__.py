@@ -1,0 +1,1 @@
+"""A broker and nodes as processes on this machine."""

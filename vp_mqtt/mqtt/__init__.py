@@ -1,0 +1,1 @@
+"""MQTT 5: the connection to the broker, and the messages on it."""

@@ -1,0 +1,1 @@
+"""What travels: topics, frames, votes, messages, chunks (docs/wire.md)."""

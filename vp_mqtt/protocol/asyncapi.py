@@ -1,0 +1,114 @@
+"""The wire as an AsyncAPI 3.0 document: docs/asyncapi.yaml is written from this, and a test holds the two together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vp_mqtt.protocol.bundle_pointer import BundlePointer
+from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, Message, StatsMessage, StatusMessage
+from vp_mqtt.protocol.topics import Topics
+
+WIRE_VERSION = "1.1.0"
+"""Of topics and payloads: the middle number grows with what old nodes may ignore, the first with what they may not."""
+
+_FRAME = "1f8c02d4-17"
+_DIGEST = "6549ea43" * 8
+
+EXAMPLES: dict[str, Message] = {
+    "announce": AnnounceMessage(frame=_FRAME, captured=1795440153.234216, truth="Bag"),
+    "label": LabelMessage.model_validate_json(
+        b'{"camera": "cam0", "frame": "1f8c02d4-17", "label": "Bag", "class_index": 8, "confidence": 0.98,'
+        b' "score": 0.8,'
+        b' "top": [{"label": "Bag", "confidence": 0.98}, {"label": "Shirt", "confidence": 0.01}], "voted": [3, 4, 5],'
+        b' "missing": [0, 1, 2], "alive": [1, 2, 3, 4, 5], "closed_by": "decided", "latency_ms": 2.453,'
+        b' "captured": 1795440153.234216, "valid_for_s": 5.0, "bundle": "fashion-mnist", "digest": "6549ea43",'
+        b' "truth": "Bag"}'
+    ),
+    "status": StatusMessage.model_validate_json(
+        b'{"state": "online", "node": "variant-2-pi4", "role": "variant", "version": "0.1.0", "host": "pi4",'
+        b' "client_id": "vp-home-variant-2-pi4", "instance": "5be3c1aa", "started": 1795440143.614, "variant": 2,'
+        b' "bundle": "fashion-mnist", "digest": "6549ea43"}'
+    ),
+    "stats": StatsMessage.model_validate_json(
+        b'{"node": "variant-2-pi4", "uptime_s": 10.0, "counts": {"connections": 1, "frames": 82, "votes": 82},'
+        b' "latency_ms": {"p50": 1.522, "p95": 2.443, "p99": 3.357}, "rss_mb": 109.2, "temperature_c": 48.3}'
+    ),
+    "bundle": BundlePointer.model_validate_json(
+        b'{"format": 1, "current": {"name": "fashion-mnist", "digest": "%s"}, "pushed": 1795440143.614}'
+        % _DIGEST.encode()
+    ),
+}
+"""A message of each kind that travels as JSON."""
+
+_BINARY = {
+    "frame": ("image/jpeg", "A plain JPEG."),
+    "vote": ("application/octet-stream", "The k most probable classes, 8 + 4 k bytes: see wire.md."),
+    "manifest": ("application/octet-stream", "A chunk of the bundle's canonical manifest: see wire.md."),
+    "model": ("application/octet-stream", "A chunk of the model of one variant: see wire.md."),
+}
+
+_RETAINED = {"status", "bundle", "manifest", "model"}
+_ACKNOWLEDGED = _RETAINED | {"announce"}
+
+
+def addresses() -> dict[str, str]:
+    """Return the topic of every kind of message, with its parameters in braces."""
+    topics = Topics("{site}")
+    return {
+        "frame": topics.frame("{camera}"),
+        "announce": topics.announce("{camera}"),
+        "vote": topics.vote("{camera}", "{variant}"),
+        "label": topics.label("{camera}"),
+        "status": topics.status("{node}"),
+        "stats": topics.stats("{node}"),
+        "bundle": topics.bundle(),
+        "manifest": topics.manifest("{digest}", "{chunk}"),
+        "model": topics.model("{digest}", "{variant}", "{chunk}"),
+    }
+
+
+def _message(name: str) -> dict[str, Any]:
+    if name in _BINARY:
+        content_type, summary = _BINARY[name]
+        return {"contentType": content_type, "summary": summary, "payload": {"type": "string", "format": "binary"}}
+    example = EXAMPLES[name]
+    schema = type(example).model_json_schema(ref_template=f"#/components/messages/{name}/payload/$defs/{{model}}")
+    return {
+        "contentType": "application/json",
+        "summary": (type(example).__doc__ or "").strip(),
+        "payload": schema,
+        "examples": [{"payload": example.model_dump(mode="json", exclude_none=True)}],
+    }
+
+
+def document() -> dict[str, Any]:
+    """Return the AsyncAPI document."""
+    channels = {
+        name: {
+            "address": address,
+            "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+            "parameters": {part[1:-1]: {} for part in address.split("/") if part.startswith("{")},
+        }
+        for name, address in addresses().items()
+    }
+    operations = {
+        f"send-{name}": {
+            "action": "send",
+            "channel": {"$ref": f"#/channels/{name}"},
+            "bindings": {"mqtt": {"qos": int(name in _ACKNOWLEDGED), "retain": name in _RETAINED}},
+        }
+        for name in channels
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "vp-mqtt",
+            "version": WIRE_VERSION,
+            "description": "What travels between cameras, variants and the fusion node; wire.md says it byte by byte.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "servers": {"site": {"host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5.0"}},
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": {name: _message(name) for name in channels}},
+    }

@@ -1,0 +1,55 @@
+"""Which bundle a site runs: the one retained message that a switch changes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vp_mqtt.protocol.messages import Message
+
+MAX_MANIFEST_BYTES = 4_000_000
+"""Of a manifest fetched from the broker; larger ones are refused."""
+MAX_MODEL_BYTES = 64_000_000
+"""Of a model fetched from the broker; larger ones are refused."""
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BundleRef(Message):
+    """A bundle at the broker."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+    digest: Digest = Field(description="SHA-256 of the canonical manifest, in hexadecimal")
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")] | None = Field(
+        default=None, description="Ed25519 signature of the canonical manifest (RFC 8032), in hexadecimal"
+    )
+
+
+class BundlePointer(Message):
+    """The bundle that a site runs, and the one before it."""
+
+    format: Literal[1] = 1
+    current: BundleRef | None = Field(default=None, description="null while the first push is under way")
+    previous: BundleRef | None = Field(default=None, description="what `vp push --rollback` goes back to")
+    next: BundleRef | None = Field(default=None, description="what is about to be switched to: to be fetched already")
+    pushed: Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)] = Field(
+        description="on the wall clock of `vp push`, in s since 1970, for people"
+    )
+
+    def prepared(self, ref: BundleRef, pushed: float) -> BundlePointer:
+        """Return the pointer that has nodes fetch a bundle, and changes nothing else."""
+        return BundlePointer(current=self.current, previous=self.previous, next=ref, pushed=pushed)
+
+    def switched(self, ref: BundleRef, pushed: float) -> BundlePointer:
+        """Return the pointer that has nodes switch to a bundle."""
+        is_same = self.current is not None and ref.digest == self.current.digest
+        return BundlePointer(current=ref, previous=self.previous if is_same else self.current, pushed=pushed)
+
+    def refs(self) -> list[BundleRef]:
+        """Return the bundles that it names, the current one last."""
+        return [ref for ref in (self.next, self.previous, self.current) if ref is not None]
+
+    def digests(self) -> set[str]:
+        """Return the digests of the bundles that it names: those that are to stay."""
+        return {ref.digest for ref in self.refs()}

@@ -1,0 +1,173 @@
+"""What travels as JSON: announces, labels, statuses and stats (docs/wire.md). Votes are binary: see `topk`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from vp_mqtt.protocol.class_names import ClassName
+from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
+from vp_mqtt.protocol.topics import NAME_PATTERN
+
+MAX_MESSAGE_BYTES = 65_536
+"""Size of any message but frames and bundle files; larger ones are refused unread."""
+
+_Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+_Index = Annotated[int, Field(ge=0, lt=65_536)]
+_Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+_Celsius = Annotated[float, Field(ge=-273.15, le=10_000, allow_inf_nan=False)]
+_Milliseconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+_Megabytes = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+_ShortDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+def _frame_id_text(value: object) -> object:
+    if isinstance(value, str):
+        FrameId.parse(value)
+    return value
+
+
+_FrameIdText = Annotated[str, BeforeValidator(_frame_id_text)]
+
+
+class MessageError(ValueError):
+    """A message that is not valid; the text is a short reason, the same for all messages wrong in one way."""
+
+
+class Message(BaseModel):
+    """Base of the messages: unknown fields are ignored, so that a newer version can add some."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    def encode(self) -> bytes:
+        """Return the message as JSON."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read a message.
+
+        Raises:
+            MessageError: too large, not JSON, or a field is missing or out of range.
+        """
+        if len(data) > MAX_MESSAGE_BYTES:
+            raise MessageError("too large")
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"][:1])
+            raise MessageError(f"{where or 'message'}: {first['type']}") from None
+
+
+class AnnounceMessage(Message):
+    """A camera's announce of a frame."""
+
+    frame: _FrameIdText
+    captured: _Seconds = Field(description="when it was captured, on the camera's wall clock, in s since 1970")
+    truth: ClassName | None = Field(default=None, description="the true class name, where the camera knows it")
+
+    @classmethod
+    def of(cls, announce: Announce) -> Self:
+        """Return the message for an announce."""
+        return cls(frame=str(announce.frame), captured=announce.captured, truth=announce.truth)
+
+    def announce(self) -> Announce:
+        """Return the announce in the message."""
+        return Announce(FrameId.parse(self.frame), self.captured, self.truth)
+
+
+class ClassScore(Message):
+    """A class and its confidence."""
+
+    label: ClassName
+    confidence: _Share
+
+
+class LabelMessage(Message):
+    """The fused result for one frame."""
+
+    camera: _Name
+    frame: _FrameIdText
+    label: ClassName | None = Field(description="the class name; null if no vote arrived in time")
+    class_index: _Index | None
+    confidence: _Share | None = Field(description="weighted mean of the probabilities that the voters gave the label")
+    score: _Share | None = Field(description="softmax of the weighted sums, as arXiv 2210.08376 has it")
+    top: tuple[ClassScore, ...] = Field(default=(), max_length=10, description="most probable classes first")
+    voted: tuple[_Index, ...] = Field(description="variants whose vote counted")
+    missing: tuple[_Index, ...] = Field(description="variants of the family whose vote did not arrive in time")
+    alive: tuple[_Index, ...] = Field(description="variants known to be alive")
+    closed_by: ClosedBy
+    latency_ms: _Milliseconds = Field(description="from the window's opening to its closing")
+    captured: _Seconds = Field(description="as the camera announced it")
+    valid_for_s: _Seconds = Field(description="after this time the label says nothing about the present")
+    bundle: _Name
+    digest: _ShortDigest | None = Field(
+        default=None, description="of the bundle whose votes were fused, as votes have it"
+    )
+    truth: ClassName | None = None
+
+    def encode(self) -> bytes:
+        """Return the message as JSON; `label`, `class_index`, `confidence` and `score` are there even when null."""
+        return self.model_dump_json(
+            exclude={name for name in ("truth", "digest") if getattr(self, name) is None}
+        ).encode()
+
+
+class State(StrEnum):
+    """What a node's retained status says."""
+
+    ONLINE = "online"
+    STOPPED = "stopped"
+    """It was ended on purpose."""
+    OFFLINE = "offline"
+    """Its connection broke: the broker published its will."""
+
+
+Role = Literal["camera", "variant", "fusion", "watch", "stage", "push"]
+
+
+class StatusMessage(Message):
+    """A node's status, retained; the same message with state "offline" is its will."""
+
+    state: State
+    node: _Name
+    role: Role
+    version: Annotated[str, Field(max_length=64)]
+    host: Annotated[str, Field(max_length=255)]
+    client_id: Annotated[str, Field(max_length=255)]
+    instance: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")] = Field(
+        description="drawn at random when the node starts: tells two processes of one name apart"
+    )
+    started: _Seconds = Field(description="on the node's wall clock, in s since 1970")
+    variant: _Index | None = None
+    bundle: _Name | None = None
+    digest: _ShortDigest | None = Field(
+        default=None, description="first 4 bytes of the bundle's digest, in hexadecimal"
+    )
+    ready: tuple[_ShortDigest, ...] | None = Field(
+        default=None, max_length=16, description="of a fusion node: the bundles whose votes it can fuse"
+    )
+
+
+class Quantiles(Message):
+    """Quantiles of a latency, in ms."""
+
+    p50: _Milliseconds
+    p95: _Milliseconds
+    p99: _Milliseconds
+
+
+class StatsMessage(Message):
+    """A node's counters since it started, and latencies of late."""
+
+    node: _Name
+    uptime_s: _Seconds
+    counts: dict[str, _Count]
+    latency_ms: Quantiles | None = None
+    rss_mb: _Megabytes | None = Field(default=None, description="resident memory, in MB")
+    temperature_c: _Celsius | None = Field(default=None, description="of the board, in degrees Celsius")

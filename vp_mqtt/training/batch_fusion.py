@@ -1,0 +1,83 @@
+"""Votes and fusion of many pictures at once, in the same numbers as `protocol.votes` and `fusion.tally` one by one.
+
+Pure. A vote here is what a fusion node has after decoding: probabilities rounded to the steps of the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vp_mqtt.protocol.votes import PROBABILITY_STEPS
+
+_SLACK = 1e-3  # that probabilities may be out of 0..1 by, as in vp_mqtt.protocol.votes
+
+
+@dataclass(frozen=True, eq=False)
+class BatchVotes:
+    """The votes of all variants on N pictures.
+
+    Attributes:
+        order: class indices, most probable first, shape (variants, N, k), intp.
+        probabilities: of these classes as a fusion node decodes them, same shape, float64, 0..1.
+        classes: how many classes the family knows.
+    """
+
+    order: NDArray[np.intp]
+    probabilities: NDArray[np.float64]
+    classes: int
+
+    @classmethod
+    def select(cls, probabilities: NDArray[np.floating], k: int) -> BatchVotes:
+        """Return the votes for the k largest probabilities; of equal ones the lower class index comes first.
+
+        Args:
+            probabilities: shape (variants, N, classes), 0..1, finite.
+            k: 1..classes.
+
+        Raises:
+            ValueError: values out of range.
+        """
+        if not np.isfinite(probabilities).all():
+            raise ValueError("probabilities must be finite")
+        if probabilities.size and (probabilities.min() < -_SLACK or probabilities.max() > 1 + _SLACK):
+            raise ValueError("probabilities must be 0 to 1")
+        order = np.argsort(-probabilities, axis=2, kind="stable")[..., :k]
+        largest = np.take_along_axis(probabilities, order, axis=2).astype(np.float64)
+        rounded = np.rint(np.clip(largest, 0.0, 1.0) * PROBABILITY_STEPS) / PROBABILITY_STEPS
+        return cls(order, rounded, probabilities.shape[2])
+
+    def shares(self, weights: Sequence[float], k: int) -> NDArray[np.float64]:
+        """Return what each vote adds to each class, shape (variants, N, classes).
+
+        Args:
+            weights: of each variant's vote.
+            k: use only the k most probable classes of each vote, at most as many as there are.
+        """
+        variants, count, _ = self.order.shape
+        result = np.zeros((variants, count, self.classes))
+        weighted = np.asarray(weights, dtype=np.float64)[:, np.newaxis, np.newaxis] * self.probabilities[..., :k]
+        np.put_along_axis(result, self.order[..., :k], weighted, axis=2)
+        return result
+
+
+def add_up(shares: NDArray[np.float64], alive: Sequence[int]) -> NDArray[np.float64]:
+    """Return the sums of the votes of those alive, shape (N, classes); the largest is the label.
+
+    Args:
+        shares: from `BatchVotes.shares`.
+        alive: variant indices, in ascending order: floating point depends on the order.
+    """
+    sums = np.zeros(shares.shape[1:])
+    for variant in alive:
+        sums += shares[variant]
+    return sums
+
+
+def softmax(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the scores that `vp_mqtt.fusion.tally.fuse` gives, shape (N, classes)."""
+    exponentials = np.exp(sums - sums.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))

@@ -1,0 +1,134 @@
+"""A check of a data set before hours are spent on it: can every picture be read, and is any where it must not be?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.training.datasets.pictures import Dataset, use_one_thread
+from vp_mqtt.training.work import each_picture
+
+_DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is in a data set.
+
+    Attributes:
+        name: of the set.
+        classes: how many there are.
+        parts: pictures to learn from, to validate and to judge by.
+        per_class: the fewest and the most pictures of a class.
+        smallest: height and width of the picture with the shortest side, in pixels; None if none can be read.
+        largest: height and width of the picture with the most pixels.
+        unusable: what is wrong with which picture.
+        leaks: the same picture to learn from, or to choose by, and to judge by.
+        contradictions: the same picture in two classes.
+    """
+
+    name: str
+    classes: int
+    parts: dict[str, int]
+    per_class: tuple[int, int]
+    smallest: tuple[int, int] | None
+    largest: tuple[int, int] | None
+    unusable: list[str]
+    leaks: list[tuple[str, str]]
+    contradictions: list[tuple[str, str]]
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether all pictures can be used, and none is where it must not be."""
+        return not (self.unusable or self.leaks or self.contradictions)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `vp check-data --json` prints."""
+        return {"fine": self.is_fine, **self.__dict__}
+
+    def lines(self, most: int) -> Iterator[str]:
+        """Yield the report for people.
+
+        Args:
+            most: pictures to name of each kind.
+        """
+        counts = ", ".join(f"{count} {part}" for part, count in self.parts.items())
+        yield f"'{self.name}': {self.classes} classes of {self.per_class[0]} to {self.per_class[1]} pictures ({counts})"
+        if self.smallest and self.largest:
+            (low_h, low_w), (high_h, high_w) = self.smallest, self.largest
+            yield f"from {low_w} x {low_h} to {high_w} x {high_h} pixels"
+        yield from _some(f"{len(self.unusable)} cannot be used:", self.unusable, most)
+        yield from _some(
+            f"{len(self.leaks)} are judged by, and learned from or chosen by too:",
+            [f"{one} is {other}" for one, other in self.leaks],
+            most,
+        )
+        yield from _some(
+            f"{len(self.contradictions)} are in two classes:",
+            [f"{one} is {other}" for one, other in self.contradictions],
+            most,
+        )
+        if self.is_fine:
+            yield "all can be used"
+
+
+def _some(title: str, items: list[str], most: int) -> Iterator[str]:
+    if items:
+        yield title
+        yield from (f"  {item}" for item in items[:most])
+        if len(items) > most:
+            yield f"  .. and {len(items) - most} more; --json lists all"
+
+
+def check(dataset: Dataset) -> Report:
+    """Read every picture of a data set once, in as many threads as there are cores."""
+    use_one_thread()
+    parts = {"to learn from": dataset.train, "to choose by": dataset.validation, "to judge by": dataset.test}
+    pictures = dataset.everything()
+    starts = np.cumsum([len(part) for part in parts.values()])
+
+    def read(index: int) -> tuple[bytes, tuple[int, int]] | str:
+        try:
+            picture = pictures.picture(index)
+        except UserError as error:
+            return str(error)
+        digest = hashlib.blake2b(np.ascontiguousarray(picture).tobytes(), digest_size=_DIGEST_BYTES)
+        digest.update(repr(picture.shape).encode())
+        return digest.digest(), (picture.shape[0], picture.shape[1])
+
+    unusable: list[str] = []
+    sizes: set[tuple[int, int]] = set()
+    alike: dict[bytes, list[int]] = defaultdict(list)
+    for index, found in enumerate(each_picture(read, len(pictures), "reading")):
+        if isinstance(found, str):
+            unusable.append(found)
+        else:
+            alike[found[0]].append(index)
+            sizes.add(found[1])
+    leaks: list[tuple[str, str]] = []
+    contradictions: list[tuple[str, str]] = []
+    for first, *others in alike.values():
+        for other in others:
+            pair = (pictures.where(first), pictures.where(other))
+            if first < starts[1] <= other:
+                leaks.append(pair)
+            if pictures.labels[first] != pictures.labels[other]:
+                contradictions.append(pair)
+    per_class = np.bincount(pictures.labels, minlength=len(dataset.classes))
+    return Report(
+        name=dataset.name,
+        classes=len(dataset.classes),
+        parts={name: len(part) for name, part in parts.items()},
+        per_class=(int(per_class.min()), int(per_class.max())),
+        smallest=min(sizes, key=min, default=None),
+        largest=max(sizes, key=lambda size: size[0] * size[1], default=None),
+        unusable=unusable,
+        leaks=leaks,
+        contradictions=contradictions,
+    )

@@ -1,0 +1,158 @@
+"""Folders of class folders, with train, val and test inside or split here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.inference.pictures import PICTURE_SUFFIXES
+from vp_mqtt.protocol.class_names import as_class_name
+from vp_mqtt.training.datasets.pictures import Dataset, JoinedPictures, PictureFiles, Pictures
+from vp_mqtt.training.datasets.split import TEST_SHARE, VALIDATION_SHARE, cut_off
+
+PARTS = ("train", "val", "test")
+
+_LEAST_CLASSES = 2
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    # Names that start with a dot are no pictures, whatever their ending: macOS writes "._1.jpg" beside "1.jpg".
+    files = [path for path in folder.rglob("*") if not path.name.startswith(".") and path.is_file()]
+    found = sorted(path for path in files if path.suffix.lower() in PICTURE_SUFFIXES)
+    if found:
+        return found
+    others = Counter(path.suffix.lower() or "no ending" for path in files)
+    there = ", ".join(f"{count} of {suffix}" for suffix, count in others.most_common(3))
+    raise UserError(
+        f"{folder}: no pictures in this class folder{f' (but {there}: convert them to JPEG)' if there else ''}; "
+        "put some in, or take the folder away"
+    )
+
+
+def _read_part(folder: Path, classes: Sequence[str]) -> PictureFiles:
+    files: list[Path] = []
+    labels: list[int] = []
+    for index, name in enumerate(classes):
+        found = _pictures_in(folder / name)
+        files += found
+        labels += [index] * len(found)
+    return PictureFiles(files, np.array(labels, dtype=np.int64))
+
+
+def pictures_by_class(folder: Path, without: Sequence[str] = ()) -> tuple[tuple[str, ...], PictureFiles]:
+    """Return (class names, pictures) of a folder of class folders.
+
+    Args:
+        folder: with class folders.
+        without: names of class folders to leave out.
+
+    Raises:
+        UserError: fewer than two classes, or one without pictures.
+    """
+    classes = tuple(name for name in _class_names(folder) if name not in without)
+    for name in classes:
+        if name != as_class_name(name):
+            raise UserError(f"{folder}: the class folder {name!r} needs a shorter name without control characters")
+    if len(classes) < _LEAST_CLASSES:
+        raise UserError(f"{folder}: {len(classes)} class folder(s); a family needs at least two classes to tell apart")
+    return classes, _read_part(folder, classes)
+
+
+def _check_same_classes(folder: Path, part: str, classes: tuple[str, ...]) -> None:
+    there = _class_names(folder / part)
+    missing, unknown = sorted(set(classes) - set(there)), sorted(set(there) - set(classes))
+    if missing:
+        raise UserError(
+            f"{folder / part}: no class folder '{missing[0]}', which {folder / 'train'} has; put pictures of it there, "
+            f"or take '{part}' away and let us split"
+        )
+    if unknown:
+        raise UserError(f"{folder / part / unknown[0]}: {folder / 'train'} has no such class; take the folder away")
+
+
+def parts_in(folder: Path) -> list[str]:
+    """Return which of `train`, `val` and `test` are in a folder as its parts, rather than as classes of these names."""
+    inside = [part for part in PARTS if (folder / part).is_dir()]
+    hold_classes = any(_class_names(folder / part) for part in inside)
+    return inside if hold_classes or set(_class_names(folder)) <= set(PARTS) else []
+
+
+def has_class_folders(folder: Path) -> bool:
+    """Tell whether the folder has `train` inside, and class folders in it."""
+    return (folder / "train").is_dir() and bool(_class_names(folder / "train"))
+
+
+def picture_folder(folder: Path, seed: int, name: str | None = None) -> Dataset:
+    """Return a folder of class folders, with train, val and test inside or split here (stratified, seeded).
+
+    Args:
+        folder: with class folders, or with `train` and perhaps `val` and `test` inside.
+        seed: of the split.
+        name: of the set; by default the folder's.
+
+    Raises:
+        UserError: no such folder, fewer than two classes, a class without pictures or with too few to split, or parts
+            whose classes differ.
+    """
+    inside = parts_in(folder)
+    if inside and "train" not in inside:
+        raise UserError(f"{folder}: there is '{inside[0]}' in it, but no 'train'; put the pictures to learn from there")
+    whole = folder / "train" if "train" in inside else folder
+    classes, pictures = pictures_by_class(whole)
+    parts = [part for part in inside if part != "train"]
+    for part in parts:
+        _check_same_classes(folder, part, classes)
+    train: Pictures = pictures
+    if "test" in parts:
+        test: Pictures = _read_part(folder / "test", classes)
+    else:
+        train, test = cut_off(train, TEST_SHARE, seed)
+    if "val" in parts:
+        validation: Pictures = _read_part(folder / "val", classes)
+    else:
+        train, validation = cut_off(train, VALIDATION_SHARE, seed)
+    for index, class_name in enumerate(classes):
+        if not all((part.labels == index).any() for part in (train, validation, test)):
+            raise UserError(f"{whole / class_name}: too few pictures of this class to split; give it at least three")
+    return Dataset(name or folder.resolve().name, classes, train, validation, test)
+
+
+def judged_folder(folder: Path, seed: int, *, everything: bool = False) -> tuple[tuple[str, ...], Pictures]:
+    """Return (class names, pictures) to judge a bundle by: held-out ones, or all.
+
+    Any number of classes will do here: a bundle may be judged on some of its classes.
+
+    Args:
+        folder: with class folders, or with `test` or `train` inside.
+        seed: of the split of a folder that has no `test` inside: the training's.
+        everything: take all pictures, also those that were learned from.
+
+    Raises:
+        UserError: there are no class folders, or a class folder without pictures.
+    """
+    inside = parts_in(folder)
+    if not everything and "test" not in inside:
+        if len(_class_names(folder / "train" if "train" in inside else folder)) == 1:
+            raise UserError(f"{folder}: one class folder, which no training held pictures out of; judge by --all of it")
+        dataset = picture_folder(folder, seed)
+        return dataset.classes, dataset.test
+    lots = [folder / part for part in inside if everything or part == "test"] or [folder]
+    classes = tuple(sorted({name for lot in lots for name in _class_names(lot)}))
+    if not classes:
+        raise UserError(f"{lots[0]}: no class folders there; put the pictures into one folder per class")
+    read: list[Pictures] = []
+    for lot in lots:
+        own = _class_names(lot)
+        if own:
+            pictures = _read_part(lot, own)
+            indices = np.array([classes.index(name) for name in own], dtype=np.int64)
+            read.append(pictures.relabelled(indices[pictures.labels]))
+    return classes, read[0] if len(read) == 1 else JoinedPictures(read)

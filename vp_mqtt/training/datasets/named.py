@@ -1,0 +1,125 @@
+"""Data sets by name, and folders of pictures by their path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.training.datasets.caltech101 import caltech101
+from vp_mqtt.training.datasets.cifar import CIFAR10, CIFAR100, read_cifar
+from vp_mqtt.training.datasets.fashion_mnist import fashion_mnist
+from vp_mqtt.training.datasets.flowers102 import flowers102
+from vp_mqtt.training.datasets.folders import has_class_folders, judged_folder, parts_in, picture_folder
+from vp_mqtt.training.datasets.food101 import food101
+from vp_mqtt.training.datasets.pictures import Dataset, Pictures
+from vp_mqtt.training.datasets.stanford_dogs import stanford_dogs
+from vp_mqtt.training.datasets.svhn import svhn
+
+NAMED: dict[str, Callable[[Path | None, int], Dataset]] = {
+    "caltech101": caltech101,
+    "cifar10": partial(read_cifar, CIFAR10),
+    "cifar100": partial(read_cifar, CIFAR100),
+    "fashion-mnist": fashion_mnist,
+    "flowers102": flowers102,
+    "food101": food101,
+    "stanford-dogs": stanford_dogs,
+    "svhn": svhn,
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Pictures to judge a bundle by.
+
+    Attributes:
+        name: of the set, for people.
+        classes: class names by index.
+        pictures: labelled with these indices.
+        is_cut: they are what a seed cut off from a folder that is not split: held out only from a training on it.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    pictures: Pictures
+    is_cut: bool = False
+
+    def for_classes(self, wanted: tuple[str, ...]) -> Pictures:
+        """Return the pictures, labelled with the indices of `wanted`.
+
+        Raises:
+            UserError: a class is not among the wanted.
+        """
+        unknown = [name for name in self.classes if name not in wanted]
+        if unknown:
+            rest = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            known = ", ".join(wanted[:5]) + (", .." if len(wanted) > 5 else "")  # noqa: PLR2004 (a line's worth)
+            raise UserError(
+                f"'{self.name}' has the class '{unknown[0]}'{rest}, which the bundle does not know; it knows {known}"
+            )
+        indices = np.array([wanted.index(name) for name in self.classes], dtype=np.int64)
+        return self.pictures.relabelled(indices[self.pictures.labels])
+
+
+def _class_folders(data: str, root: Path | None) -> tuple[Path, str | None] | None:
+    """Return the folder of class folders that is meant, and its name if it goes by one; None: a named set's files."""
+    if data not in NAMED:
+        if root is not None:
+            raise UserError(
+                f"--root goes with a named data set ({', '.join(sorted(NAMED))}), not with the folder '{data}'"
+            )
+        folder = Path(data)
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder}: there is no such folder, nor a data set of this name ({', '.join(sorted(NAMED))})"
+            )
+        return folder, None
+    for folder in [root, root / data] if root is not None else [Path(data)]:
+        if has_class_folders(folder):
+            return folder, data
+    return None
+
+
+def load(data: str, root: Path | None = None, seed: int = 0) -> Dataset:
+    """Return a data set by its name, or a folder of class folders.
+
+    Args:
+        data: a name, or a folder.
+        root: where the files of a named set are: as published, or as train/CLASS and test/CLASS.
+        seed: of the splits that neither the set's authors nor the folder make.
+
+    Raises:
+        UserError: there is no such set, or its files are not usable.
+    """
+    found = _class_folders(data, root)
+    dataset = NAMED[data](root, seed) if found is None else picture_folder(found[0], seed, found[1])
+    for part, pictures in (("train", dataset.train), ("test", dataset.test)):
+        if not len(pictures):
+            raise UserError(f"'{dataset.name}': there are no pictures in its part '{part}'")
+    return dataset
+
+
+def load_judged(data: str, root: Path | None = None, seed: int = 0, *, everything: bool = False) -> Judged:
+    """Return the pictures to judge a bundle by: held-out ones, or all.
+
+    Args:
+        data: a name, or a folder of class folders, or one with `test` or `train` inside.
+        root: where the files of a named set are.
+        seed: of the split: the training's, or pictures that were learned from would be judged on.
+        everything: take all pictures, also those that were learned from.
+
+    Raises:
+        UserError: there is no such set, or its files are not usable.
+    """
+    found = _class_folders(data, root)
+    if found is not None:
+        folder, name = found
+        classes, pictures = judged_folder(folder, seed, everything=everything)
+        is_cut = not everything and "test" not in parts_in(folder)
+        return Judged(name or folder.resolve().name, classes, pictures, is_cut)
+    dataset = load(data, root, seed)
+    return Judged(dataset.name, dataset.classes, dataset.everything() if everything else dataset.test)

@@ -1,0 +1,258 @@
+"""MobileNetV2 at any width, and the variants made of it.
+
+Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018; the narrow head with global max
+pooling is that of arXiv 2210.08376. Parameters are named as in torchvision. Batch norm's epsilon and the padding of the
+stride-2 convolutions are those of the TensorFlow original, so that its ImageNet weights fit exactly.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from vp_mqtt.bundle.manifest import VariantSpec
+
+BATCH_NORM_EPS = 1e-3
+
+# Expansion, channels, repeats, stride of the first: table 2 of the MobileNetV2 paper.
+_BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+_STEM_CHANNELS = 32
+_DIVISOR = 8
+_ROUNDING = 1e-6
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def scaled_channels(channels: int, alpha: float) -> int:
+    """Return `channels` times `alpha`, rounded to a multiple of 8, and never more than 10 % below."""
+    scaled = channels * alpha
+    rounded = max(_DIVISOR, int(scaled + _DIVISOR / 2) // _DIVISOR * _DIVISOR)
+    return rounded + _DIVISOR if rounded < 0.9 * scaled else rounded
+
+
+class SamePaddedConv2d(nn.Conv2d):
+    """A 3x3 convolution with stride 2, padded as in TensorFlow ("same"): even sizes at right and bottom only."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the base class's name)
+        """Return the convolution of (N, C, H, W), shape (N, C, ceil(H / 2), ceil(W / 2))."""
+        top, left = input.shape[-2] % 2, input.shape[-1] % 2
+        return super().forward(functional.pad(input, (left, 1, top, 1)))
+
+
+class SmallMapConv2d(nn.Conv2d):
+    """A 3x3 convolution with padding 1, of which training on a CPU does not slow down where maps are small.
+
+    Depth-wise, on maps of 2x2, oneDNN's gradient takes 13 times as long as where the map is padded beforehand.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the base class's name)
+        """Return the convolution of (N, C, H, W), of the same shape."""
+        if not self.training or min(input.shape[-2:]) >= self.kernel_size[0]:
+            return super().forward(input)
+        return functional.conv2d(functional.pad(input, (1, 1, 1, 1)), self.weight, self.bias, groups=self.groups)
+
+
+def _convolution(inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    if stride == 1:
+        of_kind = nn.Conv2d if kernel == 1 else SmallMapConv2d
+        return of_kind(inputs, outputs, kernel, 1, kernel // 2, groups=groups, bias=False)
+    return SamePaddedConv2d(inputs, outputs, kernel, stride, 0, groups=groups, bias=False)
+
+
+def _conv_norm(inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        _convolution(inputs, outputs, kernel=kernel, stride=stride, groups=groups),
+        nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS),
+        nn.ReLU6(inplace=True),
+    )
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter depth-wise, project; added to its input where shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        layers: list[nn.Module] = [] if expansion == 1 else [_conv_norm(inputs, hidden)]
+        layers += [
+            _conv_norm(hidden, hidden, kernel=3, stride=stride, groups=hidden),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS),
+        ]
+        self.conv = nn.Sequential(*layers)
+        self._adds = stride == 1 and inputs == outputs
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return features, shape (N, outputs, H / stride, W / stride)."""
+        features: Tensor = self.conv(picture)
+        return picture + features if self._adds else features
+
+
+def backbone(alpha: float) -> tuple[nn.Sequential, int]:
+    """Return MobileNetV2's features without the last convolution, and how many channels they have."""
+    channels = scaled_channels(_STEM_CHANNELS, alpha)
+    layers: list[nn.Module] = [_conv_norm(3, channels, kernel=3, stride=2)]
+    for expansion, width, repeats, stride in _BLOCKS:
+        outputs = scaled_channels(width, alpha)
+        for repeat in range(repeats):
+            first_stride = stride if repeat == 0 else 1
+            layers.append(InvertedResidual(channels, outputs, stride=first_stride, expansion=expansion))
+            channels = outputs
+    return nn.Sequential(*layers), channels
+
+
+def fold_batch_norm(network: N) -> N:
+    """Return a copy for inference whose batch norms are folded into the convolutions before them."""
+    folded = copy.deepcopy(network).eval()
+    for sequence in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
+        for index in range(len(sequence) - 1):
+            convolution, norm = sequence[index], sequence[index + 1]
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                sequence[index] = fuse_conv_bn_eval(convolution, norm)
+                sequence[index + 1] = nn.Identity()
+    return folded
+
+
+def _folded_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """Return the batch norms that, in evaluation, only add a bias: they had been folded into their convolutions."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    return [
+        norm
+        for norm in norms
+        if not norm.get_buffer("running_mean").any()
+        and bool((norm.weight == 1).all())
+        and bool(((norm.get_buffer("running_var") + norm.eps - 1).abs() < _ROUNDING).all())
+    ]
+
+
+def needs_statistics(network: nn.Module) -> bool:
+    """Return whether a network has batch norms that only add a bias, without statistics to be trained with."""
+    return bool(_folded_norms(network))
+
+
+def measure_statistics(network: nn.Module, pictures: Tensor) -> None:
+    """Give the batch norms that only add a bias the statistics of what comes to them; what they return stays the same.
+
+    Without them a network would compute something else as soon as it is trained, since in training a batch norm scales
+    by the statistics of the batch.
+
+    Args:
+        network: left in evaluation mode.
+        pictures: shape (N, 3, resolution, resolution), float32, -1..1; an N of some 100 is enough.
+    """
+
+    def measure(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
+        norm.get_buffer("running_mean").copy_(mean)
+        norm.get_buffer("running_var").copy_(variance)
+        norm.get_parameter("weight").copy_((variance + BATCH_NORM_EPS).sqrt())
+        norm.get_parameter("bias").add_(mean)
+
+    hooks = [norm.register_forward_pre_hook(measure) for norm in _folded_norms(network)]
+    try:
+        with torch.no_grad():
+            network.eval()(pictures)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class SeededDropout(nn.Module):
+    """Dropout with a source of chance of its own, so that variants trained side by side stay reproducible.
+
+    On a GPU it is torch's: there variants are not reproducible to the last bit anyway.
+    """
+
+    def __init__(self, share: float) -> None:
+        """Drop this share of the values in training, 0..1."""
+        super().__init__()
+        self._share = share
+        self._generator = torch.Generator()
+
+    def seed(self, seed: int) -> None:
+        """Start the source of chance anew."""
+        self._generator.manual_seed(seed)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return the values, in training some of them zero and the others scaled up for it."""
+        if not self.training or self._share == 0:
+            return values
+        if values.is_cuda:
+            return functional.dropout(values, self._share)
+        kept = torch.empty(values.shape).bernoulli_(1 - self._share, generator=self._generator)
+        return values * kept.to(values) / (1 - self._share)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> SeededDropout:
+        """Return one with the same share; generators cannot be copied."""
+        return SeededDropout(self._share)
+
+
+class VariantNetwork(nn.Module):
+    """One variant: the backbone, a head, global pooling, and a classifier.
+
+    One that knows only some of the classes (class parallelism) has one more output, for "none of mine".
+    """
+
+    def __init__(self, spec: VariantSpec, classes: int, dropout: float = 0.1) -> None:
+        """Build it with random weights.
+
+        Args:
+            spec: width, head and pooling.
+            classes: how many classes the family knows.
+            dropout: of the head's output in training, 0..1.
+        """
+        super().__init__()
+        self.features, channels = backbone(spec.alpha)
+        self.head = nn.Sequential(
+            nn.Conv2d(channels, spec.head, 1, bias=False),
+            nn.BatchNorm2d(spec.head, eps=BATCH_NORM_EPS),
+            nn.ReLU(inplace=True) if spec.pooling == "max" else nn.ReLU6(inplace=True),
+        )
+        self._pools_by_maximum = spec.pooling == "max"
+        self.dropout = SeededDropout(dropout)
+        self._classes = classes
+        self._knows = spec.knows
+        self.classifier = nn.Conv2d(spec.head, classes if spec.knows is None else len(spec.knows) + 1, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        # Begin undecided: else the first steps only unlearn what chance gave.
+        nn.init.normal_(self.classifier.weight, std=0.01)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return logits, shape (N, classes), for pictures, shape (N, 3, resolution, resolution), float32, -1..1."""
+        return self.classify(self.features(pictures))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return logits, shape (N, classes), for what the last block gives.
+
+        The probability of "none of mine" is spread over the classes that are not known.
+        """
+        logits = self._outputs(features)
+        if self._knows is None:
+            return logits
+        own = logits.log_softmax(1)
+        others = self._classes - len(self._knows)
+        spread = own[:, -1:].expand(-1, self._classes) - math.log(max(1, others))
+        return spread.index_copy(1, torch.tensor(self._knows, device=own.device), own[:, :-1])
+
+    def probabilities(self, pictures: Tensor) -> Tensor:
+        """Return probabilities, shape (N, classes), 0 for classes that are not known: what a variant votes with."""
+        own = self._outputs(self.features(pictures)).softmax(1)
+        if self._knows is None:
+            return own
+        places = torch.eye(self._classes)[list(self._knows)]
+        return own[:, :-1] @ places
+
+    def _outputs(self, features: Tensor) -> Tensor:
+        features = self.head(features)
+        pool = torch.amax if self._pools_by_maximum else torch.mean
+        return torch.flatten(self.classifier(self.dropout(pool(features, dim=(2, 3), keepdim=True))), 1)

@@ -1,0 +1,248 @@
+"""Weights to start from: of a training of ours, of a bundle, or ImageNet's of MobileNetV2 from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, VariantSpec, boxed_bundles, open_bundle
+from vp_mqtt.errors import UserError
+from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint
+from vp_mqtt.training.networks import VariantNetwork
+from vp_mqtt.training.pretrained.bundle_weights import bundle_weights
+from vp_mqtt.training.pretrained.keras import fetch_imagenet, nearest_published
+from vp_mqtt.training.pretrained.weight_files import COUNTER, Arrays, Convention, as_arrays, read_weights
+
+_BACKBONE = "features."
+# The last 1x1 convolution and its batch norm: the head of the base model, replaced by a narrow one in a variant.
+_LAST = {"features.18.0.": "head.0.", "features.18.1.": "head.1."}
+_UNUSED_ON_PURPOSE = ("features.18.", "classifier.")
+_CLASSIFIER = "classifier."
+
+
+@dataclass(frozen=True)
+class Match:
+    """What of a file went into a network.
+
+    Attributes:
+        loaded: names of the network's arrays that were loaded.
+        kept: names of the network's arrays that the file has nothing for: they keep their random values.
+        unused: names in the file that the network has no place for.
+    """
+
+    loaded: tuple[str, ...]
+    kept: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights that variants may start from.
+
+    Attributes:
+        arrays: by torchvision's names, those of the head and the classifier by ours if they are of a network of ours.
+        spec: the network of ours that they are of; None for a file from elsewhere, which serves every resolution.
+        classes: that the network of ours knows.
+        resolution: that they were trained at, in pixels; None where that is not known.
+    """
+
+    arrays: Arrays
+    spec: VariantSpec | None = None
+    classes: tuple[str, ...] = ()
+    resolution: int | None = None
+
+
+def load_backbone(network: VariantNetwork, weights: Arrays) -> Match:
+    """Load the backbone's weights, and those of the head if it is the base model's; the rest keeps its values.
+
+    Args:
+        network: whose weights are loaded.
+        weights: by torchvision's names, convolutions as (out, in / groups, height, width).
+
+    Raises:
+        UserError: an array of the backbone is missing or has another shape; nothing is loaded then.
+    """
+    state = {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.endswith(COUNTER)}
+    found = dict(weights)
+    for theirs, ours in _LAST.items():
+        moved = {ours + name.removeprefix(theirs): name for name in weights if name.startswith(theirs)}
+        if moved and all(state.get(name) == weights[old].shape for name, old in moved.items()):
+            found |= {name: found.pop(old) for name, old in moved.items()}
+    for name in (name for name in state if name.startswith(_BACKBONE)):
+        if name not in found:
+            raise UserError(
+                f"--pretrained: the file has no '{name}': it is not MobileNetV2 in torchvision's or timm's names"
+            )
+        if found[name].shape != state[name]:
+            raise UserError(
+                f"--pretrained: '{name}' has shape {found[name].shape}, but this family needs {state[name]}: the file "
+                "is of another width"
+            )
+    loaded = {name: torch.from_numpy(array) for name, array in found.items() if state.get(name) == array.shape}
+    network.load_state_dict(loaded, strict=False)
+    unused = sorted(name for name in found if name not in loaded and not name.startswith(_UNUSED_ON_PURPOSE))
+    return Match(tuple(loaded), tuple(name for name in state if name not in loaded), tuple(unused))
+
+
+def load_fitting(network: VariantNetwork, files: Sequence[Arrays]) -> Match:
+    """Load the first of several files that fits: families may have variants of several widths.
+
+    Raises:
+        UserError: none fits; nothing is loaded then.
+    """
+    refused: UserError | None = None
+    for weights in files:
+        try:
+            return load_backbone(network, weights)
+        except UserError as error:
+            refused = error
+    raise refused or UserError("--pretrained: no file")
+
+
+def in_order(
+    starts: Sequence[Start], spec: VariantSpec, classes: tuple[str, ...], *, with_filters: bool = True
+) -> list[Arrays]:
+    """Return what a variant may start from, the best first, for `load_fitting` to take the first of its width.
+
+    Networks of ours come before files from elsewhere, and of either those of the nearest resolution first, of two the
+    larger; files of which it is not known come last, in their order. A classifier is left out unless it tells the same
+    classes apart from as many filters.
+
+    Args:
+        starts: to choose from.
+        spec: the variant.
+        classes: that its family is to know.
+        with_filters: a narrow head starts from as many filters of the file's wide last convolution.
+    """
+
+    def distance(start: Start) -> tuple[bool, bool, int, int]:
+        if start.resolution is None:
+            return (start.spec is None, True, 0, 0)
+        return (start.spec is None, False, abs(start.resolution - spec.resolution), -start.resolution)
+
+    def for_variant(start: Start) -> Arrays:
+        theirs = start.spec
+        if theirs is None and with_filters:
+            return {**start.arrays, **_some_filters(start.arrays, spec)}
+        if theirs is None or (start.classes, theirs.knows, theirs.head) == (classes, spec.knows, spec.head):
+            return start.arrays
+        return {name: array for name, array in start.arrays.items() if not name.startswith(_CLASSIFIER)}
+
+    return [for_variant(start) for start in sorted(starts, key=distance)]
+
+
+def _some_filters(weights: Arrays, spec: VariantSpec) -> Arrays:
+    """Return a head for a variant out of the filters of the base model's, by the names in `VariantNetwork`.
+
+    They are drawn by chance, others for every resolution: which ones hardly matters, since a linear classifier does as
+    well on one lot as on another, but variants that look at different ones err in different places.
+    """
+    last = {theirs: ours for theirs, ours in _LAST.items() if any(name.startswith(theirs) for name in weights)}
+    counts = {array.shape[:1] for name, array in weights.items() for theirs in last if name.startswith(theirs)}
+    if len(last) != len(_LAST) or len(counts) != 1:
+        return {}
+    (filters,) = counts.pop() or (0,)
+    if filters <= spec.head:
+        return {}
+    chosen = np.sort(np.random.default_rng(spec.resolution).permutation(filters)[: spec.head])
+    return {
+        ours + name.removeprefix(theirs): array[chosen]
+        for name, array in weights.items()
+        for theirs, ours in last.items()
+        if name.startswith(theirs)
+    }
+
+
+def weights_of(files: Sequence[str], convention: Convention | None, family: FamilySpec) -> list[Start]:
+    """Read weights to start from.
+
+    Args:
+        files: each a file of weights, perhaps with the resolution that they were trained at (`FILE@128`); a training of
+            ours (its folder or checkpoint, of which the averages are taken); a bundle (its folder, or its name in the
+            box); or "imagenet", which stands for the published weights of every width and resolution nearest to the
+            family's, fetched if need be.
+        convention: how the networks of files from elsewhere were trained; see `read_weights`.
+        family: to be trained.
+
+    Raises:
+        UserError: a file cannot be read, a width is not published, or there is no network.
+    """
+    starts: list[Start] = []
+    for file in files:
+        if file == "imagenet":
+            wanted = sorted({(variant.alpha, nearest_published(variant.resolution)) for variant in family.variants})
+            fetched = [(fetch_imagenet(alpha, resolution), resolution) for alpha, resolution in wanted]
+            starts += [Start(read_weights(path, convention), resolution=resolution) for path, resolution in fetched]
+            continue
+        path, resolution = _resolution_of(file)
+        ours = _of_bundle(file) or _read_training(path)
+        starts += ours or [Start(read_weights(path, convention), resolution=resolution)]
+    return starts
+
+
+def _resolution_of(file: str) -> tuple[Path, int | None]:
+    """Return the path in `FILE@128` and the resolution, if there is one."""
+    name, at, resolution = file.rpartition("@")
+    if not at or not resolution.isdecimal() or Path(file).exists():
+        return Path(file), None
+    return Path(name), int(resolution)
+
+
+def _of_bundle(name_or_folder: str) -> list[Start]:
+    """Return the networks of a bundle; none if it is something else.
+
+    Raises:
+        UserError: the bundle is damaged, or computes with 8 bits.
+    """
+    folder = Path(name_or_folder)
+    if not (folder / MANIFEST_NAME).is_file() and (folder.exists() or name_or_folder not in boxed_bundles()):
+        return []
+    bundle = open_bundle(folder.resolve() if folder.exists() else name_or_folder)
+    return [
+        Start(
+            bundle_weights(bundle, entry.index),
+            VariantSpec(**{name: getattr(entry, name) for name in VariantSpec.model_fields}),
+            bundle.manifest.classes,
+            entry.resolution,
+        )
+        for entry in bundle.manifest.variants
+    ]
+
+
+def _read_training(path: Path) -> list[Start]:
+    """Return the averaged networks of a training of ours; none if a file is something else.
+
+    Raises:
+        UserError: the path is a folder, but not of a training.
+    """
+    if not path.is_dir() and path.suffix.lower() != Path(CHECKPOINT_NAME).suffix:
+        return []
+    try:
+        trained = Checkpoint.load(path)
+        networks = trained.trained_networks()
+    except UserError:
+        if path.is_dir():
+            raise
+        return []  # other tensors than a checkpoint's, or a damaged file: `read_weights` tells them apart
+    specs, classes = trained.origin.family.variants, trained.origin.classes
+    states = [as_arrays(network.state_dict()) for network in networks]
+    return [
+        Start(
+            {name: array for name, array in state.items() if not name.endswith(COUNTER)},
+            spec,
+            classes,
+            spec.resolution,
+        )
+        for spec, state in zip(specs, states, strict=True)
+    ]
+
+
+def short_name(file: str) -> str:
+    """Return what to call weights by: the name of the file, or of the training's folder."""
+    path = Path(file)
+    folder = path.parent if path.name == CHECKPOINT_NAME else path
+    return folder.resolve().name if folder.is_dir() else path.name
