@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.footprint_cli import footprint
-from benchmarks.latency_cli import Classes, Family, latency
+from benchmarks.footprint.cli import footprint
+from benchmarks.latency.cli import Classes, Family, latency
 from vp_mqtt.cli.boards import plan, speed
 from vp_mqtt.errors import UserError
 
@@ -89,8 +89,8 @@ def faults(
     """Break boards, links, clocks, fusion node and broker, one after the other, and tell what became of the frames."""
     from rich.console import Console  # noqa: PLC0415
 
-    from benchmarks.faults import FaultSettings, measure  # noqa: PLC0415
-    from benchmarks.table import faults_table  # noqa: PLC0415
+    from benchmarks.faults.measure import FaultSettings, measure  # noqa: PLC0415
+    from benchmarks.faults.report import faults_table  # noqa: PLC0415
 
     settings = FaultSettings(
         frames=frames, fps=fps, bundle=bundle, deadline_ms=deadline_ms, hold_s=hold, only=tuple(only or ())
@@ -121,7 +121,7 @@ def soak(
     json: _Json = False,
 ) -> None:
     """Run a site for long under random faults, and sample memory, threads and file descriptors of every process."""
-    from benchmarks.soak import SoakSettings, run_soak  # noqa: PLC0415
+    from benchmarks.faults.soak import SoakSettings, run_soak  # noqa: PLC0415
 
     settings = SoakSettings(
         minutes=minutes,
@@ -151,7 +151,7 @@ def fusion_rules(
     json: _Json = False,
 ) -> None:
     """Fuse a bundle's votes by other rules and weights than the paper's, and tell how often each is right."""
-    from benchmarks.fusion_rules import try_rules  # noqa: PLC0415
+    from benchmarks.accuracy.fusion_rules import try_rules  # noqa: PLC0415
     from vp_mqtt.bundle.manifest import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
 
@@ -210,7 +210,7 @@ def compare(
     """
     if importlib.util.find_spec("torch") is None:
         raise UserError("the networks are built in torch: `pip install vp-mqtt[train]`")
-    from benchmarks.compare_cli import Choice, run  # noqa: PLC0415
+    from benchmarks.comparison.cli import Choice, run  # noqa: PLC0415
 
     choice = Choice(
         single=single,

@@ -23,9 +23,9 @@ app = typer.Typer(
 def _stage(settings: StageSettings) -> None:
     """Run one stage of a network that was cut for model parallelism."""
     signals.hold()
-    from benchmarks.comparators import stage  # noqa: PLC0415
+    from benchmarks.comparators import stage_node  # noqa: PLC0415
 
-    stage.run(settings)
+    stage_node.run(settings)
 
 
 app.command("stage", help=_stage.__doc__)(settings_command(StageSettings, _stage))

@@ -1,4 +1,4 @@
-"""`benchmarks/accuracy.py`: a plan is trained, judged and tabulated; what is done is not done again."""
+"""`python -m benchmarks.accuracy.plan`: a plan is trained, judged and tabulated; what is done is not done again."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import pytest
 
 from tests.support.training_data import FAMILY, write_class_folders
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "accuracy.py"
-
 
 def accuracy(plan: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     """Run the script on a plan."""
-    command = [sys.executable, str(SCRIPT), str(plan), "--out", str(plan.parent / "out"), *flags]
+    command = [sys.executable, "-m", "benchmarks.accuracy.plan", str(plan), "--out", str(plan.parent / "out"), *flags]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

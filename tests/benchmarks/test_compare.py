@@ -15,13 +15,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.boards import LINKS, Emulation, what_can_be_emulated
 from benchmarks.comparators.class_parallel import class_parallel_family
-from benchmarks.compare import Answers
-from benchmarks.compare_cli import core_share
-from benchmarks.figures import Seen, SeenLabel
-from benchmarks.impairment import Direction, Impairment
-from benchmarks.quota import LEAST_QUOTA_US, quota_and_period_us
+from benchmarks.comparison.boards import LINKS, Emulation, what_can_be_emulated
+from benchmarks.comparison.cli import core_share
+from benchmarks.comparison.measure import Answers
+from benchmarks.emulation.cpu_quota import LEAST_QUOTA_US, quota_and_period_us
+from benchmarks.emulation.impairment import Direction, Impairment
+from benchmarks.testbed.recording import Seen, SeenLabel
 from tests.support import tiny
 from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
 from vp_mqtt.protocol.frames import FrameId

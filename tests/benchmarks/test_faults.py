@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.network import BoardNetwork, NoNetworkError, private_network
+from benchmarks.emulation.network import BoardNetwork, NoNetworkError, private_network
 
 _FRAMES = 24
 _KEPT = ["kill-5", "messages", "clocks", "twin", "disk-full", "loss", "cut"]

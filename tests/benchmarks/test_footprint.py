@@ -15,9 +15,9 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from benchmarks.install_size import OUR_NAME, canonical, dependencies, install_sizes
-from benchmarks.processes import has_mapped, needs_of
-from benchmarks.wire import Packet, WireListener, next_packet, variable_integer
+from benchmarks.footprint.install_size import OUR_NAME, canonical, dependencies, install_sizes
+from benchmarks.footprint.packet_sizes import Packet, WireListener, next_packet, variable_integer
+from benchmarks.footprint.processes import has_mapped, needs_of
 from tests.support.broker import Mosquitto
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Outgoing

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import bare
-from benchmarks.end_to_end import evaluate
-from benchmarks.floor import Floor, FloorTimes
-from benchmarks.latency import compare
-from benchmarks.latency_cli import size_of
-from benchmarks.placement import on_core, place
+from benchmarks.emulation.cpu_affinity import on_core, place
+from benchmarks.latency import minimal_node
+from benchmarks.latency.cli import size_of
+from benchmarks.latency.end_to_end import evaluate
+from benchmarks.latency.lower_bound import Floor, FloorTimes
+from benchmarks.latency.models import compare
 from tests.support.broker import Mosquitto
 from tests.support.tiny import model
 from vp_mqtt.bundle.manifest import VariantSpec
@@ -168,7 +168,7 @@ def test_the_floor_is_the_sum_of_its_steps() -> None:
     told = FloorTimes(hops=times.hops, steps=times.steps, label_hop=times.label_hop).as_dict(7)
     assert told["with_label_hop_ms"]["p50"] == 7.75  # JPEGs that are passed through cost no encoding
     assert told["encode_ms"] is None
-    assert bare.decode_times(bare.encode_times([1.5, 2.5])) == [1.5, 2.5]
+    assert minimal_node.decode_times(minimal_node.encode_times([1.5, 2.5])) == [1.5, 2.5]
 
 
 def test_the_floor_is_measured_over_a_real_broker(broker: Mosquitto, bundle: Path, tmp_path: Path) -> None:

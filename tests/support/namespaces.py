@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from benchmarks.network import NoNetworkError, private_network
+from benchmarks.emulation.network import NoNetworkError, private_network
 
 BROKER_ADDRESS = "10.78.0.1"
 _OWN_ADDRESS = "10.78.0.254"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.network import NoNetworkError
+from benchmarks.emulation.network import NoNetworkError
 from tests.support.namespaces import BROKER_ADDRESS, namespace_of, switched
 from tests.support.provisioned import PATIENCE_S, Client, ProvisionedSite, until
 from tests.support.tiny import write_bundle

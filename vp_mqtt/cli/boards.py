@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmarks.latency_cli import Classes, Size, size_of
+from benchmarks.latency.cli import Classes, Size, size_of
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _plan_equal_cost(
 
 
 def _measured(found: EqualCost, classes: int) -> dict[str, Any]:
-    from benchmarks.latency import call_of  # noqa: PLC0415
+    from benchmarks.latency.models import call_of  # noqa: PLC0415
     from vp_mqtt.site.machine import machine  # noqa: PLC0415
     from vp_mqtt.site.timing import times_in_turns  # noqa: PLC0415
     from vp_mqtt.training.random_family import random_models  # noqa: PLC0415

@@ -1,0 +1,1 @@
+"""Accuracy: training plans, ablation, linear classifiers, fusion rules."""

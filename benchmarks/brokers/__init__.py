@@ -1,0 +1,1 @@
+"""What MQTT brokers can do of what this project needs."""

@@ -1,0 +1,121 @@
+"""The stage node of model parallelism: a frame or a feature map in, a feature map or the vote out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import cv2
+
+from benchmarks.comparators import feature_maps
+from benchmarks.comparators.feature_maps import Precision
+from benchmarks.comparators.pipeline import open_pipeline
+from vp_mqtt.config.settings import StageSettings
+from vp_mqtt.inference import pictures
+from vp_mqtt.inference.onnx import OnnxModel
+from vp_mqtt.logs import LOGGER
+from vp_mqtt.mqtt.inbox import Inbox
+from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.nodes.base import Node
+from vp_mqtt.protocol import topics, votes
+from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.topics import ANY, Topics
+
+_PACKET_OVERHEAD_BYTES = 1024
+_WHOLE = 0
+"""The network as a whole is its bundle's only variant: what the last stage votes as."""
+
+
+class StageNode:
+    """Runs one stage of a network on the frames of all cameras of a site."""
+
+    def __init__(self, settings: StageSettings) -> None:
+        """Load the model, without connecting.
+
+        Raises:
+            UserError: pipeline or stage are not usable.
+        """
+        pipeline = open_pipeline(Path(settings.bundle))
+        self._settings = settings
+        self._manifest = pipeline.bundle.manifest
+        self._entry = pipeline.stage(settings.stage)
+        self._precision = Precision[settings.precision.upper()]
+        is_last = self._entry.output is None
+        cv2.setNumThreads(1)
+        self._model = OnnxModel(
+            pipeline.model_bytes(settings.stage),
+            input_shape=(1, *self._entry.input),
+            output_shape=(1, *(self._entry.output or (len(self._manifest.classes),))),
+            threads=settings.threads,
+        )
+        self._inbox: Inbox[Received] = Inbox(per_source=1)
+        site = Topics(settings.site)
+        self._node = Node(
+            settings,
+            parts=(str(settings.stage),),
+            variant=_WHOLE if is_last else None,
+            bundle=pipeline.bundle,
+            subscriptions=[(site.stage(ANY, settings.stage) if settings.stage else site.frame(ANY), 0)],
+            on_message=self._receive,
+            on_stop=self._inbox.close,
+            max_packet_bytes=settings.max_frame_bytes + _PACKET_OVERHEAD_BYTES,
+        )
+
+    def run(self) -> None:
+        """Work until told to stop.
+
+        Raises:
+            UserError: the broker will not have us.
+        """
+        LOGGER.info("stage %d of '%s': blocks %d to %d", self._entry.index, self._manifest.name, *self._entry.blocks)
+        self._node.run(self._work, lambda: {"frames_dropped": self._inbox.dropped})
+
+    def _receive(self, message: Received) -> None:
+        if len(message.payload) > self._settings.max_frame_bytes:
+            self._node.refusals.add(message.topic, "message too large")
+            return
+        self._inbox.put(message.topic, message)
+
+    def _work(self) -> None:
+        while not self._node.stopping.is_set():
+            message = self._inbox.get()
+            if message is not None:
+                self._answer(message)
+
+    def _answer(self, message: Received) -> None:
+        digest = self._manifest.short_digest
+        try:
+            camera = topics.parse(message.topic).source
+            frame = FrameId.decode(message.correlation)
+            if self._entry.index:
+                batch = feature_maps.decode(message.payload, self._entry.input, digest)
+            else:
+                side, preprocessing = self._entry.input[1], self._manifest.preprocessing
+                picture = pictures.decode(message.payload, side + preprocessing.margin)
+                batch = pictures.prepare(picture, side, preprocessing)
+            result = self._model(batch)
+        except (ValueError, cv2.error) as error:
+            reason = "picture cannot be resized" if isinstance(error, cv2.error) else str(error)
+            self._node.refusals.add(message.topic, reason)
+            return
+        compute_ms = (time.monotonic() - message.at) * 1000
+        if self._entry.output is None:
+            topic = self._node.topics.vote(camera, _WHOLE)
+            payload = votes.encode(votes.select(result[0], self._manifest.k, digest, compute_ms))
+        else:
+            topic = self._node.topics.stage(camera, self._entry.index + 1)
+            payload = feature_maps.encode(result, self._precision, digest)
+        self._node.counts["frames"] += 1
+        self._node.counts["bytes_sent"] += len(payload)
+        self._node.latencies.add(compute_ms)
+        if self._node.session.publish(Outgoing(topic, payload, correlation=frame.encode())) is None:
+            self._node.counts["unsent"] += 1
+
+
+def run(settings: StageSettings) -> None:
+    """Run a stage node until it is told to stop.
+
+    Raises:
+        UserError: the settings, the pipeline or the broker are not usable.
+    """
+    StageNode(settings).run()

@@ -1,0 +1,1 @@
+"""Variant parallelism against the single network, model and class parallelism."""

@@ -1,0 +1,88 @@
+"""How often a contender's labels are right, with so many boards dead: by the models and the code of the boards."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.comparators import feature_maps
+from benchmarks.comparators.feature_maps import Precision
+from benchmarks.comparators.pipeline import Pipeline, open_pipeline
+from benchmarks.comparison.systems import Contender
+from vp_mqtt.inference.onnx import OnnxModel
+from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare
+from vp_mqtt.training.batch_fusion import BatchVotes, add_up
+from vp_mqtt.training.datasets import Judged, Pictures
+from vp_mqtt.training.evaluate import predict
+from vp_mqtt.training.work import each_picture
+
+CAMERA_QUALITY = 90
+"""JPEG quality of frames on the wire, as a camera node's default is."""
+
+Probabilities = dict[str, NDArray[np.float32]]
+
+
+def accuracy_by_dead(contender: Contender, judged: Judged, known: Probabilities) -> dict[int, float]:
+    """Return the share of right labels by how many boards are dead, 0..1: the mean over all choices of the dead.
+
+    Args:
+        contender: with trained weights.
+        judged: the pictures.
+        known: probabilities of the bundles judged so far, by folder; added to.
+
+    Raises:
+        UserError: a model or a picture cannot be read.
+    """
+    manifest = contender.bundle.manifest
+    pictures = judged.for_classes(manifest.classes)
+    key = f"{contender.bundle.folder} {contender.precision}"
+    if key not in known:
+        known[key] = (
+            _predict_in_stages(open_pipeline(contender.bundle.folder), contender.precision, pictures)
+            if contender.precision is not None
+            else predict(contender.bundle, pictures, CAMERA_QUALITY)
+        )
+    shares = BatchVotes.select(known[key], manifest.k).shares([v.weight for v in manifest.variants], manifest.k)
+
+    def accuracy(alive: tuple[int, ...]) -> float:
+        return float((add_up(shares, alive).argmax(axis=1) == pictures.labels).mean())
+
+    if contender.kind == "mp":
+        # Every board has a part of the only network.
+        return {dead: accuracy((0,)) if dead == 0 else 0.0 for dead in range(contender.boards)}
+    return {
+        dead: float(np.mean([accuracy(alive) for alive in combinations(contender.variants, contender.boards - dead)]))
+        for dead in range(contender.boards)
+    }
+
+
+def _predict_in_stages(pipeline: Pipeline, precision: str, pictures: Pictures) -> NDArray[np.float32]:
+    """Return the probabilities of a cut network, shape (1, N, classes); feature maps travel in the precision."""
+    manifest = pipeline.bundle.manifest
+    stages = pipeline.manifest.stages
+    models = [
+        OnnxModel(
+            pipeline.model_bytes(stage.index),
+            input_shape=(1, *stage.input),
+            output_shape=(1, *(stage.output or (len(manifest.classes),))),
+        )
+        for stage in stages
+    ]
+    result = np.empty((1, len(pictures), len(manifest.classes)), dtype=np.float32)
+
+    def one(index: int) -> None:
+        side = stages[0].input[1]
+        picture = decode(encode_jpeg(pictures.picture(index), CAMERA_QUALITY), side + manifest.preprocessing.margin)
+        values = prepare(picture, side, manifest.preprocessing)
+        for stage, model in zip(stages, models, strict=True):
+            values = model(values)
+            if stage.output is not None:
+                sent = feature_maps.encode(values, Precision[precision.upper()], manifest.short_digest)
+                values = feature_maps.decode(sent, stage.output, manifest.short_digest)
+        result[0, index] = values[0]
+
+    for _ in each_picture(one, len(pictures), "judging"):
+        pass
+    return result

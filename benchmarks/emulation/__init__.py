@@ -1,0 +1,1 @@
+"""Emulated hardware: network links, CPU quotas, core affinity, a network camera."""

@@ -1,0 +1,1 @@
+"""What a board needs: disk, memory, threads, time to start, bytes on the wire."""

@@ -1,0 +1,166 @@
+"""What a board has to spend: disk, memory, threads, time to start, and bytes on the wire."""
+
+from __future__ import annotations
+
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.footprint.install_size import OUR_NAME, install_sizes
+from benchmarks.footprint.packet_sizes import WireListener
+from benchmarks.footprint.processes import has_mapped, needs_of
+from benchmarks.testbed.site import CAMERA, SITE, Rig
+from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.errors import UserError
+from vp_mqtt.protocol.topics import Kind
+
+_DEADLINE_MS = 250.0
+_STARTS = 3
+_RUNS = 5
+_PATIENCE = 3.0
+_PATIENCE_S = 60.0
+_NODES = {
+    "camera": ("vp_mqtt.nodes.camera",),
+    "variant": ("vp_mqtt.nodes.variant", "vp_mqtt.inference.onnx"),
+    "fusion": ("vp_mqtt.nodes.fusion",),
+}
+# In a process of its own: what another import has loaded already would cost nothing.
+_IMPORT = """\
+import importlib, json, sys, time
+start = time.perf_counter()
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(json.dumps([time.perf_counter() - start, "torch" in sys.modules, len(sys.modules)]))
+"""
+
+
+@dataclass(frozen=True)
+class FootprintSettings:
+    """What is measured.
+
+    Attributes:
+        bundle: the family: a folder, or the name of one in the box.
+        variant: index of the one variant that runs; None for the last.
+        runtime: as `vp-node --runtime`.
+        frames: that are labelled before memory is looked at, at least 1.
+        fps: frames per second, greater than 0.
+    """
+
+    bundle: str
+    variant: int | None
+    runtime: str
+    frames: int
+    fps: float
+
+
+def measure(settings: FootprintSettings, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Measure, and return what `vp bench footprint --json` prints.
+
+    Raises:
+        UserError: the bundle is not usable, a program is missing, or a node does not do its work.
+    """
+    bundle = open_bundle(settings.bundle)
+    variant = len(bundle.manifest.variants) - 1 if settings.variant is None else settings.variant
+    bundle.variant(variant)
+    tell("install size and imports")
+    told: dict[str, Any] = {
+        "bundle": bundle.manifest.name,
+        "variant": variant,
+        "runtime": settings.runtime,
+        "install": _install(),
+        "bundle_bytes": sum(file.stat().st_size for file in bundle.folder.iterdir() if file.is_file()),
+        "import": {node: _import(modules) for node, modules in _NODES.items()},
+        "help_s": _help(),
+    }
+    return told | _run(settings, variant, tell)
+
+
+def _install() -> dict[str, Any]:
+    sizes = install_sizes()
+    return {
+        "mb": round(sum(sizes.values()) / 1e6, 1),
+        "own_mb": round(sizes[OUR_NAME] / 1e6, 2),
+        "distributions": {name: round(size / 1e6, 2) for name, size in sizes.items()},
+    }
+
+
+def _import(modules: tuple[str, ...]) -> dict[str, Any]:
+    found = []
+    for _ in range(_RUNS):
+        done = subprocess.run(
+            [sys.executable, "-c", _IMPORT, *modules],
+            capture_output=True,
+            text=True,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+        found.append(json.loads(done.stdout))
+    return {
+        "s": round(statistics.median(seconds for seconds, _, _ in found), 3),
+        "torch": any(has_torch for _, has_torch, _ in found),
+        "modules": found[-1][2],
+    }
+
+
+def _help() -> float:
+    times = []
+    for _ in range(_RUNS):
+        start = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "vp_mqtt", "--help"], capture_output=True, check=True, stdin=subprocess.DEVNULL
+        )
+        times.append(time.monotonic() - start)
+    return round(statistics.median(times), 3)
+
+
+def _run(settings: FootprintSettings, variant: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    environment = {"VP_RUNTIME": settings.runtime}
+    with Rig(bundle=settings.bundle, deadline_ms=_DEADLINE_MS) as rig:
+        tell(f"starting vp-node {_STARTS} times")
+        starts = []
+        for number in range(_STARTS):
+            name = f"start{number}"
+            start = time.monotonic()
+            rig.start_variant(variant, name=name, environment=environment)
+            rig.await_online(name)
+            starts.append(time.monotonic() - start)
+            rig.nodes.signal(name, signal.SIGTERM)
+            rig.nodes.wait(name, _PATIENCE_S)
+        node = f"v{variant}"
+        rig.start_fusion()
+        rig.start_variant(variant, environment=environment)
+        rig.await_online("fusion", node)
+        tell(f"{settings.frames} frames at {settings.fps:g} frames/s")
+        with WireListener(rig.port, f"vp/{SITE}/#") as wire:
+            rig.start_camera(source="samples", fps=settings.fps)
+            rig.await_online(CAMERA)
+            seen = rig.observer.seen(CAMERA)
+            names, pids = (node, "fusion", CAMERA), rig.pids()
+            # What starting took is not the frames' share.
+            before = len(seen.labels), {name: needs_of(pids[name]).cpu_s for name in names}
+            patience = _PATIENCE * settings.frames / settings.fps + _PATIENCE_S
+            if not rig.observer.until(lambda: len(seen.labels) >= settings.frames, patience):
+                raise UserError(f"{len(seen.labels)} of {settings.frames} labels came; is this machine too busy?")
+            frames = len(seen.labels)
+            needs = {name: needs_of(pids[name]) for name in names}
+            torch = any(has_mapped(pids[name], "torch") for name in names)
+            sizes = wire.sizes()
+    kinds = (Kind.FRAME, Kind.ANNOUNCE, Kind.VOTE, Kind.LABEL)
+    return {
+        "start_to_online_s": round(statistics.median(starts), 3),
+        "starts_s": [round(seconds, 3) for seconds in starts],
+        "frames": frames,
+        "processes": {
+            role: needs[name].as_dict()
+            | {"cpu_ms_per_frame": round(1000 * (needs[name].cpu_s - before[1][name]) / max(1, frames - before[0]), 2)}
+            for role, name in zip(("variant", "fusion", "camera"), names, strict=True)
+        },
+        "torch_is_mapped": torch,
+        "wire": {str(kind): sizes[kind] for kind in kinds if kind in sizes},
+    }

@@ -1,0 +1,117 @@
+"""What a variant node does, with nothing around it: the far end of the floor that `vp bench latency` measures.
+
+Run as a process of its own, `python -m benchmarks.latency.minimal_node PORT BUNDLE RUNTIME VARIANT ..`:
+bare paho, one thread. A
+frame is answered at once with as many bytes as a vote has; a picture to work on is decoded, prepared and run through
+each variant's model, one after the other, and answered with the times that each step took.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+import cv2
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from vp_mqtt.bundle.manifest import Bundle, open_bundle
+from vp_mqtt.inference import pictures, runtimes
+from vp_mqtt.local.process import HOST
+from vp_mqtt.protocol.votes import HEADER_BYTES, PAIR_BYTES
+
+FRAME, VOTE, WORK, TIMES, LABEL, READY = (f"floor/{name}" for name in ("frame", "vote", "work", "times", "label", "up"))
+STEPS = 3
+"""Times told of each variant: JPEG decode, resize to the model's input, model; float64, in ms."""
+
+
+def bare_client(client_id: str) -> mqtt.Client:
+    """Return an MQTT 5 client that sends small packets at once, as a node's session does, and does nothing else."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
+
+    def no_delay(_client: mqtt.Client, _data: object, sock: mqtt.SocketLike) -> None:
+        if isinstance(sock, socket.socket):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    client.on_socket_open = no_delay
+    return client
+
+
+def encode_times(times: list[float]) -> bytes:
+    """Return times in ms, 8 bytes each."""
+    return struct.pack(f">{len(times)}d", *times)
+
+
+def decode_times(data: bytes) -> list[float]:
+    """Return the times in ms that `encode_times` wrote."""
+    return list(struct.unpack(f">{len(data) // 8}d", data))
+
+
+class _Worker:
+    """Decodes, prepares and predicts, with a stop-watch."""
+
+    def __init__(self, bundle: Bundle, runtime: str, variants: list[int]) -> None:
+        cv2.setNumThreads(1)
+        self._preprocessing = bundle.manifest.preprocessing
+        self._models = []
+        for variant in variants:
+            resolution = bundle.variant(variant).resolution
+            predict = runtimes.load(
+                runtime,
+                bundle.model_bytes(variant),
+                resolution=resolution,
+                classes=len(bundle.manifest.classes),
+                threads=1,
+            )
+            self._models.append((resolution, predict))
+
+    def work(self, jpeg: bytes) -> list[float]:
+        times = []
+        for resolution, predict in self._models:
+            marks = [time.perf_counter()]
+            picture = pictures.decode(jpeg, resolution + self._preprocessing.margin)
+            marks.append(time.perf_counter())
+            batch = pictures.prepare(picture, resolution, self._preprocessing)
+            marks.append(time.perf_counter())
+            predict(batch)
+            marks.append(time.perf_counter())
+            times += [(marks[step + 1] - marks[step]) * 1000 for step in range(STEPS)]
+        return times
+
+
+def _end_with_parent() -> None:
+    """Wait until standard input is closed, as it is when whoever started us has ended."""
+    # Not sys.stdin, whose lock Python wants when it ends.
+    while os.read(0, 1):
+        pass
+    os._exit(0)
+
+
+def main() -> None:
+    """Answer until standard input is closed."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    port, bundle_name, runtime, *variants = sys.argv[1:]
+    bundle = open_bundle(bundle_name)
+    worker = _Worker(bundle, runtime, [int(variant) for variant in variants])
+    vote = bytes(HEADER_BYTES + PAIR_BYTES * bundle.manifest.k)
+    client = bare_client("bare")
+
+    def answer(client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        if message.topic == FRAME:
+            client.publish(VOTE, vote)
+        else:
+            client.publish(TIMES, encode_times(worker.work(bytes(message.payload))))
+
+    client.on_message = answer
+    client.on_connect = lambda client, *_: client.subscribe([(FRAME, 0), (WORK, 0)])
+    client.on_subscribe = lambda client, *_: client.publish(READY, b"", retain=True)
+    client.connect(HOST, int(port))
+    client.loop_forever()
+
+
+if __name__ == "__main__":
+    main()
