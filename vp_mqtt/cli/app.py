@@ -1,76 +1,108 @@
-"""The commands: what each does, and where it is. It is imported when it is named, so that `--help` answers at once."""
+"""The programs `vp`, `vp-camera`, `vp-node` and `vp-fusion`, and the table of `vp`'s commands."""
 
 from __future__ import annotations
-
-import importlib
 
 import typer
 
 from vp_mqtt import __version__
-from vp_mqtt.cli.lazy import LazyCommand, lazy_app, run_app
+from vp_mqtt.cli.lazy import LazyCommand, LazyGroup, VersionOption, run_app
+
+_NODES = "Nodes"
+_BUNDLES = "Bundles"
+_TRAINING = "Training"
+_SITE = "Site"
+_MEASURE = "Measure"
 
 CAMERA = LazyCommand(
-    "vp_mqtt.cli.nodes:camera_command", "Publish the frames of a webcam, video, stream or folder of pictures."
+    "vp_mqtt.cli.nodes:camera_command", "Publish the frames of a webcam, video, stream or image folder.", _NODES
 )
 NODE = LazyCommand(
-    "vp_mqtt.cli.nodes:variant_command",
-    "Run one variant of a family on the frames of a site, and publish its votes.",
+    "vp_mqtt.cli.nodes:variant_command", "Run one variant of a family on a site's frames and publish its votes.", _NODES
 )
 FUSION = LazyCommand(
-    "vp_mqtt.cli.nodes:fusion_command", "Fuse the votes of the variants into one label for every frame."
+    "vp_mqtt.cli.nodes:fusion_command", "Fuse the variants' votes into one label for every frame.", _NODES
 )
 
 COMMANDS = {
+    "demo": LazyCommand(
+        "vp_mqtt.cli.demo:demo",
+        "Run the whole system on this machine: broker, camera, fusion node and every variant, each in its own process.",
+    ),
+    "version": LazyCommand("vp_mqtt.cli.app:version", "Print the version."),
     "camera": CAMERA,
     "node": NODE,
     "fusion": FUSION,
     "watch": LazyCommand(
         "vp_mqtt.cli.nodes:watch_command",
-        "Show the labels of a site as they come: a live table on a terminal, else a line each.",
+        "Show a site's labels as they arrive: in a live table on a terminal, otherwise one line each.",
+        _NODES,
     ),
-    "train": LazyCommand("vp_mqtt.cli.train:train", "Train a family on labelled pictures."),
+    "push": LazyCommand(
+        "vp_mqtt.cli.push:push_command",
+        "Publish a bundle to the broker and switch a site's boards to it, or roll back to the previous one.",
+        _BUNDLES,
+    ),
+    "keygen": LazyCommand(
+        "vp_mqtt.cli.push:keygen",
+        "Create an Ed25519 key pair: the private key signs bundles (vp push --sign), the public key verifies them.",
+        _BUNDLES,
+    ),
+    "train": LazyCommand("vp_mqtt.cli.train:train", "Train a family on labelled pictures.", _TRAINING),
     "check-data": LazyCommand(
         "vp_mqtt.cli.data:check_data",
-        "Read every picture once, and list what cannot be used, or is in the set twice where it must not be.",
+        "Read every picture once, and list unusable pictures and duplicates that would spoil a result.",
+        _TRAINING,
     ),
     "eval": LazyCommand(
         "vp_mqtt.cli.data:evaluate",
-        "Judge a bundle on held-out pictures: each variant, and the fusion with any number of them alive and for "
-        "any k.",
+        "Evaluate a bundle on held-out pictures: each variant, and the fused label for any subset of them and any k.",
+        _TRAINING,
     ),
     "export": LazyCommand(
         "vp_mqtt.cli.train:export",
         "Write a trained family as a bundle: a manifest and one ONNX model per variant.",
+        _TRAINING,
     ),
     "samples": LazyCommand(
         "vp_mqtt.cli.data:samples",
-        "Write a few held-out pictures of each class, drawn by chance, for a camera node to play.",
+        "Write a few held-out pictures of each class, chosen at random, for a camera node to play.",
+        _TRAINING,
     ),
-    "push": LazyCommand(
-        "vp_mqtt.cli.push:push_command",
-        "Publish a bundle at the broker, and switch the boards of a site to it; or go back to the one before.",
-    ),
-    "keygen": LazyCommand(
-        "vp_mqtt.cli.push:keygen",
-        "Make a pair of Ed25519 keys: the private one signs bundles (vp push --sign), the public one checks them.",
-    ),
+    "site": LazyCommand("vp_mqtt.cli.site:app", "Set up a site of boards, from the plan to running nodes.", _SITE),
     "home-assistant-remove": LazyCommand(
         "vp_mqtt.cli.home_assistant:remove_command",
         "Remove a site's device and its entities from Home Assistant; stop a fusion node with --home-assistant first.",
+        _SITE,
     ),
-    "demo": LazyCommand(
-        "vp_mqtt.cli.demo:demo",
-        "Show the whole system on this machine: a broker, a camera, a fusion node and every variant as its own "
-        "process.",
+    "bench": LazyCommand(
+        "benchmarks.cli:app", "Measure what a family costs, and how the running system fares.", _MEASURE
     ),
-    "version": LazyCommand("vp_mqtt.cli.app:version", "Print the version."),
-    "bench": LazyCommand("benchmarks.cli:app", "Measure what a family costs, and how the running system fares."),
     "baseline": LazyCommand(
-        "benchmarks.comparators.cli:app", "What variant parallelism is compared with, over the same broker."
+        "benchmarks.comparators.cli:app",
+        "What variant parallelism is compared with, over the same broker.",
+        _MEASURE,
     ),
-    "site": LazyCommand("vp_mqtt.cli.site:app", "From a box of boards to a running site."),
 }
-"""Every command of `vp`, in the order in which `vp --help` shows them."""
+"""Every command of `vp`, in the order in which `vp --help` lists them."""
+
+
+class VpGroup(LazyGroup):
+    """The commands of `vp`."""
+
+    table = COMMANDS
+
+
+app = typer.Typer(
+    cls=VpGroup,
+    help="Image recognition on a handful of cheap boards: variant parallelism over MQTT.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def vp(*, version: VersionOption = False) -> None:
+    """Hold the options of `vp` itself."""
 
 
 def version() -> None:
@@ -78,28 +110,21 @@ def version() -> None:
     typer.echo(__version__)
 
 
-def _run_one(command: LazyCommand) -> None:
-    module, _, name = command.place.partition(":")
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(help=command.help)(getattr(importlib.import_module(module), name))
-    run_app(app)
-
-
 def main() -> None:
     """Run `vp`."""
-    run_app(lazy_app("Image recognition on a handful of cheap boards: variant parallelism over MQTT.", COMMANDS))
+    run_app(app, "vp")
 
 
 def camera_main() -> None:
     """Run `vp-camera`."""
-    _run_one(CAMERA)
+    run_app(CAMERA.app(add_completion=True), "vp-camera")
 
 
 def node_main() -> None:
     """Run `vp-node`."""
-    _run_one(NODE)
+    run_app(NODE.app(add_completion=True), "vp-node")
 
 
 def fusion_main() -> None:
     """Run `vp-fusion`."""
-    _run_one(FUSION)
+    run_app(FUSION.app(add_completion=True), "vp-fusion")

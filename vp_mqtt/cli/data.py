@@ -61,7 +61,7 @@ def evaluate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Judge a bundle on held-out pictures: each variant, and the fusion with any number of them alive and for any k."""
+    """Evaluate a bundle on held-out pictures: each variant, and the fused label for any subset of them and any k."""
     ks = _numbers(k)
     from vp_mqtt.bundle.manifest import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
@@ -128,7 +128,7 @@ def samples(
     seed: Annotated[int | None, typer.Option(min=0, help="that the training had; without --bundle, 0")] = None,
     per_class: Annotated[int, typer.Option(min=1, help="pictures of each class")] = 20,
 ) -> None:
-    """Write a few held-out pictures of each class, drawn by chance, for a camera node to play."""
+    """Write a few held-out pictures of each class, chosen at random, for a camera node to play."""
     if bundle is not None and seed is not None:
         raise UserError("--seed: the bundle knows the seed of its training; leave one of --seed and --bundle out")
     from vp_mqtt.bundle.manifest import open_bundle  # noqa: PLC0415
@@ -148,7 +148,7 @@ def check_data(
     seed: Annotated[int, typer.Option(min=0, help="of the split, as in training")] = 0,
     json: Json = False,
 ) -> None:
-    """Read every picture once, and list what cannot be used, or is in the set twice where it must not be."""
+    """Read every picture once, and list unusable pictures and duplicates that would spoil a result."""
     from vp_mqtt.training import datasets  # noqa: PLC0415
     from vp_mqtt.training.check import check  # noqa: PLC0415
 

@@ -24,7 +24,7 @@ def demo(
     json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")] = False,
     picture: Annotated[Path | None, typer.Option(help="SVG file to save the last table and the summary to")] = None,
 ) -> None:
-    """Show the whole system on this machine: a broker, a camera, a fusion node and every variant as its own process."""
+    """Run the whole system on this machine: broker, camera, fusion node and every variant, each in its own process."""
     if broker not in {"auto", "embedded", "mosquitto"}:
         raise UserError(f"--broker {broker}: write mosquitto, embedded or auto")
     try:

@@ -1,4 +1,4 @@
-"""Running a command line, and groups of commands that are loaded when they are named: `--help` answers at once."""
+"""Commands that are imported when they are named, which keeps `--help` fast, and the way every command line is run."""
 
 from __future__ import annotations
 
@@ -7,92 +7,104 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from vp_mqtt import __version__
 from vp_mqtt.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_ABORTED = 130
-# Click's, which typer brings along since 0.26 and depended on before: this finds either.
-_UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+def _print_version(ctx: typer.Context, is_asked: bool) -> None:  # noqa: FBT001 (typer's signature of a callback)
+    if is_asked:
+        typer.echo(f"{ctx.find_root().info_name} {__version__}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
+"""A parameter that makes `--version` print program and version; the command itself ignores its value."""
 
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """A command that is not loaded yet.
+    """A command that has not been imported yet.
 
     Attributes:
-        place: "module:name" of a function for typer, or of a typer app with commands of its own.
-        help: what it does, as the command itself says it: `--help` of the group shows this.
+        target: "module:name" of a function, or of a typer app with subcommands.
+        help: its help text, the same as the command's own; the group's `--help` shows it.
+        panel: heading under which the group's `--help` lists it; None: "Commands".
     """
 
-    place: str
+    target: str
     help: str
+    panel: str | None = None
 
-    def load(self, name: str) -> Any:  # noqa: ANN401 (click's command, which has two homes)
-        """Import the command and return it, under a name."""
-        module, _, attribute = self.place.partition(":")
-        found = getattr(importlib.import_module(module), attribute)
-        if not isinstance(found, typer.Typer):
-            app = typer.Typer(add_completion=False)
-            app.command(help=self.help)(found)
-            found = app
-        command = get_command(found)
-        command.name = name
-        return command
+    def load(self) -> Any:  # noqa: ANN401 (a function or an app)
+        """Import the command's function or app and return it."""
+        module, _, name = self.target.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+    def app(self, *, add_completion: bool = False) -> typer.Typer:
+        """Import the command and return it as a typer app.
+
+        Args:
+            add_completion: whether it has `--install-completion` and `--show-completion`.
+        """
+        found = self.load()
+        if isinstance(found, typer.Typer):
+            return found
+        app = typer.Typer(add_completion=add_completion, pretty_exceptions_enable=False)
+        app.command(help=self.help)(found)
+        return app
 
 
 class LazyGroup(TyperGroup):
-    """A group that knows of its commands no more than what they do, until one of them is named."""
+    """A group that imports a command when the command line names it. Subclasses set `table`."""
 
     table: ClassVar[Mapping[str, LazyCommand]] = {}
+    """The commands by name, in the order in which `--help` lists them."""
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 (typer's)
         super().__init__(**attributes)
         for name, lazy in self.table.items():
-            self.commands[name] = TyperCommand(name, help=lazy.help)
+            self.commands[name] = TyperCommand(name, help=lazy.help, rich_help_panel=lazy.panel)
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 (click's)
-        """Return name, command and arguments of what is to be run, the command loaded by now."""
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 (typer's)
+        """Return name, command and remaining arguments of the command that `args` name, and import it."""
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and name in self.table:
-            command = self.table[name].load(name)
+            command = get_command(self.table[name].app())
+            command.name = name
         return name, command, rest
 
 
-def lazy_app(text: str, table: Mapping[str, LazyCommand]) -> typer.Typer:
-    """Return a typer app of commands that are loaded when they are named.
+def run_app(app: typer.Typer, program: str | None = None) -> None:
+    """Run a command line and exit; an error of the user's is reported in one line, with exit code 2.
 
     Args:
-        text: what the app is for.
-        table: its commands by name, in the order in which `--help` shows them.
+        app: the program.
+        program: its name in messages; by default as it was called.
     """
-    group = type("Group", (LazyGroup,), {"table": table})
-    app = typer.Typer(cls=group, help=text, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-    app.callback()(lambda: None)
-    return app
-
-
-def run_app(app: typer.Typer) -> None:
-    """Run a command line; what the user got wrong is told in one line, and the exit code is 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name=program, standalone_mode=False)
     except UserError as error:
-        program = Path(sys.argv[0]).name.replace("__main__.py", "vp")
-        sys.stderr.write(f"{program}: {error}\n")
+        sys.stderr.write(f"{program or Path(sys.argv[0]).name}: {error}\n")
         sys.exit(EXIT_USER_ERROR)
     except typer.Abort:
         sys.exit(EXIT_ABORTED)
-    except _UsageError as error:
-        command = error.ctx.command_path.replace("python -m vp_mqtt", "vp") if error.ctx else "vp"
-        if type(error).__name__ == "NoArgsIsHelpError":
-            error.show()
-        else:
-            message = " ".join(error.format_message().split()).rstrip(".")
+    except typer.TyperException as error:
+        # A group without arguments has printed its help by now, and has nothing to add.
+        message = " ".join(error.format_message().split()).rstrip(".")
+        if message:
+            context: typer.Context | None = getattr(error, "ctx", None)
+            command = context.command_path if context else program
             sys.stderr.write(f"{command}: {message}; see `{command} --help`\n")
         sys.exit(EXIT_USER_ERROR)
     sys.exit(code if isinstance(code, int) else 0)

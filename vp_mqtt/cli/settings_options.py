@@ -1,10 +1,10 @@
-"""Command lines made from settings: every setting is a flag, named, explained and checked in one place."""
+"""Command lines made from settings: one flag per setting, with the setting's name, help text and checks."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,47 +12,81 @@ import typer
 from pydantic.fields import FieldInfo
 
 from vp_mqtt import logs
+from vp_mqtt.cli.lazy import VersionOption
 from vp_mqtt.config.settings import CommonSettings, describe, env_name, flag_of, is_secret, load
 
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
+PANELS: Mapping[str, Sequence[str]] = {
+    "Model": (
+        "variant",
+        "stage",
+        "bundle",
+        "fallback",
+        "bundle_key",
+        "bundle_cache",
+        "k",
+        "runtime",
+        "threads",
+        "precision",
+        "max_frame_bytes",
+    ),
+    "Camera": ("camera", "source", "size", "quality", "loop", "frames", "fps", "in_flight"),
+    "Bundle": ("sign", "chunk_bytes"),
+    "Timing": ("deadline_ms", "suspect_after", "valid_for", "ready_within"),
+    "Site": ("site", "name", "home_assistant"),
+    "Broker": ("broker", "keepalive", "give_up_after"),
+    "Account and TLS": ("username", "password_file", "ca_file", "cert_file", "key_file"),
+    "Logging": ("log_level", "log_json", "stats_every"),
+}
+"""The headings of `--help` and the settings below each, in the order in which they are shown."""
+
+_PANEL_OF = {setting: panel for panel, settings in PANELS.items() for setting in settings}
 _BOOLEAN_FLAGS = {"loop": "--loop/--once"}
 _SHORT_FLAGS = {"broker": "-b"}
 
 
+def keyword(name: str, annotation: object, default: object = None) -> inspect.Parameter:
+    """Return a keyword parameter of a command.
+
+    Args:
+        name: the parameter's name.
+        annotation: its type with typer's option or argument, as `Annotated[..]`.
+        default: its value where the command line does not give it.
+    """
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
 def _help(name: str, field: FieldInfo) -> str:
-    default = "" if field.is_required() or field.default is None else f" (default: {field.default})"
-    return f"{field.description or name}{default}"
+    text = field.description or name
+    if field.is_required():
+        return f"{text} (required)"
+    return text if field.default is None else f"{text} (default: {field.default})"
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    help_text, panel = _help(name, field), _PANEL_OF.get(name)
     if field.annotation is bool:
-        kind: Any = bool | None
-        option = typer.Option(_BOOLEAN_FLAGS.get(name, flag_of(name)), help=_help(name, field), show_default=False)
-    else:
-        # The text goes to pydantic as it is, so that flag, environment and file are read and refused alike.
-        kind = str | None
-        flags = [flag_of(name), _SHORT_FLAGS[name]] if name in _SHORT_FLAGS else [flag_of(name)]
-        metavar = name.upper()
-        option = typer.Option(*flags, help=_help(name, field), show_default=False, metavar=metavar)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
+        flag = _BOOLEAN_FLAGS.get(name, flag_of(name))
+        option = typer.Option(flag, help=help_text, show_default=False, rich_help_panel=panel)
+        return keyword(name, Annotated[bool | None, option])
+    # pydantic gets the text as it is, so that flags, environment and file are read and checked alike.
+    flags = [flag_of(name), _SHORT_FLAGS[name]] if name in _SHORT_FLAGS else [flag_of(name)]
+    option = typer.Option(*flags, help=help_text, show_default=False, metavar=name.upper(), rich_help_panel=panel)
+    return keyword(name, Annotated[str | None, option])
 
 
-def _own_parameters() -> list[inspect.Parameter]:
+def _common_parameters() -> list[inspect.Parameter]:
     config = typer.Option("--config", envvar=env_name("config"), metavar="FILE", help="TOML file with settings")
-    show = typer.Option("--show-settings", help="print the settings and where each comes from, and end")
+    show = typer.Option("--show-settings", help="print every setting, its value and its source, and exit")
     return [
-        inspect.Parameter(
-            "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Path | None, config]
-        ),
-        inspect.Parameter(
-            "show_settings", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, show]
-        ),
+        keyword("config", Annotated[Path | None, config]),
+        keyword("show_settings", Annotated[bool, show], default=False),
+        keyword("version", VersionOption, default=False),
     ]
 
 
-def show(settings: CommonSettings, flags: dict[str, object], config: Path | None) -> None:
-    """Print every setting, its value and where it comes from; secrets are masked."""
+def _print_settings(settings: CommonSettings, flags: dict[str, object], config: Path | None) -> None:
     rows = describe(settings, flags, config)
     width = max(len(field) for field, _, _ in rows)
     for field, value, source in rows:
@@ -62,25 +96,24 @@ def show(settings: CommonSettings, flags: dict[str, object], config: Path | None
 def settings_command(
     model: type[SettingsT],
     run: Callable[..., None],
-    extra: list[inspect.Parameter] | None = None,
+    extra: Sequence[inspect.Parameter] = (),
 ) -> Callable[..., None]:
-    """Return a function that typer turns into a command with a flag for every setting.
+    """Return a function that typer turns into a command with one flag per setting.
 
     Args:
         model: the settings.
-        run: called with the settings, and with the values of `extra` by name.
+        run: called with the settings, and with the values of `extra` as keywords.
         extra: further parameters of the command, which are not settings.
     """
-    extra = extra or []
-    fields = {name: field for name, field in model.model_fields.items() if not is_secret(name)}
-    parameters = [_parameter(name, field) for name, field in fields.items()] + _own_parameters() + extra
+    fields = {name: model.model_fields[name] for name in _in_order_of_panels(model) if not is_secret(name)}
+    parameters = [*extra, *_common_parameters(), *(_parameter(name, field) for name, field in fields.items())]
 
     def command(**values: Any) -> None:  # noqa: ANN401 (typer's, by the signature below)
         config = values["config"]
         flags: dict[str, object] = {name: values[name] for name in fields if values[name] is not None}
         settings = load(model, flags, config)
         if values["show_settings"]:
-            show(settings, flags, config)
+            _print_settings(settings, flags, config)
             return
         logs.set_up(json_lines=settings.log_json, level=settings.log_level)
         run(settings, **{parameter.name: values[parameter.name] for parameter in extra})
@@ -89,3 +122,8 @@ def settings_command(
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def _in_order_of_panels(model: type[CommonSettings]) -> list[str]:
+    places = {setting: place for place, setting in enumerate(_PANEL_OF)}
+    return sorted(model.model_fields, key=lambda name: places.get(name, -1))

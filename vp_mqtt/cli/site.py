@@ -13,7 +13,8 @@ import typer
 
 from vp_mqtt.errors import UserError
 
-app = typer.Typer(help="From a box of boards to a running site.", no_args_is_help=True, add_completion=False)
+HELP = "Set up a site of boards, from the plan to running nodes."
+app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False)
 
 _FILE = Path("site.toml")
 _PROVISIONED = "provisioned"
@@ -36,7 +37,7 @@ def _names(text: str) -> list[str]:
 
 @app.callback()
 def site() -> None:
-    """From a box of boards to a running site."""
+    """Set up a site of boards, from the plan to running nodes."""
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 import subprocess
@@ -11,8 +10,8 @@ import sys
 import pytest
 import typer
 
+from vp_mqtt import __version__
 from vp_mqtt.cli.app import COMMANDS
-from vp_mqtt.cli.lazy import LazyCommand
 
 HEAVY = {"torch", "onnxruntime", "openvino", "onnx", "cv2", "numpy", "pydantic", "pydantic_settings", "paho", "scipy"}
 
@@ -33,11 +32,6 @@ def loaded_by(*arguments: str) -> set[str]:
     command = [sys.executable, "-c", LOADED, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     return set(done.stdout.splitlines()[-1].split())
-
-
-def named(lazy: LazyCommand) -> object:
-    module, _, name = lazy.place.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -75,12 +69,56 @@ def test_help_shows_every_command_and_its_text() -> None:
     shown = {name: text for name, text in rows if not name.startswith("--")}
     assert list(shown) == list(COMMANDS)
     assert shown == {name: lazy.help for name, lazy in COMMANDS.items()}
+    panels = [panel for panel in re.findall(r"^╭─ (\w+) ", done.stdout, re.MULTILINE) if panel != "Options"]
+    assert panels == list(dict.fromkeys(lazy.panel or "Commands" for lazy in COMMANDS.values()))
+
+
+@pytest.mark.parametrize(("program", "function"), [("vp", "main"), ("vp-node", "node_main")])
+def test_every_program_prints_its_version(program: str, function: str) -> None:
+    code = f"import sys; sys.argv = ['{program}', '--version']; from vp_mqtt.cli import app; app.{function}()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == f"{program} {__version__}\n"
+
+
+def test_vp_alone_prints_its_help() -> None:
+    done = subprocess.run([sys.executable, "-m", "vp_mqtt"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "Usage: vp [OPTIONS] COMMAND" in done.stdout
+    assert done.stderr.strip() == ""
+
+
+def completed(words: str, function: str = "main") -> set[str]:
+    """Return what bash offers after `words` of a command line, the last of which is incomplete."""
+    program = words.split(" ", maxsplit=1)[0]
+    environment = {
+        f"_{program.replace('-', '_').upper()}_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    code = f"import sys; sys.argv = ['{program}']; from vp_mqtt.cli import app; app.{function}()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env=environment
+    )
+    return set(done.stdout.split())
+
+
+def test_commands_and_flags_are_completed() -> None:
+    assert completed("vp ") == set(COMMANDS)
+    assert completed("vp w") == {"watch"}
+    assert {"init", "check", "provision"} <= completed("vp site ")
+    assert {"--password-file", "--ca-file"} <= completed("vp node --")
+    assert completed("vp-node --vari", "node_main") == {"--variant"}
+
+
+def test_completion_scripts_are_offered_by_every_program() -> None:
+    for program, function in [("vp", "main"), ("vp-camera", "camera_main"), ("vp-fusion", "fusion_main")]:
+        assert completed(f"{program} --inst", function) == {"--install-completion"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_table_says_of_a_command_what_the_command_says_of_itself(name: str) -> None:
     lazy = COMMANDS[name]
-    found = named(lazy)
+    found = lazy.load()
     own = found.info.help if isinstance(found, typer.Typer) else inspect.getdoc(found)
     assert own == lazy.help
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vp_mqtt.cli import app
+from vp_mqtt.cli.settings_options import PANELS
 from vp_mqtt.config.settings import ROLES, CameraSettings, CommonSettings, is_secret
 from vp_mqtt.nodes import signals
 
@@ -254,6 +255,20 @@ def test_the_help_of_a_command_lists_every_setting_but_secrets(command: str, rol
     for field in model.model_fields:
         flag = "--" + field.replace("_", "-")
         assert (re.search(rf"{flag}\b(?!-)", out) is None) == is_secret(field), flag
+
+
+def test_the_help_has_its_settings_below_headings(vp: VP) -> None:
+    _, out, _ = vp("node", "--help")
+    assert re.findall(r"^╭─ ([\w ]+?) ─", out, re.MULTILINE) == [
+        "Options", "Model", "Site", "Broker", "Account and TLS", "Logging"
+    ]  # fmt: skip
+    assert re.search(r"--variant .*\(required\)", out)
+
+
+def test_every_setting_has_one_heading() -> None:
+    listed = [setting for settings in PANELS.values() for setting in settings]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {name for model in ROLES.values() for name in model.model_fields if not is_secret(name)}
 
 
 def test_every_setting_explains_itself() -> None:
