@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vp_mqtt.fusion.tally import Tally, fuse
+from tests.support.fusing import fuse
+from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.protocol.votes import decode, encode, select
 from vp_mqtt.training.batch_fusion import BatchVotes, add_up, softmax
 

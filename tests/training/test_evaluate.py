@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.support.fusing import fuse
 from tests.support.tiny import CLASSES, RESOLUTIONS, write_bundle
 from vp_mqtt.bundle.manifest import open_bundle
 from vp_mqtt.errors import UserError
-from vp_mqtt.fusion.tally import fuse
 from vp_mqtt.protocol.votes import decode, encode, select
 from vp_mqtt.training.datasets import load_judged
 from vp_mqtt.training.evaluate import Evaluation, evaluate, judge, predict, subsets_alive

@@ -1,4 +1,4 @@
-"""Gates that shut out a variant that floods. Pure: the clock is passed in."""
+"""Guards the fusion node against a variant that floods. Pure: the clock is passed in."""
 
 from __future__ import annotations
 
@@ -6,71 +6,81 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 
-class Passage(Enum):
-    """What a gate does with a vote."""
+class Verdict(Enum):
+    """What to do with a vote."""
 
-    PASSES = auto()
-    SHUTS = auto()
-    """It is the one too many: it does not pass, nor does any after it for a while."""
-    IS_SHUT = auto()
+    ACCEPT = auto()
+    BLOCK = auto()
+    """Drop it, and block its variant: it is the first vote over the limit."""
+    DROP = auto()
+    """Drop it: its variant is blocked."""
 
 
 @dataclass(slots=True)
-class _Gate:
+class _Bucket:
     tokens: float
     filled: float
     announced: int
-    shut_until: float | None = None
+    blocked_until: float | None = None
 
 
-class Gates:
-    """One gate for the votes of each variant: a token bucket that announced frames fill.
+class FloodGuard:
+    """Limits the rate of votes per variant, with token buckets that time and announced frames refill.
 
-    A variant has one vote on a frame. One that sends several times as many as there are frames is broken or hostile:
-    its gate shuts for a while, so that the time its votes would take is there for the others'.
+    A variant votes once per frame. One that sends several times as many votes as there are frames is broken or hostile:
+    it is blocked for a while, so that its votes do not take the time that the other variants' votes need.
     """
 
     def __init__(
-        self, *, burst: int = 500, per_announce: float = 4.0, per_second: float = 50.0, shut_s: float = 10.0
+        self, *, burst: int = 500, per_announce: float = 4.0, per_second: float = 50.0, block_s: float = 10.0
     ) -> None:
-        """Start with every gate open.
+        """Start with full buckets and no variant blocked.
 
         Args:
-            burst: votes of a variant that are let through at once, at least 1.
-            per_announce: votes that an announced frame allows each variant.
-            per_second: votes that each variant may send without any frame announced.
-            shut_s: how long a gate stays shut, in s.
+            burst: votes of one variant that are accepted at once, at least 1.
+            per_announce: votes that each announced frame allows each variant.
+            per_second: votes per second that each variant may send without any announced frame.
+            block_s: how long a variant stays blocked, in s.
         """
         self._burst = burst
         self._per_announce = per_announce
         self._per_second = per_second
-        self._shut_s = shut_s
+        self._block_s = block_s
         self._announced = 0
-        self._gates: dict[int, _Gate] = {}
+        self._buckets: dict[int, _Bucket] = {}
 
-    def announced(self) -> None:
+    def note_announce(self) -> None:
         """Note that a frame was announced."""
         self._announced += 1
 
-    def take(self, variant: int, now: float) -> Passage:
-        """Say what becomes of a vote of the variant."""
-        gate = self._gates.get(variant)
-        if gate is None:
-            gate = self._gates[variant] = _Gate(self._burst, now, self._announced)
-        if gate.shut_until is not None:
-            return Passage.IS_SHUT
-        more = self._per_second * max(0.0, now - gate.filled) + self._per_announce * (self._announced - gate.announced)
-        gate.tokens = min(self._burst, gate.tokens + more)
-        gate.filled, gate.announced = now, self._announced
-        if gate.tokens < 1:
-            gate.shut_until = now + self._shut_s
-            return Passage.SHUTS
-        gate.tokens -= 1
-        return Passage.PASSES
+    def check(self, variant: int, now: float) -> Verdict:
+        """Decide what to do with a vote of the variant."""
+        bucket = self._buckets.get(variant)
+        if bucket is None:
+            bucket = self._buckets[variant] = _Bucket(self._burst, now, self._announced)
+        if bucket.blocked_until is not None:
+            return Verdict.DROP
+        elapsed = max(0.0, now - bucket.filled)
+        refill = self._per_second * elapsed + self._per_announce * (self._announced - bucket.announced)
+        bucket.tokens = min(self._burst, bucket.tokens + refill)
+        bucket.filled, bucket.announced = now, self._announced
+        if bucket.tokens < 1:
+            bucket.blocked_until = now + self._block_s
+            return Verdict.BLOCK
+        bucket.tokens -= 1
+        return Verdict.ACCEPT
 
-    def reopen(self, now: float) -> set[int]:
-        """Open the gates that were shut for long enough, and return their variants."""
-        due = {v for v, gate in self._gates.items() if gate.shut_until is not None and gate.shut_until <= now}
+    def unblock(self, now: float) -> set[int]:
+        """Unblock the variants that were blocked for long enough, and return them."""
+        due = set()
+        for variant, bucket in self._buckets.items():
+            if bucket.blocked_until is not None and bucket.blocked_until <= now:
+                due.add(variant)
         for variant in due:
-            del self._gates[variant]
+            del self._buckets[variant]
         return due
+
+    def next_unblock(self) -> float | None:
+        """Return when `unblock` has something to do, on the caller's clock; None while no variant is blocked."""
+        blocked = (bucket.blocked_until for bucket in self._buckets.values())
+        return min((until for until in blocked if until is not None), default=None)

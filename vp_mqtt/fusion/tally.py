@@ -1,4 +1,4 @@
-"""Fusion: from the votes of the variants to one label. Pure: no I/O, no clock.
+"""From the votes of a family on one frame to the winning class and its score. Pure: no I/O, no clock.
 
 The method is that of arXiv 2210.08376: every vote is scattered back to a vector over the classes, multiplied by its
 variant's weight, and added; a softmax turns the sums into scores.
@@ -6,14 +6,14 @@ variant's weight, and added; a softmax turns the sums into scores.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.protocol.votes import Vote
 
-# Votes carry probabilities in steps of 1/65535: a lead must exceed what rounding and the order of additions can do.
+# Votes carry probabilities in steps of 1/65535: a lead must exceed the error of rounding and of the order of additions.
 _TOLERANCE = 1e-9  # times the sum of the weights
 
 
@@ -21,7 +21,7 @@ class Tally:
     """The weighted sum of the votes that have arrived for one frame."""
 
     def __init__(self, weights: Sequence[float], classes: int) -> None:
-        """Start with no votes.
+        """Start without votes.
 
         Args:
             weights: of each variant's vote, by index, each greater than 0.
@@ -49,27 +49,10 @@ class Tally:
         return np.asarray(exponentials / exponentials.sum(), dtype=np.float64)
 
     def is_decided(self, outstanding: Iterable[int]) -> bool:
-        """Tell whether no vote of the outstanding variants, whatever it says, can change the winner.
+        """Return whether no vote of the outstanding variants, whatever its content, can change the winner.
 
         A vote adds at most its variant's weight to one class, so the winner stands once it leads the second class by
         more than the outstanding weights together.
         """
         second, first = np.partition(self._sums, -2)[-2:]
         return bool(first - second > sum(self._weights[v] for v in outstanding) + self._tolerance)
-
-
-def fuse(votes: Mapping[int, Vote], weights: Sequence[float], classes: int) -> NDArray[np.float64]:
-    """Return the fused scores of the votes, shape (classes,), float64, adding up to 1 (arXiv 2210.08376).
-
-    Args:
-        votes: by variant index; with none, all scores are equal.
-        weights: of each variant's vote, by index, each greater than 0.
-        classes: how many classes the family knows, at least 2.
-
-    Raises:
-        IndexError: a variant, or a class in a vote, is not one of the family's.
-    """
-    tally = Tally(weights, classes)
-    for variant in sorted(votes):
-        tally.add(variant, votes[variant])
-    return tally.scores()

@@ -78,6 +78,6 @@ def add_up(shares: NDArray[np.float64], alive: Sequence[int]) -> NDArray[np.floa
 
 
 def softmax(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the scores that `vp_mqtt.fusion.tally.fuse` gives, shape (N, classes)."""
+    """Return the scores that `vp_mqtt.fusion.tally.Tally` gives, shape (N, classes)."""
     exponentials = np.exp(sums - sums.max(axis=1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))

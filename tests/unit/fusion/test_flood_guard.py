@@ -1,56 +1,59 @@
-"""Gates that shut out a variant that floods."""
+"""The guard that blocks a variant that floods."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vp_mqtt.fusion.flood_guard import Gates, Passage
+from vp_mqtt.fusion.flood_guard import FloodGuard, Verdict
 
 
-def test_the_vote_too_many_shuts_the_gate_and_no_other() -> None:
-    gates = Gates(burst=3, per_announce=0, per_second=0, shut_s=10)
-    assert [gates.take(5, 0) for _ in range(5)] == [Passage.PASSES] * 3 + [Passage.SHUTS, Passage.IS_SHUT]
-    assert gates.take(2, 0) is Passage.PASSES
+def test_the_first_vote_over_the_limit_blocks_its_variant_and_no_other() -> None:
+    guard = FloodGuard(burst=3, per_announce=0, per_second=0, block_s=10)
+    assert [guard.check(5, 0) for _ in range(5)] == [Verdict.ACCEPT] * 3 + [Verdict.BLOCK, Verdict.DROP]
+    assert guard.check(2, 0) is Verdict.ACCEPT
 
 
-def test_a_gate_opens_again_with_a_full_bucket() -> None:
-    gates = Gates(burst=2, per_announce=0, per_second=0, shut_s=10)
-    assert [gates.take(5, 0) for _ in range(3)][-1] is Passage.SHUTS
-    assert gates.reopen(9.9) == set()
-    assert gates.take(5, 9.9) is Passage.IS_SHUT
-    assert gates.reopen(10) == {5}
-    assert gates.reopen(10) == set()
-    assert [gates.take(5, 10) for _ in range(3)] == [Passage.PASSES, Passage.PASSES, Passage.SHUTS]
+def test_a_variant_is_unblocked_with_a_full_bucket() -> None:
+    guard = FloodGuard(burst=2, per_announce=0, per_second=0, block_s=10)
+    assert guard.next_unblock() is None
+    assert [guard.check(5, 0) for _ in range(3)][-1] is Verdict.BLOCK
+    assert guard.next_unblock() == 10
+    assert guard.unblock(9.9) == set()
+    assert guard.check(5, 9.9) is Verdict.DROP
+    assert guard.unblock(10) == {5}
+    assert guard.next_unblock() is None
+    assert guard.unblock(10) == set()
+    assert [guard.check(5, 10) for _ in range(3)] == [Verdict.ACCEPT, Verdict.ACCEPT, Verdict.BLOCK]
 
 
 def test_time_and_announced_frames_allow_more_votes() -> None:
-    gates = Gates(burst=2, per_announce=1, per_second=1, shut_s=10)
-    assert [gates.take(0, 0), gates.take(0, 0)] == [Passage.PASSES] * 2
-    gates.announced()
-    assert gates.take(0, 0) is Passage.PASSES
-    assert gates.take(0, 1.0) is Passage.PASSES
-    assert gates.take(0, 1.5) is Passage.SHUTS
+    guard = FloodGuard(burst=2, per_announce=1, per_second=1, block_s=10)
+    assert [guard.check(0, 0), guard.check(0, 0)] == [Verdict.ACCEPT] * 2
+    guard.note_announce()
+    assert guard.check(0, 0) is Verdict.ACCEPT
+    assert guard.check(0, 1.0) is Verdict.ACCEPT
+    assert guard.check(0, 1.5) is Verdict.BLOCK
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5)), max_size=60), st.integers(1, 100))
-def test_who_votes_once_or_twice_on_a_frame_is_never_shut_out(
+def test_a_variant_that_votes_once_or_twice_per_frame_is_never_blocked(
     seconds: list[tuple[int, int]], frames_per_second: int
 ) -> None:
-    gates = Gates()
+    guard = FloodGuard()
     now = 0.0
     for frames, extra in seconds:
         for _ in range(frames * frames_per_second):
-            gates.announced()
-            assert gates.take(3, now) is Passage.PASSES
-            assert gates.take(3, now) is Passage.PASSES
+            guard.note_announce()
+            assert guard.check(3, now) is Verdict.ACCEPT
+            assert guard.check(3, now) is Verdict.ACCEPT
         for _ in range(extra):
-            assert gates.take(3, now) is Passage.PASSES
+            assert guard.check(3, now) is Verdict.ACCEPT
         now += 1.0
 
 
 @given(st.integers(1, 2000), st.floats(0.1, 20))
-def test_what_passes_of_a_flood_is_bounded(rate: int, seconds: float) -> None:
-    gates = Gates(burst=100, per_announce=4, per_second=10, shut_s=5)
-    passed = sum(gates.take(0, step / rate) is Passage.PASSES for step in range(int(rate * seconds)))
+def test_the_votes_accepted_from_a_flood_are_bounded(rate: int, seconds: float) -> None:
+    guard = FloodGuard(burst=100, per_announce=4, per_second=10, block_s=5)
+    passed = sum(guard.check(0, step / rate) is Verdict.ACCEPT for step in range(int(rate * seconds)))
     assert passed <= 100 + 10 * seconds + 1

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.fusing import windows_of
 from tests.support.tiny import write_bundle
 from vp_mqtt.bundle.manifest import Manifest, open_bundle
-from vp_mqtt.fusion.handover import Families
+from vp_mqtt.fusion.handover import Handover
+from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.protocol.frames import Announce, FrameId
 from vp_mqtt.protocol.votes import Vote
 
@@ -22,16 +24,13 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
     return [open_bundle(write_bundle(folder / name, name)).manifest for name in ("old", "new", "newer", "newest")]
 
 
-def make(manifests: list[Manifest], known: int = 2) -> Families:
-    families = Families(manifests[0], deadline=DEADLINE, suspect_after=3)
-    for manifest in manifests[1:known]:
-        families.add(manifest, 0.0)
-    return families
+def make(manifests: list[Manifest], known: int = 2) -> tuple[Windows, Handover]:
+    return windows_of(*manifests[:known], deadline=DEADLINE)
 
 
-def online(families: Families, manifest: Manifest, variants: range, now: float = 0.0) -> None:
+def online(windows: Windows, manifest: Manifest, variants: range, now: float = 0.0) -> None:
     for variant in variants:
-        families.set_node(f"v{variant}", (manifest.short_digest, variant), now)
+        windows.set_node(f"v{variant}", (manifest.short_digest, variant), now)
 
 
 def ballot(manifest: Manifest, winner: int) -> Vote:
@@ -44,66 +43,66 @@ def announce(sequence: int) -> Announce:
 
 def test_votes_of_another_bundle_are_not_added_up(manifests: list[Manifest]) -> None:
     old, new = manifests[:2]
-    families = make(manifests)
-    online(families, old, range(4))
-    online(families, new, range(4, 6))
-    assert families.announce("cam", announce(0), 1.0) == []
-    due = [outcome for v in (4, 5) for outcome in families.vote("cam", FrameId(1, 0), v, ballot(new, 2), 1.01)]
+    windows, _ = make(manifests)
+    online(windows, old, range(4))
+    online(windows, new, range(4, 6))
+    assert windows.announce("cam", announce(0), 1.0) == []
+    due = [outcome for v in (4, 5) for outcome in windows.vote("cam", FrameId(1, 0), v, ballot(new, 2), 1.01)]
     assert due == []
-    due = [outcome for v in range(4) for outcome in families.vote("cam", FrameId(1, 0), v, ballot(old, 1), 1.02)]
-    assert [(d.family.manifest.name, d.closed.winner) for d in due] == [("old", 1)]
-    assert set(due[0].closed.votes) <= set(range(4))
-    assert families.expire(2.0) == []
-    assert families.counts["announced"] == 1
+    due = [outcome for v in range(4) for outcome in windows.vote("cam", FrameId(1, 0), v, ballot(old, 1), 1.02)]
+    assert [(d.family.manifest.name, d.winner) for d in due] == [("old", 1)]
+    assert set(due[0].votes) <= set(range(4))
+    assert windows.expire(2.0) == []
+    assert windows.counts["announced"] == 1
 
 
 def test_the_bundle_with_most_weight_alive_leads(manifests: list[Manifest]) -> None:
     old, new = manifests[:2]
-    families = make(manifests)
-    assert families.leader.manifest.name == "old"
-    online(families, old, range(6))
+    windows, handover = make(manifests)
+    assert handover.leader.manifest.name == "old"
+    online(windows, old, range(6))
     names = []
     for variant in range(6):
-        families.set_node(f"v{variant}", (new.short_digest, variant), 1.0)
-        names.append(families.leader.manifest.name)
+        windows.set_node(f"v{variant}", (new.short_digest, variant), 1.0)
+        names.append(handover.leader.manifest.name)
     # Weights grow with the resolution: 16 + 24 + 32 pixels are less than half of all, with 40 they are more.
     assert names == ["old", "old", "old", "new", "new", "new"]
 
 
 def test_a_frame_that_the_leading_bundle_has_no_vote_on_is_labelled_by_the_other(manifests: list[Manifest]) -> None:
     old, new = manifests[:2]
-    families = make(manifests)
-    online(families, old, range(1))
-    families.announce("cam", announce(0), 1.0)
+    windows, _ = make(manifests)
+    online(windows, old, range(1))
+    windows.announce("cam", announce(0), 1.0)
     # The only board has switched, but its status is not here yet.
-    assert families.vote("cam", FrameId(1, 0), 0, ballot(new, 3), 1.01) == []
-    due = families.expire(1.0 + DEADLINE)
-    assert [(d.family.manifest.name, d.closed.winner) for d in due] == [("new", 3)]
+    assert windows.vote("cam", FrameId(1, 0), 0, ballot(new, 3), 1.01) == []
+    due = windows.expire(1.0 + DEADLINE)
+    assert [(d.family.manifest.name, d.winner) for d in due] == [("new", 3)]
 
 
 def test_the_status_of_a_board_that_switched_frees_the_frame_at_once(manifests: list[Manifest]) -> None:
     old, new = manifests[:2]
-    families = make(manifests)
-    online(families, old, range(1))
-    families.announce("cam", announce(0), 1.0)
-    families.vote("cam", FrameId(1, 0), 0, ballot(new, 3), 1.01)
-    due = families.set_node("v0", (new.short_digest, 0), 1.02)
-    assert [(d.family.manifest.name, d.closed.winner) for d in due] == [("new", 3)]
+    windows, _ = make(manifests)
+    online(windows, old, range(1))
+    windows.announce("cam", announce(0), 1.0)
+    windows.vote("cam", FrameId(1, 0), 0, ballot(new, 3), 1.01)
+    due = windows.set_node("v0", (new.short_digest, 0), 1.02)
+    assert [(d.family.manifest.name, d.winner) for d in due] == [("new", 3)]
 
 
 def test_a_fourth_bundle_takes_the_place_of_the_one_with_least_alive_and_no_frame_is_lost(
     manifests: list[Manifest],
 ) -> None:
-    families = make(manifests, known=3)
-    online(families, manifests[1], range(6))
-    families.announce("cam", announce(0), 1.0)
-    families.vote("cam", FrameId(1, 0), 0, ballot(manifests[0], 1), 1.01)
-    families.vote("cam", FrameId(1, 0), 5, ballot(manifests[2], 2), 1.01)
-    due = families.add(manifests[3], 1.02)
-    assert [m.name for m in families.known()] == ["new", "newer", "newest"]
-    due += families.expire(2.0)
-    assert [d.closed.winner for d in due] == [2]
-    assert families.counts["votes"] == 2
+    windows, handover = make(manifests, known=3)
+    online(windows, manifests[1], range(6))
+    windows.announce("cam", announce(0), 1.0)
+    windows.vote("cam", FrameId(1, 0), 0, ballot(manifests[0], 1), 1.01)
+    windows.vote("cam", FrameId(1, 0), 5, ballot(manifests[2], 2), 1.01)
+    due = windows.add_family(manifests[3], 1.02)
+    assert [family.manifest.name for family in handover.families()] == ["new", "newer", "newest"]
+    due += windows.expire(2.0)
+    assert [d.winner for d in due] == [2]
+    assert windows.counts["votes"] == 2
 
 
 STEPS = st.lists(
@@ -122,25 +121,25 @@ STEPS = st.lists(
 def test_every_announced_frame_gets_one_outcome_in_order_whatever_the_boards_do(
     manifests: list[Manifest], steps: list[tuple[str, int, int, int, float]]
 ) -> None:
-    families = make(manifests)
+    windows, _ = make(manifests)
     now, sequence = 0.0, 0
     outcomes = []
     for what, variant, which, choice, wait in steps:
         now += wait
         digest = manifests[which].short_digest
-        outcomes += families.expire(now)
+        outcomes += windows.expire(now)
         if what == "announce":
-            outcomes += families.announce("cam", announce(sequence), now)
+            outcomes += windows.announce("cam", announce(sequence), now)
             sequence += 1
         elif what == "vote":
             frame = FrameId(1, max(0, sequence - 1 - choice))
-            outcomes += families.vote("cam", frame, variant, ballot(manifests[which], choice), now)
+            outcomes += windows.vote("cam", frame, variant, ballot(manifests[which], choice), now)
         elif what == "switch":
-            outcomes += families.set_node(f"v{variant}", (digest, variant), now)
+            outcomes += windows.set_node(f"v{variant}", (digest, variant), now)
         elif what == "gone":
-            outcomes += families.set_node(f"v{variant}", None, now)
-    outcomes += families.expire(now + 1)
-    assert [o.closed.announce.frame.sequence for o in outcomes] == list(range(sequence))
+            outcomes += windows.set_node(f"v{variant}", None, now)
+    outcomes += windows.expire(now + 1)
+    assert [o.announce.frame.sequence for o in outcomes] == list(range(sequence))
     for outcome in outcomes:
-        assert {vote.digest for vote in outcome.closed.votes.values()} <= {outcome.family.manifest.short_digest}
-    assert families.next_deadline() is None
+        assert {vote.digest for vote in outcome.votes.values()} <= {outcome.family.manifest.short_digest}
+    assert windows.next_deadline() is None

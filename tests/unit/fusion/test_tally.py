@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vp_mqtt.fusion.tally import Tally, fuse
+from tests.support.fusing import fuse
+from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.protocol.votes import Vote
 
 CLASSES = 5

@@ -7,16 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vp_mqtt.fusion.windows import Closed, Windows
+from tests.support.fusing import manifest, windows_of
+from vp_mqtt.fusion.window import WindowResult
+from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
 from vp_mqtt.protocol.votes import Vote
 
 CLASSES = 4
 DEADLINE = 10.0
+FAMILY = manifest((1.0, 1.0, 1.0), CLASSES)
+DIGEST = FAMILY.short_digest
 
 
 def certain(class_index: int, probability: float = 1.0) -> Vote:
-    return Vote(np.array([class_index]), np.array([probability]), b"abcd")
+    return Vote(np.array([class_index]), np.array([probability]), DIGEST)
 
 
 def frame(sequence: int, run: int = 1) -> FrameId:
@@ -27,19 +31,19 @@ def announced(sequence: int, run: int = 1) -> Announce:
     return Announce(frame(sequence, run), captured=1000.0 + sequence)
 
 
-def online(*variants: int, weights: tuple[float, ...] = (1.0, 1.0, 1.0), **options: Any) -> Windows:
+def online(*variants: int, **options: Any) -> Windows:
     """Return windows for three variants, of which these are online since 0."""
-    windows = Windows(weights=weights, classes=CLASSES, deadline=DEADLINE, **options)
+    windows, _ = windows_of(FAMILY, deadline=DEADLINE, **options)
     for variant in variants:
-        windows.set_node(f"node{variant}", variant, online=True, now=0)
+        windows.set_node(f"node{variant}", (DIGEST, variant), 0)
     return windows
 
 
-def sequences(closed: list[Closed]) -> list[int]:
+def sequences(closed: list[WindowResult]) -> list[int]:
     return [outcome.announce.frame.sequence for outcome in closed]
 
 
-def only(closed: list[Closed]) -> Closed:
+def only(closed: list[WindowResult]) -> WindowResult:
     assert len(closed) == 1
     return closed[0]
 
@@ -87,7 +91,7 @@ def test_a_window_closes_when_no_outstanding_vote_can_change_the_winner() -> Non
 
 
 def test_a_window_waits_while_an_outstanding_vote_could_level_the_score() -> None:
-    windows = online(0, 1, weights=(1.0, 1.0))
+    windows = online(0, 1)
     windows.announce("cam", announced(1), 5)
     assert windows.vote("cam", frame(1), 0, certain(3), 6) == []
     outcome = only(windows.vote("cam", frame(1), 1, certain(2), 7))

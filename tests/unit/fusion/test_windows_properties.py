@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from numpy.typing import NDArray
 
-from vp_mqtt.fusion.tally import fuse
-from vp_mqtt.fusion.windows import Closed, Windows
+from tests.support.fusing import fuse, manifest, windows_of
+from vp_mqtt.fusion.window import WindowResult
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
 from vp_mqtt.protocol.votes import Vote
 
@@ -23,6 +23,8 @@ WEIGHTS = [1.0, 0.75, 0.5]
 CLASSES = 3
 DEADLINE = 10.0
 TICK = 0.25
+FAMILY = manifest(WEIGHTS, CLASSES)
+DIGEST = FAMILY.short_digest
 
 cameras = st.sampled_from(["a", "b"])
 variants = st.integers(0, len(WEIGHTS) - 1)
@@ -30,10 +32,10 @@ shares = st.sampled_from([(1.0,), (0.625, 0.375), (0.625, 0.125), (0.25,)])
 
 
 @st.composite
-def votes(draw: st.DrawFn) -> Vote:
+def votes(draw: st.DrawFn, digest: bytes = DIGEST) -> Vote:
     probabilities = draw(shares)
     classes = draw(st.permutations(range(CLASSES)))[: len(probabilities)]
-    return Vote(np.array(classes), np.array(probabilities), b"abcd")
+    return Vote(np.array(classes), np.array(probabilities), digest)
 
 
 def sums(cast: dict[int, Vote], weights: list[float], classes: int) -> NDArray[np.float64]:
@@ -48,7 +50,8 @@ class Site(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.windows = Windows(weights=WEIGHTS, classes=CLASSES, deadline=DEADLINE, suspect_after=2)
+        self.windows, self.handover = windows_of(FAMILY, deadline=DEADLINE, suspect_after=2)
+        self.liveness = self.handover.leader.liveness
         self.now = 0.0
         self.run: Counter[str] = Counter()
         self.next: Counter[str] = Counter()
@@ -63,7 +66,7 @@ class Site(RuleBasedStateMachine):
         self.cast: dict[Key, dict[int, tuple[float, Vote]]] = defaultdict(dict)
         self.voters: dict[Key, set[int]] = defaultdict(set)
         self.forgotten: set[Key] = set()
-        self.labels: dict[Key, Closed] = {}
+        self.labels: dict[Key, WindowResult] = {}
         self.calls: Counter[str] = Counter()
 
     @initialize(online=st.sets(variants) | st.just({0, 1, 2}))
@@ -140,8 +143,8 @@ class Site(RuleBasedStateMachine):
         self.nodes.pop(node, None)
         if online:
             self.nodes[node] = variant
-        self.told.add(variant)
-        self._take(self.windows.set_node(node, variant, online=online, now=self.now))
+            self.told.add(variant)
+        self._take(self.windows.set_node(node, (DIGEST, variant) if online else None, self.now))
 
     @rule(ticks=st.sampled_from([1, 4, 15, 39, 60]))
     def wait(self, ticks: int) -> None:
@@ -194,9 +197,9 @@ class Site(RuleBasedStateMachine):
         return {variant for k in newer for variant in self.voters[k]}
 
     def _waited_for(self, key: Key, opened: float, cast: dict[int, Vote]) -> set[int]:
-        return self.windows.roster.awaited(opened) - cast.keys() - self._gone_on(key)
+        return self.liveness.awaited(opened) - cast.keys() - self._gone_on(key)
 
-    def _take(self, closed: list[Closed]) -> None:
+    def _take(self, closed: list[WindowResult]) -> None:
         for outcome in closed:
             key = outcome.camera, outcome.announce.frame
             assert key in self.announced
@@ -204,7 +207,7 @@ class Site(RuleBasedStateMachine):
             self.labels[key] = outcome
             self._check(key, outcome)
 
-    def _check(self, key: Key, outcome: Closed) -> None:
+    def _check(self, key: Key, outcome: WindowResult) -> None:
         assert outcome.announce is self.announced[key]
         assert outcome.closed <= self.now
         assert outcome.winner == (int(sums(outcome.votes, WEIGHTS, CLASSES).argmax()) if outcome.votes else None)
@@ -214,10 +217,10 @@ class Site(RuleBasedStateMachine):
             in_time = {v: vote for v, (at, vote) in self.cast[key].items() if at <= outcome.closed}
             assert outcome.votes == in_time
         if outcome.closed == self.now:
-            assert outcome.alive == tuple(sorted(self.windows.roster.alive()))
+            assert outcome.alive == tuple(sorted(self.liveness.alive()))
             self._check_reason(key, outcome)
 
-    def _check_reason(self, key: Key, outcome: Closed) -> None:
+    def _check_reason(self, key: Key, outcome: WindowResult) -> None:
         waited_for = self._waited_for(key, outcome.opened, outcome.votes)
         match outcome.closed_by:
             case ClosedBy.COMPLETE:
@@ -269,7 +272,7 @@ class Site(RuleBasedStateMachine):
 
     @invariant()
     def those_alive_are_online_or_known_by_their_votes(self) -> None:
-        assert self.windows.roster.alive() == set(self.nodes.values()) | (self.heard - self.told)
+        assert self.liveness.alive() == set(self.nodes.values()) | (self.heard - self.told)
 
     @invariant()
     def everything_that_came_is_counted(self) -> None:
@@ -293,14 +296,15 @@ TestSite.settings = settings(max_examples=150, stateful_step_count=40, deadline=
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from([0.25, 0.5, 1.0, 1.75]), min_size=2, max_size=6), st.data())
 def test_closing_early_never_changes_the_winner(weights: list[float], data: st.DataObject) -> None:
-    windows = Windows(weights=weights, classes=CLASSES, deadline=DEADLINE)
+    family = manifest(weights, CLASSES)
+    windows, _ = windows_of(family, deadline=DEADLINE)
     for variant in range(len(weights)):
-        windows.set_node(f"n{variant}", variant, online=True, now=0)
+        windows.set_node(f"n{variant}", (family.short_digest, variant), 0)
     frame = FrameId(1, 1)
-    cast = {variant: data.draw(votes()) for variant in range(len(weights))}
+    cast = {variant: data.draw(votes(family.short_digest)) for variant in range(len(weights))}
     order = data.draw(st.permutations(range(len(weights))))
     before = data.draw(st.integers(0, len(weights)))
-    closed: list[Closed] = []
+    closed: list[WindowResult] = []
     for place, variant in enumerate(order):
         if place == before:
             closed += windows.announce("cam", Announce(frame, 0.0), 1)
@@ -315,13 +319,11 @@ def test_closing_early_never_changes_the_winner(weights: list[float], data: st.D
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4), st.integers(0, 12)), max_size=120))
 def test_the_limits_hold_and_what_was_let_in_gets_its_outcome(events: list[tuple[int, int, int]]) -> None:
-    windows = Windows(
-        weights=WEIGHTS, classes=CLASSES, deadline=DEADLINE, max_cameras=4, max_open=6, history=3, suspect_after=2
-    )
-    windows.set_node("n0", 0, online=True, now=0)
-    vote = Vote(np.array([1]), np.array([1.0]), b"abcd")
+    windows, _ = windows_of(FAMILY, deadline=DEADLINE, max_cameras=4, max_open=6, history=3, suspect_after=2)
+    windows.set_node("n0", (DIGEST, 0), 0)
+    vote = Vote(np.array([1]), np.array([1.0]), DIGEST)
     let_in: Counter[Key] = Counter()
-    closed: list[Closed] = []
+    closed: list[WindowResult] = []
     now = 0.0
     for sequence, (camera, kind, ticks) in enumerate(events):
         now += ticks * TICK
@@ -334,10 +336,10 @@ def test_the_limits_hold_and_what_was_let_in_gets_its_outcome(events: list[tuple
             closed += windows.vote(*key, sequence % 3, vote, now)
         if kind == 4:
             closed += windows.expire(now)
-        assert len(windows._open) <= 6
-        assert len(windows._cameras) <= 4
-        assert sum(len(known.queue) for known in windows._cameras.values()) <= 6
-        assert all(len(known.done) <= 3 for known in windows._cameras.values())
+        assert len(list(windows._open)) <= 6
+        assert len(windows._open._cameras) <= 4
+        assert sum(len(known._queue) for known in windows._open._cameras.values()) <= 6
+        assert all(len(known._finished) <= 3 for known in windows._open._cameras.values())
     closed += windows.expire(now + DEADLINE)
     assert Counter((outcome.camera, outcome.announce.frame) for outcome in closed) == +let_in
     assert windows.next_deadline() is None

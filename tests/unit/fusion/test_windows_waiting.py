@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from tests.unit.fusion.test_windows import announced, certain, frame, online, only, sequences, silence
+from tests.unit.fusion.test_windows import DIGEST, announced, certain, frame, online, only, sequences, silence
 from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
 
@@ -113,8 +113,8 @@ def test_a_variant_that_left_a_frame_out_is_not_silent() -> None:
         windows.announce("cam", announced(sequence), sequence)
     windows.vote("cam", frame(2), 0, certain(1, 0.5), 3)
     windows.expire(12)
-    assert not windows.roster.is_suspected(0)
-    assert windows.roster.is_suspected(1)
+    assert not windows._handover.leader.liveness.is_suspected(0)
+    assert windows._handover.leader.liveness.is_suspected(1)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_variant_that_has_gone_on_is_not_waited_for_on_an_older_frame_that_is_
 def test_a_variant_that_came_after_a_window_opened_is_not_waited_for_in_it() -> None:
     windows = online(0)
     windows.announce("cam", announced(1), 1)
-    windows.set_node("new", 1, online=True, now=2)
+    windows.set_node("new", (DIGEST, 1), 2)
     assert only(windows.vote("cam", frame(1), 0, certain(1), 3)).alive == (0, 1)
     windows.announce("cam", announced(2), 4)
     assert windows.vote("cam", frame(2), 0, certain(1), 5) == []
@@ -177,7 +177,7 @@ def test_a_variant_that_came_after_a_window_opened_is_not_waited_for_in_it() -> 
 def test_a_vote_of_a_variant_that_came_after_a_window_opened_counts_in_it() -> None:
     windows = online(0)
     windows.announce("cam", announced(1), 1)
-    windows.set_node("new", 1, online=True, now=2)
+    windows.set_node("new", (DIGEST, 1), 2)
     windows.vote("cam", frame(1), 1, certain(2), 3)
     assert sorted(only(windows.vote("cam", frame(1), 0, certain(1, 0.5), 4)).votes) == [0, 1]
 
@@ -186,7 +186,7 @@ def test_open_windows_wait_no_more_for_a_variant_that_goes() -> None:
     windows = online(0, 1)
     windows.announce("cam", announced(1), 1)
     windows.vote("cam", frame(1), 0, certain(1), 2)
-    outcome = only(windows.set_node("node1", 1, online=False, now=3))
+    outcome = only(windows.set_node("node1", None, 3))
     assert outcome.closed_by is ClosedBy.COMPLETE
     assert outcome.alive == (0,)
     assert outcome.closed == 3
@@ -194,24 +194,24 @@ def test_open_windows_wait_no_more_for_a_variant_that_goes() -> None:
 
 def test_a_variant_on_two_nodes_is_waited_for_until_both_are_gone() -> None:
     windows = online(0, 1)
-    windows.set_node("spare", 1, online=True, now=0)
+    windows.set_node("spare", (DIGEST, 1), 0)
     windows.announce("cam", announced(1), 1)
     windows.vote("cam", frame(1), 0, certain(1), 2)
-    assert windows.set_node("node1", 1, online=False, now=3) == []
-    assert len(windows.set_node("spare", 1, online=False, now=4)) == 1
+    assert windows.set_node("node1", None, 3) == []
+    assert len(windows.set_node("spare", None, 4)) == 1
 
 
 def test_a_node_that_changes_its_variant_closes_windows_that_waited_for_the_old_one() -> None:
     windows = online(0, 1)
     windows.announce("cam", announced(1), 1)
     windows.vote("cam", frame(1), 0, certain(1), 2)
-    assert len(windows.set_node("node1", 2, online=True, now=3)) == 1
+    assert len(windows.set_node("node1", (DIGEST, 2), 3)) == 1
 
 
 def test_when_all_variants_are_gone_a_frame_without_votes_waits_for_the_deadline() -> None:
     windows = online(0)
     windows.announce("cam", announced(1), 1)
-    assert windows.set_node("node0", 0, online=False, now=2) == []
+    assert windows.set_node("node0", None, 2) == []
     assert windows.expire(10) == []
     assert only(windows.expire(11)).winner is None
 
@@ -312,7 +312,7 @@ def test_of_each_camera_only_so_many_of_the_newest_frames_are_remembered() -> No
     assert windows.counts["late"] == 3
     windows.vote("cam", frame(1), 0, certain(1), 5)
     assert windows.counts["late"] == 3
-    assert len(windows._cameras["cam"].done) == 3
+    assert len(windows._open.frames("cam")._finished) == 3
 
 
 def _work(windows: Windows, rounds: range) -> None:
@@ -323,7 +323,7 @@ def _work(windows: Windows, rounds: range) -> None:
         windows.vote(camera, frame(n), n % 2, certain(n % 4), now)
         windows.vote(f"stranger{n}", frame(n), 2, certain(1), now)
         windows.vote(camera, frame(n + 10**6), 2, certain(1), now)
-        windows.set_node(f"node{n % 3}", n % 3, online=n % 4 > 0, now=now)
+        windows.set_node(f"node{n % 3}", (DIGEST, n % 3) if n % 4 else None, now)
         windows.expire(now)
 
 
@@ -340,6 +340,6 @@ def test_memory_is_bounded_in_the_number_of_nodes_that_claim_to_be_online() -> N
     sizes = []
     for thousand in range(20):
         for n in range(1000):
-            windows.set_node(f"stranger{thousand}-{n}", n % 3, online=True, now=1)
+            windows.set_node(f"stranger{thousand}-{n}", (DIGEST, n % 3), 1)
         sizes.append(len(pickle.dumps(windows)))
     assert sizes[-1] < 1.2 * sizes[9]
