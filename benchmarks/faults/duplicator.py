@@ -6,7 +6,7 @@ import random
 import threading
 from collections import OrderedDict
 
-from vp_mqtt.config.settings import WatchSettings
+from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.session import Session
@@ -26,7 +26,7 @@ class Repeater:
         self.repeated = 0
         names = Topics(site)
         self._session = Session(
-            WatchSettings(broker=url, site=site),
+            BrokerOptions(url=url),
             client_id=f"vp-{site}-repeater",
             subscriptions=[(names.announce(camera), 1), (names.vote(camera, ANY), 0)],
             on_message=self._take,

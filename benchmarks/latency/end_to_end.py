@@ -20,7 +20,8 @@ from benchmarks.emulation.cpu_affinity import Placement, on_core, place
 from benchmarks.latency.lower_bound import Floor
 from benchmarks.testbed.site import CAMERA, SITE, Rig
 from vp_mqtt.bundle.manifest import Bundle, open_bundle
-from vp_mqtt.config.settings import CameraSettings, WatchSettings
+from vp_mqtt.config.broker import BrokerOptions
+from vp_mqtt.config.settings import CameraSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import Picture, encode_jpeg
 from vp_mqtt.local.process import HOST
@@ -178,7 +179,7 @@ class _Run:
         self._arrived: list[Received] = []
         # Its own connection, and nothing but labels: what watches must not slow down what it watches.
         self._labels = Session(
-            WatchSettings(broker=rig.url(HOST), site=SITE),
+            BrokerOptions(url=rig.url(HOST)),
             client_id="vp-bench-labels",
             subscriptions=[(Topics(SITE).label(CAMERA), 0)],
             on_message=self._arrived.append,

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from benchmarks.testbed.recording import Seen, SeenLabel
-from vp_mqtt.config.settings import WatchSettings
+from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import Session
@@ -38,7 +38,7 @@ class Observer:
         names = Topics(site)
         of_frames = [(names.announce(ANY), 1), (names.vote(ANY, ANY), 0), (names.label(ANY), 0)]
         self.session = Session(
-            WatchSettings(broker=url, site=site),
+            BrokerOptions(url=url),
             client_id=f"vp-{site}-observer",
             subscriptions=[(names.status(ANY), 1), (names.stats(ANY), 0), *(of_frames if hears_frames else [])],
             on_message=self._take,

@@ -14,7 +14,7 @@ import trustme
 
 from tests.support.broker import Mosquitto
 from tests.support.site import Site
-from vp_mqtt.config.settings import WatchSettings
+from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.local.process import free_port
 from vp_mqtt.mqtt.delivery import Sent
@@ -26,13 +26,13 @@ from vp_mqtt.protocol.frames import FrameId
 class Listener:
     """A session and what it told."""
 
-    def __init__(self, url: str, client_id: str = "listener", topic: str = "t/#", **settings: Any) -> None:
+    def __init__(self, url: str, client_id: str = "listener", topic: str = "t/#", **options: Any) -> None:
         self.messages: list[Received] = []
         self.ends: list[UserError] = []
         self.ended = threading.Event()
         self.arrived = threading.Event()
         self.session = Session(
-            WatchSettings(broker=url, give_up_after=0, **settings),
+            BrokerOptions(url=url, **options),
             client_id=client_id,
             subscriptions=[(topic, 1)],
             on_message=self._take,
@@ -103,7 +103,7 @@ def test_subscriptions_and_birth_are_renewed_after_a_reconnect(broker: Mosquitto
 
 
 def test_a_frozen_broker_is_noticed_by_its_silence(broker: Mosquitto, listeners: list[Listener]) -> None:
-    listener = Listener(broker.url, keepalive=2)
+    listener = Listener(broker.url, keepalive_s=2)
     listeners.append(listener)
     assert listener.session.connected.wait(5)
     broker.freeze()

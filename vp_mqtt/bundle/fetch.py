@@ -149,20 +149,15 @@ class Fetcher:
         wanted = [(names.manifest(ref.digest, ANY), 1)]
         if variant is not None:
             wanted.append((names.model(ref.digest, variant, ANY), 1))
-        refused: list[UserError] = []
-        session = Session(
-            self._settings,
+        with Session(
+            self._settings.broker_options(),
             client_id=self._client_id,
             subscriptions=wanted,
             on_message=files.take,
-            on_end=refused.append,
             max_packet_bytes=MAX_PACKET_BYTES,
-        )
-        session.start()
-        try:
+        ) as session:
             while not files.complete.is_set():
-                if refused:
-                    raise refused[0]
+                session.check()
                 if pause(_POLL_S):
                     raise Interrupted
                 if not session.connected.is_set():
@@ -170,6 +165,4 @@ class Fetcher:
                 if time.monotonic() - files.newest > STALL_S:
                     reason = f" ({files.refused})" if files.refused else ""
                     raise FetchError(f"the broker does not have all of it{reason}")
-        finally:
-            session.stop()
         return files

@@ -100,22 +100,17 @@ class Follower:
         return Start(bundle, others, self)
 
     def _first(self) -> Bundle:
-        refused: list[UserError] = []
-        session = Session(
-            self._settings,
+        connected: float | None = None
+        tried: BundlePointer | None = None
+        with Session(
+            self._settings.broker_options(),
             client_id=self._client_id,
             subscriptions=[(Topics(self._settings.site).bundle(), 1)],
             on_message=self._offered,
-            on_end=refused.append,
             max_packet_bytes=MAX_MESSAGE_BYTES,
-        )
-        session.start()
-        connected: float | None = None
-        tried: BundlePointer | None = None
-        try:
+        ) as session:
             while True:
-                if refused:
-                    raise refused[0]
+                session.check()
                 pointer = self._newest
                 if pointer is not None and pointer != tried:
                     tried = pointer
@@ -133,8 +128,6 @@ class Follower:
                         return open_bundle(self._settings.fallback)
                 if signals.wait(_POLL_S):
                     raise Interrupted
-        finally:
-            session.stop()
 
     def _offered(self, message: Received) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from vp_mqtt.bundle.manifest import Bundle, open_bundle
 from vp_mqtt.config.settings import PushSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
+from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.session import Session
@@ -93,7 +95,7 @@ class Pusher:
 
     def _open(self, suffix: str, subscriptions: list[tuple[str, int]], take: Callable[[Received], None]) -> Session:
         return Session(
-            self._settings,
+            self._settings.broker_options(),
             client_id=f"vp-{self._settings.site}-{self._settings.node_name()}-{suffix}",
             subscriptions=subscriptions,
             on_message=take,
@@ -210,7 +212,7 @@ class Pusher:
         Raises:
             UserError: the connection broke, or the broker would not take one.
         """
-        flying = []
+        flying: deque[Sent] = deque()
         for message in messages:
             sent = self._session.publish(message)
             if sent is None:
@@ -220,9 +222,13 @@ class Pusher:
                 )
             flying.append(sent)
             if len(flying) >= _IN_FLIGHT:
-                oldest = flying.pop(0)
-                self._wait(self._session, lambda oldest=oldest: not oldest.is_pending)  # type: ignore[misc]
-        if not self._wait(self._session, lambda: not any(sent.is_pending for sent in flying)):
+                self._await_acknowledgement(flying.popleft())
+        for sent in flying:
+            self._await_acknowledgement(sent)
+
+    def _await_acknowledgement(self, sent: Sent) -> None:
+        if not sent.wait(_STALL_S):
+            self._session.check()
             raise UserError(f"broker {self._settings.broker}: it acknowledges nothing any more; push again")
 
     def _check_kept(self, ref: BundleRef) -> None:

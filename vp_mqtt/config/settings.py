@@ -21,40 +21,18 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from vp_mqtt.config.broker import DEFAULT_URL, BrokerOptions, check_url
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.messages import Role
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
 ENV_PREFIX = "VP_"
-DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 SettingsT = TypeVar("SettingsT", bound="CommonSettings")
-
-
-def _broker_url(url: str) -> str:
-    # What stands before an @ may hold a password, well-formed or not: such an address is not repeated.
-    told = "the address" if "@" in url else repr(url)
-    if ":" in url.rpartition("@")[0].partition("://")[2]:
-        raise ValueError("keep the password out of the address: put it in VP_PASSWORD or in --password-file")
-    if any(c.isspace() or not c.isprintable() for c in url):
-        raise ValueError(f"{told} has a space or a control character in it; write mqtt://HOST:1883")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError(f"{told} has no valid host and port; write mqtt://HOST:1883") from None
-    if parts.scheme not in DEFAULT_PORTS or not host:
-        raise ValueError(f"{told} is not a broker's address; write mqtt://HOST:1883 (or mqtts://, ws://, wss://)")
-    if port == 0:
-        raise ValueError(f"{told} has no valid port; write mqtt://HOST:1883")
-    if parts.query or parts.fragment or (parts.path not in {"", "/"} and not parts.scheme.startswith("ws")):
-        raise ValueError(f"{told} has a path, which only ws:// and wss:// can have; write mqtt://HOST:1883")
-    return url
 
 
 def _readable_file(path: Path) -> Path:
@@ -86,8 +64,8 @@ class CommonSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, validate_default=False)
     role: ClassVar[Role]
 
-    broker: Annotated[str, AfterValidator(_broker_url)] = Field(
-        default="mqtt://127.0.0.1:1883", description="the broker's address: mqtt://, mqtts://, ws:// or wss://HOST:PORT"
+    broker: Annotated[str, AfterValidator(check_url)] = Field(
+        default=DEFAULT_URL, description="the broker's address: mqtt://, mqtts://, ws:// or wss://HOST:PORT"
     )
     site: Name = Field(default="home", description="the site's name: second level of every topic")
     name: Name | None = Field(default=None, description="the node's name; by default from role, index and host")
@@ -129,6 +107,23 @@ class CommonSettings(BaseSettings):
             return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"--password-file {self.password_file}: {error}") from None
+
+    def broker_options(self) -> BrokerOptions:
+        """Return how to reach the broker, with the password read from its file.
+
+        Raises:
+            UserError: the password file cannot be read.
+        """
+        return BrokerOptions(
+            url=self.broker,
+            username=self.username,
+            password=self.secret(),
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            keepalive_s=self.keepalive,
+            give_up_after_s=self.give_up_after,
+        )
 
     def node_name(self, *parts: str) -> str:
         """Return the node's name: the one given, or role, index and host, so that no two nodes share one."""

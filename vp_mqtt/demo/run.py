@@ -16,7 +16,7 @@ from rich.live import Live
 
 from vp_mqtt import logs
 from vp_mqtt.bundle.manifest import open_bundle
-from vp_mqtt.config.settings import WatchSettings
+from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.demo.record import Record
 from vp_mqtt.demo.table import live_table, summary_table
 from vp_mqtt.errors import UserError
@@ -128,25 +128,20 @@ class Demo:
         logs.set_up(json_lines=False, level="error")
         with self._broker as broker:
             common = ("--broker", broker.url, "--site", SITE)
-            session = self._session(broker.url)
-            with NodeProcesses(common) as nodes:
-                try:
-                    session.start()
-                    self._start(nodes)
-                    if self._settings.json or not self._console.is_terminal:
-                        self._follow(nodes, lambda: None)
-                    else:
-                        with Live(console=self._console, refresh_per_second=10) as live:
-                            self._follow(nodes, lambda: live.update(self._table()))
-                finally:
-                    session.stop()
+            with NodeProcesses(common) as nodes, self._session(broker.url):
+                self._start(nodes)
+                if self._settings.json or not self._console.is_terminal:
+                    self._follow(nodes, lambda: None)
+                else:
+                    with Live(console=self._console, refresh_per_second=10) as live:
+                        self._follow(nodes, lambda: live.update(self._table()))
         self._finish()
 
     def _session(self, url: str) -> Session:
         site = Topics(SITE)
         inbox = self._watch.inbox
         return Session(
-            WatchSettings(broker=url),
+            BrokerOptions(url=url),
             client_id=f"vp-{SITE}-watch",
             subscriptions=[
                 (site.status(ANY), 1),

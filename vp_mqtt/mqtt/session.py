@@ -11,8 +11,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -21,7 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from vp_mqtt.config.settings import DEFAULT_PORTS, CommonSettings
+from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.aliases import Aliases
@@ -55,6 +56,10 @@ def backoff(attempt: int, uniform: Callable[[float, float], float] = random.unif
     return uniform(0.0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0 ** min(attempt, 16)))
 
 
+def _ignore(_: object) -> None:
+    """Accept anything and do nothing."""
+
+
 class Session:
     """A connection to the broker, with a will and a birth, that is made again whenever it breaks.
 
@@ -63,12 +68,12 @@ class Session:
 
     def __init__(
         self,
-        settings: CommonSettings,
+        options: BrokerOptions,
         *,
         client_id: str,
-        subscriptions: Sequence[tuple[str, int]],
-        on_message: Callable[[Received], None],
-        on_end: Callable[[UserError], None],
+        subscriptions: Sequence[tuple[str, int]] = (),
+        on_message: Callable[[Received], None] = _ignore,
+        on_end: Callable[[UserError], None] = _ignore,
         will: Outgoing | None = None,
         birth: Outgoing | None = None,
         max_packet_bytes: int = 1_000_000,
@@ -76,19 +81,19 @@ class Session:
         """Prepare, without connecting.
 
         Args:
-            settings: the broker's address, account and certificates.
+            options: how to reach the broker.
             client_id: unique at the broker.
             subscriptions: topic filters with their QoS, made anew with every connection.
             on_message: called with every message.
-            on_end: called once if the session ends for a reason that waiting does not mend.
+            on_end: called once if the session ends with a permanent failure, in a thread of the session.
             will: published by the broker when the connection breaks.
             birth: published after every connection's subscriptions.
             max_packet_bytes: the broker is told not to send us larger packets.
 
         Raises:
-            UserError: a certificate, key or password file is not usable.
+            UserError: a certificate or key file is not usable.
         """
-        self._settings = settings
+        self._options = options
         self._client_id = client_id
         self._subscriptions = list(subscriptions)
         self._on_message = on_message
@@ -96,21 +101,20 @@ class Session:
         self._will = will
         self._birth = birth
         self._max_packet_bytes = max_packet_bytes
-        self._url = urlsplit(settings.broker)
-        self._password = settings.secret()
-        self._tls = self._tls_context() if self._url.scheme in {"mqtts", "wss"} else None
+        self._tls = self._tls_context() if options.uses_tls else None
         self._client: mqtt.Client | None = None
         self._tcp: TcpSocket | None = None
         self._lost = threading.Event()
         self._stopping = threading.Event()
         self._asked: dict[int, list[str]] = {}
         self._refused: set[int] = set()
-        self._fatal: UserError | None = None
+        self.failure: UserError | None = None
         self._refusal: str | None = None
         self._thread = threading.Thread(target=self._supervise, name="session", daemon=True)
         self._network: threading.Thread | None = None
         self._aliases = Aliases()
         self._in_order = threading.Lock()
+        self._settled = threading.Event()
         self.connected = threading.Event()
         self.connections = 0
         self.max_publish_bytes = _MAX_REMAINING_LENGTH
@@ -118,7 +122,7 @@ class Session:
     @property
     def address(self) -> str:
         """The broker's address, for people."""
-        return self._settings.broker
+        return self._options.address
 
     @property
     def is_sound(self) -> bool:
@@ -137,14 +141,47 @@ class Session:
         if client is not None and self.connected.is_set():
             if last is not None:
                 sent = self.publish(last)
-                while sent is not None and sent.is_pending and time.monotonic() < until:
-                    time.sleep(0.005)
+                if sent is not None:
+                    sent.wait(timeout)
             self._stopping.set()
             client.disconnect()
         self._stopping.set()
         self._lost.set()
+        self._settled.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(max(0.05, until - time.monotonic()))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def check(self) -> None:
+        """Raise the error that ended the session, if one has.
+
+        Raises:
+            UserError: the session has ended with a permanent failure.
+        """
+        if self.failure is not None:
+            raise self.failure
+
+    def wait_until_connected(self, timeout: float | None = None) -> bool:
+        """Wait for the first connection, or for the session's end.
+
+        Args:
+            timeout: in seconds; None for as long as the session keeps trying.
+
+        Returns:
+            Whether the session has connected.
+
+        Raises:
+            UserError: the session has ended with a permanent failure.
+        """
+        self._settled.wait(timeout)
+        self.check()
+        return self.connections > 0
 
     def set_birth(self, birth: Outgoing) -> None:
         """Publish another birth from now on, and at once if there is a connection."""
@@ -186,39 +223,38 @@ class Session:
         return Sent(info, lost, self._refused) if info.rc == mqtt.MQTT_ERR_SUCCESS else None
 
     def _tls_context(self) -> ssl.SSLContext:
-        settings = self._settings
+        options = self._options
         try:
-            context = ssl.create_default_context(cafile=settings.ca_file)
+            context = ssl.create_default_context(cafile=options.ca_file)
         except (ssl.SSLError, OSError) as error:
-            raise UserError(f"--ca-file {settings.ca_file}: not a certificate in PEM ({error})") from None
+            raise UserError(f"--ca-file {options.ca_file}: not a certificate in PEM ({error})") from None
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.cert_file is not None:
+        if options.cert_file is not None:
             try:
-                context.load_cert_chain(settings.cert_file, settings.key_file)
+                context.load_cert_chain(options.cert_file, options.key_file)
             except (ssl.SSLError, OSError) as error:
                 raise UserError(
-                    f"--cert-file {settings.cert_file} and --key-file {settings.key_file}: not a pair ({error})"
+                    f"--cert-file {options.cert_file} and --key-file {options.key_file}: not a pair ({error})"
                 ) from None
         return context
 
     def _new_client(self) -> mqtt.Client:
-        websockets = self._url.scheme in {"ws", "wss"}
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             self._client_id,
             protocol=mqtt.MQTTv5,
-            transport="websockets" if websockets else "tcp",
+            transport="websockets" if self._options.uses_websockets else "tcp",
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
-        if websockets:
-            client.ws_set_options(path=self._url.path or "/mqtt")
+        if self._options.uses_websockets:
+            client.ws_set_options(path=self._options.path)
         if self._tls is not None:
             client.tls_set_context(self._tls)
             client.on_log = self._logged
-        username = self._settings.username or self._url.username
-        if username is not None or self._password is not None:
-            client.username_pw_set(username, self._password)
+        username, password = self._options.account, self._options.password
+        if username is not None or password is not None:
+            client.username_pw_set(username, password)
         if self._will is not None:
             client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
         client.on_socket_open = self._socket_opened
@@ -242,7 +278,7 @@ class Session:
         # With TLS 1.3 a broker refuses a certificate after the handshake; only paho's log says so.
         if level == mqtt.MQTT_LOG_ERR and "alert" in text.lower() and not self.connections:
             self._refusal = f"it refused our certificate ({text.rpartition('alert ')[2].partition(' (')[0]})"
-            self._fatal = UserError(f"broker {self.address}: {self._refusal}; check --cert-file and --key-file")
+            self.failure = UserError(f"broker {self.address}: {self._refusal}; check --cert-file and --key-file")
 
     def _supervise(self) -> None:
         """Make connections, one after the other, until told to stop."""
@@ -256,16 +292,17 @@ class Session:
             if self.connections > connections:
                 attempt = 0
                 LOGGER.warning("lost the broker %s (%s); trying to get it back", self.address, problem)
-            elif self._fatal is None:
+            elif self.failure is None:
                 if attempt == 0 and not connections:
                     LOGGER.warning("broker %s: %s; trying until it is there", self.address, problem)
-                patience = self._settings.give_up_after
+                patience = self._options.give_up_after_s
                 if patience and not connections and time.monotonic() - started >= patience:
-                    self._fatal = UserError(
+                    self.failure = UserError(
                         f"broker {self.address}: {problem}; is the address right, and is it running?"
                     )
-            if self._fatal is not None:
-                self._on_end(self._fatal)
+            if self.failure is not None:
+                self._settled.set()
+                self._on_end(self.failure)
                 return
             self._stopping.wait(backoff(attempt))
             attempt += 1
@@ -278,10 +315,9 @@ class Session:
         client = self._new_client()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.MaximumPacketSize = self._max_packet_bytes
-        host = self._url.hostname or ""
-        port = self._url.port or DEFAULT_PORTS[self._url.scheme]
+        host, port = self._options.host, self._options.port
         try:
-            client.connect(host, port, self._settings.keepalive, clean_start=True, properties=properties)
+            client.connect(host, port, self._options.keepalive_s, clean_start=True, properties=properties)
         except (OSError, ValueError) as error:
             return self._describe(error, host, port)
         except mqtt.WebsocketConnectionError as error:
@@ -316,12 +352,12 @@ class Session:
             hint = "the clocks here and there" if error.verify_code in _OUT_OF_DATE else "--ca-file and the host name"
             problem = f"its certificate is not accepted ({error.verify_message}); check {hint}"
             if never_connected:
-                self._fatal = UserError(f"broker {self.address}: {problem}")
+                self.failure = UserError(f"broker {self.address}: {problem}")
             return problem
         if isinstance(error, socket.gaierror):
             problem = f"the host name '{host}' is not known"
             if never_connected and error.errno == socket.EAI_NONAME:
-                self._fatal = UserError(f"broker {self.address}: {problem}; check --broker")
+                self.failure = UserError(f"broker {self.address}: {problem}; check --broker")
             return problem
         if isinstance(error, ConnectionRefusedError):
             return f"nothing listens at {host}, port {port}"
@@ -335,7 +371,7 @@ class Session:
         if reason.is_failure:
             self._refusal = f"it refused the connection: {reason}"
             if reason.value in _FATAL_REFUSALS and not self.connections:
-                self._fatal = UserError(f"broker {self.address}: {self._refusal}; check the account and its rights")
+                self.failure = UserError(f"broker {self.address}: {self._refusal}; check the account and its rights")
             return
         # Its texts cost time with every packet, and are not needed any more.
         client.on_log = None
@@ -348,6 +384,7 @@ class Session:
         if self._stopping.is_set():
             return
         self.connected.set()
+        self._settled.set()
         if self._birth is not None:
             self.publish(self._birth)
         LOGGER.info("connected to the broker %s", self.address)
@@ -359,7 +396,7 @@ class Session:
         if flags.is_disconnect_packet_from_server:
             self._refusal = str(reason)
             if reason.value == _SESSION_TAKEN_OVER:
-                self._fatal = UserError(
+                self.failure = UserError(
                     f"another client took over our id '{self._client_id}': is it running twice? give one a --name"
                 )
             elif reason.value == _PACKET_TOO_LARGE:
@@ -395,3 +432,42 @@ class Session:
         except UnicodeDecodeError:
             return
         self._on_message(Received(topic, bytes(message.payload), correlation, time.monotonic()))
+
+
+@contextmanager
+def connected(
+    options: BrokerOptions,
+    *,
+    client_id: str,
+    subscriptions: Sequence[tuple[str, int]] = (),
+    on_message: Callable[[Received], None] = _ignore,
+    on_end: Callable[[UserError], None] = _ignore,
+    max_packet_bytes: int = 1_000_000,
+    timeout_s: float | None = None,
+) -> Iterator[Session]:
+    """Provide a session that has connected, and stop it at the end.
+
+    Args:
+        options: how to reach the broker.
+        client_id: unique at the broker.
+        subscriptions: topic filters with their QoS, made anew with every connection.
+        on_message: called with every message, in the network's thread.
+        on_end: called once if the session ends with a permanent failure, in a thread of the session.
+        max_packet_bytes: the broker is told not to send larger packets.
+        timeout_s: to wait for the connection, in seconds; None for as long as `options.give_up_after_s` allows.
+
+    Raises:
+        UserError: a certificate or key file is not usable, the broker refuses us, or it is not there in time.
+    """
+    session = Session(
+        options,
+        client_id=client_id,
+        subscriptions=subscriptions,
+        on_message=on_message,
+        on_end=on_end,
+        max_packet_bytes=max_packet_bytes,
+    )
+    with session:
+        if not session.wait_until_connected(timeout_s):
+            raise UserError(f"broker {options.address}: no connection within {timeout_s:g} s; is it overloaded?")
+        yield session

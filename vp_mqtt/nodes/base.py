@@ -136,7 +136,7 @@ class Node:
         )
         own = [] if is_silent else [(self.topics.status(self.name), 1)]
         self.session = Session(
-            settings,
+            settings.broker_options(),
             client_id=self._status.client_id,
             subscriptions=[*subscriptions, *own],
             on_message=self._receive,

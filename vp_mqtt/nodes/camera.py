@@ -147,8 +147,8 @@ class CameraNode:
         finally:
             self._source.close()
         until = time.monotonic() + _LAST_WORDS_S
-        while any(sent.is_pending for sent in self._on_their_way) and time.monotonic() < until:
-            time.sleep(0.005)
+        for sent in self._on_their_way:
+            sent.wait(until - time.monotonic())
 
     def _paced(self) -> Iterator[Captured]:
         """Yield the source's pictures at the frame rate; after a delay the pace is taken up anew, not made up for."""

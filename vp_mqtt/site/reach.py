@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
-from urllib.parse import urlsplit
+from dataclasses import replace
 
-from vp_mqtt.config.settings import DEFAULT_PORTS, CommonSettings, VariantSettings
+from vp_mqtt.config.broker import BrokerOptions
+from vp_mqtt.config.settings import CommonSettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Outgoing, Received
-from vp_mqtt.mqtt.session import Session
+from vp_mqtt.mqtt.session import Session, connected
 from vp_mqtt.protocol.messages import MessageError, State, StatusMessage
 from vp_mqtt.protocol.topics import Topics
 from vp_mqtt.site.finding import PATIENCE_S, WrongError
@@ -22,9 +24,12 @@ _STRANGER = "doctor"
 """Camera that nobody has: the fusion node refuses one empty vote on it, and counts that."""
 
 
+_STATUS_WITHIN_S = 3.0
+
+
 def _address(settings: CommonSettings) -> tuple[str, int, bool]:
-    url = urlsplit(settings.broker)
-    return url.hostname or "", url.port or DEFAULT_PORTS[url.scheme], url.scheme in {"mqtts", "wss"}
+    options = BrokerOptions(url=settings.broker)
+    return options.host, options.port, options.uses_tls
 
 
 def host_name(settings: CommonSettings) -> str:
@@ -88,26 +93,21 @@ def tls(settings: CommonSettings) -> str:
 
 def account(settings: CommonSettings) -> str:
     """Connect beside the node, read its status, and publish what nobody takes."""
-    ended: list[UserError] = []
-    own = Topics(settings.site).status(settings.node_name())
-    session = Session(
-        settings.model_copy(update={"give_up_after": PATIENCE_S}),
-        client_id=f"vp-{settings.site}-{settings.node_name()}-doctor",
-        subscriptions=[(own, 1)],
-        on_message=lambda _: None,
-        on_end=ended.append,
-    )
-    session.start()
     try:
-        until = time.monotonic() + 2 * PATIENCE_S
-        while not session.connected.wait(0.05) and not ended and time.monotonic() < until:
-            pass
-        if ended or not session.connected.is_set():
-            verdict = str(ended[0]) if ended else "no answer to CONNECT"
-            raise WrongError(verdict, "provision again; copy this board's folder and the broker's, and install both")
-        return _rights(settings, session)
-    finally:
-        session.stop()
+        with connected(
+            replace(settings.broker_options(), give_up_after_s=PATIENCE_S),
+            client_id=_client_id(settings),
+            subscriptions=[(Topics(settings.site).status(settings.node_name()), 1)],
+            timeout_s=2 * PATIENCE_S,
+        ) as session:
+            return _rights(settings, session)
+    except UserError as error:
+        remedy = "provision again; copy this board's folder and the broker's, and install both"
+        raise WrongError(str(error), remedy) from None
+
+
+def _client_id(settings: CommonSettings) -> str:
+    return f"vp-{settings.site}-{settings.node_name()}-doctor"
 
 
 def _rights(settings: CommonSettings, session: Session) -> str:
@@ -116,10 +116,7 @@ def _rights(settings: CommonSettings, session: Session) -> str:
     if isinstance(settings, VariantSettings):
         topic = names.vote(_STRANGER, settings.variant)
     sent = session.publish(Outgoing(topic, b"", qos=1))
-    until = time.monotonic() + PATIENCE_S
-    while sent is not None and sent.is_pending and time.monotonic() < until:
-        time.sleep(0.01)
-    if sent is None or sent.is_pending:
+    if sent is None or not sent.wait(PATIENCE_S):
         raise WrongError("no acknowledgement from the broker", "is it overloaded? see its log")
     if sent.is_refused:
         raise WrongError(
@@ -132,23 +129,20 @@ def _rights(settings: CommonSettings, session: Session) -> str:
 def is_online(settings: CommonSettings) -> bool:
     """Ask the broker whether the node itself is running."""
     seen: list[StatusMessage] = []
+    arrived = threading.Event()
 
     def take(message: Received) -> None:
         try:
             seen.append(StatusMessage.decode(message.payload))
         except MessageError:
             return
+        arrived.set()
 
-    session = Session(
-        settings,
-        client_id=f"vp-{settings.site}-{settings.node_name()}-doctor",
+    with Session(
+        settings.broker_options(),
+        client_id=_client_id(settings),
         subscriptions=[(Topics(settings.site).status(settings.node_name()), 1)],
         on_message=take,
-        on_end=lambda _: None,
-    )
-    session.start()
-    until = time.monotonic() + 3.0
-    while not seen and time.monotonic() < until:
-        time.sleep(0.05)
-    session.stop()
+    ):
+        arrived.wait(_STATUS_WITHIN_S)
     return bool(seen) and seen[-1].state is State.ONLINE

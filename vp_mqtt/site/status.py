@@ -14,7 +14,7 @@ from rich.text import Text
 from vp_mqtt.config.settings import WatchSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Received
-from vp_mqtt.mqtt.session import Session
+from vp_mqtt.mqtt.session import connected
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.messages import State, StatsMessage, StatusMessage
 from vp_mqtt.protocol.topics import ANY, Kind, Topics
@@ -24,6 +24,7 @@ from vp_mqtt.site.render import SHARED_CA, broker_address
 
 _WORK = {"camera": "frames", "variant": "frames", "fusion": "labels"}
 _MISSING = "never seen"
+_CONNECT_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +115,10 @@ def person_settings(plan: SitePlan, root: Path, name: str) -> WatchSettings:
 
 
 class _Listener:
-    def __init__(self, settings: WatchSettings) -> None:
+    def __init__(self) -> None:
         self._change = threading.Condition()
         self.statuses: dict[str, StatusMessage] = {}
         self.stats: dict[str, list[StatsMessage]] = {}
-        self.error: UserError | None = None
-        names = Topics(settings.site)
-        self.session = Session(
-            settings,
-            client_id=f"vp-{settings.site}-status-{time.time_ns():x}",
-            subscriptions=[(names.status(ANY), 1), (names.stats(ANY), 0)],
-            on_message=self._take,
-            on_end=self._end,
-        )
 
     def _take(self, message: Received) -> None:
         with self._change:
@@ -140,30 +132,29 @@ class _Listener:
                 return
             self._change.notify_all()
 
-    def _end(self, error: UserError) -> None:
+    def _end(self, _: UserError) -> None:
         with self._change:
-            self.error = error
             self._change.notify_all()
 
-    def listen(self, names: set[str], seconds: float) -> None:
+    def listen(self, settings: WatchSettings, names: set[str], seconds: float) -> None:
         """Listen until every one of the nodes is online and has told its counters twice, or the time is over."""
 
         def has_heard_all() -> bool:
             online = {name for name, status in self.statuses.items() if status.state is State.ONLINE}
-            return self.error is not None or (names <= online and all(len(self.stats.get(n, ())) > 1 for n in names))
+            return names <= online and all(len(self.stats.get(n, ())) > 1 for n in names)
 
-        self.session.start()
-        try:
-            if not self.session.connected.wait(0):
-                until = time.monotonic() + 30.0
-                while not self.session.connected.wait(0.05) and self.error is None and time.monotonic() < until:
-                    pass
+        site = Topics(settings.site)
+        with connected(
+            settings.broker_options(),
+            client_id=f"vp-{settings.site}-status-{time.time_ns():x}",
+            subscriptions=[(site.status(ANY), 1), (site.stats(ANY), 0)],
+            on_message=self._take,
+            on_end=self._end,
+            timeout_s=_CONNECT_WITHIN_S,
+        ) as session:
             with self._change:
-                self._change.wait_for(has_heard_all, seconds)
-        finally:
-            self.session.stop()
-        if self.error is not None:
-            raise self.error
+                self._change.wait_for(lambda: session.failure is not None or has_heard_all(), seconds)
+            session.check()
 
 
 def look(plan: SitePlan, settings: WatchSettings, seconds: float) -> SiteReport:
@@ -178,8 +169,8 @@ def look(plan: SitePlan, settings: WatchSettings, seconds: float) -> SiteReport:
         UserError: the broker cannot be reached, or will not have us.
     """
     nodes = [account for account in accounts(plan) if account.board is not None]
-    listener = _Listener(settings)
-    listener.listen({node.name for node in nodes}, seconds)
+    listener = _Listener()
+    listener.listen(settings, {node.name for node in nodes}, seconds)
     reports = tuple(
         _report(node, listener.statuses.get(node.name), listener.stats.get(node.name, [])) for node in nodes
     )

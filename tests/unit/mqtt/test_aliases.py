@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.broker import Mosquitto
-from vp_mqtt.config.settings import WatchSettings
+from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.aliases import Aliases
 from vp_mqtt.mqtt.message import Outgoing, Received
@@ -52,8 +52,9 @@ def test_messages_arrive_on_their_topics() -> None:
         raise error
 
     with Mosquitto() as broker:
-        settings = WatchSettings(broker=broker.url, give_up_after=0)
-        session = Session(settings, client_id="both", subscriptions=[("t/#", 0)], on_message=take, on_end=fail)
+        session = Session(
+            BrokerOptions(url=broker.url), client_id="both", subscriptions=[("t/#", 0)], on_message=take, on_end=fail
+        )
         session.start()
         connections = []
         expected: list[tuple[str, bytes]] = []
