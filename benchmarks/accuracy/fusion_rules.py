@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.accuracy.residual_rules import RULES, Shares, accuracy
 from vp_mqtt.bundle.manifest import Bundle
-from vp_mqtt.training.batch_fusion import BatchVotes
 from vp_mqtt.training.calibration import Probabilities, fit_fusion, soften
 from vp_mqtt.training.datasets import Dataset, Judged
-from vp_mqtt.training.evaluate import predict
-from vp_mqtt.training.rules import RULES, Shares, accuracy
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes
+from vp_mqtt.training.evaluation.evaluate import predict
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class RuleResult:
     """What one rule with one kind of weights gives.
 
     Attributes:
-        residual: what happens to the probability that votes leave out, see `vp_mqtt.training.rules.RULES`.
+        residual: what happens to the probability that votes leave out, see `benchmarks.accuracy.residual_rules.RULES`.
         weights: "bundle", "equal", "fitted", or "fitted, with temperatures".
         validation: accuracy with all variants alive on the validation part, 0..1: what to choose by.
         test: the same on the test part.

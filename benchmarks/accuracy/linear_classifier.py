@@ -27,9 +27,9 @@ from vp_mqtt.training.datasets import Pictures, load
 from vp_mqtt.training.export import module_to_onnx
 from vp_mqtt.training.losses import fused_sums
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
+from vp_mqtt.training.parallel import each_picture
 from vp_mqtt.training.presets import load_family
-from vp_mqtt.training.pretrained.start import in_order, load_fitting, weights_of
-from vp_mqtt.training.work import each_picture
+from vp_mqtt.training.pretrained.starting_weights import in_order, load_fitting, weights_of
 
 K = 3
 BATCH, EPOCHS, LEARNING_RATE, LABEL_SMOOTHING = 256, 25, 3e-3, 0.1

@@ -13,10 +13,10 @@ from benchmarks.comparators.pipeline import Pipeline, open_pipeline
 from benchmarks.comparison.systems import Contender
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare
-from vp_mqtt.training.batch_fusion import BatchVotes, add_up
 from vp_mqtt.training.datasets import Judged, Pictures
-from vp_mqtt.training.evaluate import predict
-from vp_mqtt.training.work import each_picture
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, add_up
+from vp_mqtt.training.evaluation.evaluate import predict
+from vp_mqtt.training.parallel import each_picture
 
 CAMERA_QUALITY = 90
 """JPEG quality of frames on the wire, as a camera node's default is."""

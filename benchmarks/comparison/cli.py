@@ -22,8 +22,8 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.site.machine import machine
 from vp_mqtt.training import datasets
 from vp_mqtt.training.datasets import Judged
-from vp_mqtt.training.plots import need_matplotlib
-from vp_mqtt.training.samples import write_samples
+from vp_mqtt.training.datasets.samples import write_samples
+from vp_mqtt.training.evaluation.plots import need_matplotlib
 
 _LOOPBACK = "loopback"
 _SAMPLES_SIZE = "320x240"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.accuracy.residual_rules import RULES, accuracy, held_back, left_out, multiplied, normalised, spread
 from tests.support import tiny
-from vp_mqtt.training.batch_fusion import BatchVotes, add_up
-from vp_mqtt.training.rules import RULES, accuracy, held_back, left_out, multiplied, normalised, spread
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, add_up
 
 _VARIANTS, _COUNT, _CLASSES = 3, 5, 6
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tests.support.fusing import fuse
 from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.protocol.votes import decode, encode, select
-from vp_mqtt.training.batch_fusion import BatchVotes, add_up, softmax
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, add_up, softmax
 
 WEIGHTS = (0.375, 0.5, 0.625, 1.0)
 

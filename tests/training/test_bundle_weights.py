@@ -20,11 +20,11 @@ from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, VariantSpec, open
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.checkpoint import Checkpoint, Origin, Recipe
 from vp_mqtt.training.datasets import load
-from vp_mqtt.training.evaluate import evaluate
+from vp_mqtt.training.evaluation.evaluate import evaluate
 from vp_mqtt.training.export import export, halve_weights
 from vp_mqtt.training.networks import VariantNetwork, measure_statistics, needs_statistics
 from vp_mqtt.training.presets import load_family
-from vp_mqtt.training.pretrained.start import in_order, load_fitting, weights_of
+from vp_mqtt.training.pretrained.starting_weights import in_order, load_fitting, weights_of
 from vp_mqtt.training.quantize import quantize
 from vp_mqtt.training.trainer import JointTraining
 

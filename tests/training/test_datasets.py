@@ -14,8 +14,8 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.training.datasets import Judged, load, load_judged, stratified_split
 from vp_mqtt.training.datasets.fashion_mnist import FASHION_MNIST_CLASSES, read_idx
 from vp_mqtt.training.datasets.pictures import ArrayPictures
+from vp_mqtt.training.datasets.samples import write_samples
 from vp_mqtt.training.presets import known_families, load_family
-from vp_mqtt.training.samples import write_samples
 
 
 def test_fashion_mnist_is_read_from_the_published_files(tmp_path: Path) -> None:

@@ -20,8 +20,14 @@ from vp_mqtt.bundle.manifest import open_bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.votes import decode, encode, select
 from vp_mqtt.training.datasets import load_judged
-from vp_mqtt.training.evaluate import Evaluation, evaluate, judge, predict, subsets_alive
-from vp_mqtt.training.plots import CONFUSION_NAME, DEAD_BOARDS_NAME, confusion_figure, dead_boards_figure, write_plots
+from vp_mqtt.training.evaluation.evaluate import Evaluation, evaluate, judge, predict, subsets_alive
+from vp_mqtt.training.evaluation.plots import (
+    CONFUSION_NAME,
+    DEAD_BOARDS_NAME,
+    confusion_figure,
+    dead_boards_figure,
+    write_plots,
+)
 
 COLOURS = {"red": (0, 0, 220), "green": (0, 220, 0), "blue": (220, 0, 0), "grey": (128, 128, 128)}
 PNG = b"\x89PNG"

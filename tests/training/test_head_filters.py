@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vp_mqtt.bundle.manifest import VariantSpec
 from vp_mqtt.training.networks import VariantNetwork
-from vp_mqtt.training.pretrained.start import Start, in_order, load_fitting
+from vp_mqtt.training.pretrained.starting_weights import Start, in_order, load_fitting
 
 CLASSES = ("a", "b", "c")
 FILTERS = 1280

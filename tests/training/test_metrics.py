@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vp_mqtt.training.metrics import accuracy, calibration_error, confusion, mean_per_class
+from vp_mqtt.training.evaluation.metrics import accuracy, calibration_error, confusion, mean_per_class
 
 
 def test_mean_per_class_counts_small_classes_like_large_ones() -> None:

@@ -14,7 +14,7 @@ from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.pretrained.keras import fetch_imagenet
-from vp_mqtt.training.pretrained.start import in_order, load_backbone, load_fitting, weights_of
+from vp_mqtt.training.pretrained.starting_weights import in_order, load_backbone, load_fitting, weights_of
 from vp_mqtt.training.pretrained.weight_files import read_weights
 
 CLASSES = ("cup", "key", "pen")

@@ -25,16 +25,16 @@ from vp_mqtt.bundle.manifest import Preprocessing, VariantSpec, open_bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import prepare, resize_square
 from vp_mqtt.training.augment import ViewRecipe, draw_views
-from vp_mqtt.training.batches import to_input
 from vp_mqtt.training.checkpoint import Checkpoint, Origin, Recipe, read_recipe
 from vp_mqtt.training.datasets import load
-from vp_mqtt.training.evaluate import evaluate
+from vp_mqtt.training.evaluation.evaluate import evaluate
 from vp_mqtt.training.export import export, largest_difference, to_onnx
 from vp_mqtt.training.history import CURVES_NAME, HISTORY_NAME
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.quantize import quantize
 from vp_mqtt.training.trainer import JointTraining
+from vp_mqtt.training.view_batches import to_input
 
 EPOCHS = 8
 RECIPE = {"epochs": EPOCHS, "batch": 40, "frozen_steps": 2, "average": 0.9, "learning_rate": 6e-3, "mixup": 0}

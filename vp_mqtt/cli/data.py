@@ -12,7 +12,7 @@ from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
     from vp_mqtt.bundle.manifest import Manifest
-    from vp_mqtt.training.evaluate import Evaluation
+    from vp_mqtt.training.evaluation.evaluate import Evaluation
 
 EXIT_UNUSABLE = 1
 
@@ -65,8 +65,8 @@ def evaluate(
     ks = _numbers(k)
     from vp_mqtt.bundle.manifest import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
-    from vp_mqtt.training import plots as drawing  # noqa: PLC0415
-    from vp_mqtt.training.evaluate import evaluate as judge  # noqa: PLC0415
+    from vp_mqtt.training.evaluation import plots as drawing  # noqa: PLC0415
+    from vp_mqtt.training.evaluation.evaluate import evaluate as judge  # noqa: PLC0415
 
     if plots is not None:
         drawing.need_matplotlib()
@@ -133,7 +133,7 @@ def samples(
         raise UserError("--seed: the bundle knows the seed of its training; leave one of --seed and --bundle out")
     from vp_mqtt.bundle.manifest import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
-    from vp_mqtt.training.samples import write_samples  # noqa: PLC0415
+    from vp_mqtt.training.datasets.samples import write_samples  # noqa: PLC0415
 
     # The split must be that of the training, or pictures that were learned from would be shown as held out.
     known = int(open_bundle(bundle).manifest.provenance.get("seed", 0)) if bundle is not None else seed or 0
@@ -150,7 +150,7 @@ def check_data(
 ) -> None:
     """Read every picture once, and list unusable pictures and duplicates that would spoil a result."""
     from vp_mqtt.training import datasets  # noqa: PLC0415
-    from vp_mqtt.training.check import check  # noqa: PLC0415
+    from vp_mqtt.training.datasets.check import check  # noqa: PLC0415
 
     report = check(datasets.load(data, root, seed))
     if json:

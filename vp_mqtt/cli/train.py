@@ -80,7 +80,7 @@ def train(
 
     from vp_mqtt.training import datasets, presets  # noqa: PLC0415
     from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, read_recipe  # noqa: PLC0415
-    from vp_mqtt.training.pretrained.start import short_name, weights_of  # noqa: PLC0415
+    from vp_mqtt.training.pretrained.starting_weights import short_name, weights_of  # noqa: PLC0415
     from vp_mqtt.training.pretrained.weight_files import CONVENTIONS  # noqa: PLC0415
     from vp_mqtt.training.progress import progress_for  # noqa: PLC0415
     from vp_mqtt.training.trainer import JointTraining  # noqa: PLC0415
@@ -151,9 +151,9 @@ def export(
     if weights not in {"float16", "float32", "int8"}:
         raise UserError(f"--weights {weights}: write float16, float32 or int8")
     from vp_mqtt.training import datasets  # noqa: PLC0415
+    from vp_mqtt.training.bundle_names import bundle_name  # noqa: PLC0415
     from vp_mqtt.training.checkpoint import Checkpoint  # noqa: PLC0415
     from vp_mqtt.training.export import export as write_bundle  # noqa: PLC0415
-    from vp_mqtt.training.naming import bundle_name  # noqa: PLC0415
 
     trained = Checkpoint.load(checkpoint)
     origin = trained.origin

@@ -26,7 +26,7 @@ from vp_mqtt.inference.pictures import prepare
 from vp_mqtt.training.calibration import fit_fusion
 from vp_mqtt.training.checkpoint import Checkpoint
 from vp_mqtt.training.datasets import Dataset
-from vp_mqtt.training.evaluate import evaluate, predict
+from vp_mqtt.training.evaluation.evaluate import evaluate, predict
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
 from vp_mqtt.training.quantize import CALIBRATION_PICTURES, quantize
 

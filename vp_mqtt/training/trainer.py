@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import Picture, resize_square
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.training.batches import DrawnBatches, to_input
 from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.training.datasets import Dataset, Pictures
 from vp_mqtt.training.engine import GraphedPasses, Passes, ThreadedPasses
 from vp_mqtt.training.history import draw_curves, write_history
 from vp_mqtt.training.losses import JointLoss, Target, fused_sums
 from vp_mqtt.training.networks import VariantNetwork, measure_statistics, needs_statistics
-from vp_mqtt.training.pretrained.start import Start, in_order, load_fitting
+from vp_mqtt.training.parallel import cores
+from vp_mqtt.training.pretrained.starting_weights import Start, in_order, load_fitting
 from vp_mqtt.training.progress import Progress, QuietProgress
-from vp_mqtt.training.work import cores
+from vp_mqtt.training.view_batches import DrawnBatches, to_input
 
 _AVERAGED_EVERY = 8
 _VALIDATION_BATCH = 125

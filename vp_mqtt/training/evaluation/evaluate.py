@@ -17,10 +17,10 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.inference.onnx import OnnxPredictor
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare
 from vp_mqtt.protocol.votes import MAX_K
-from vp_mqtt.training import metrics
-from vp_mqtt.training.batch_fusion import BatchVotes, add_up
 from vp_mqtt.training.datasets import Pictures
-from vp_mqtt.training.work import each_picture
+from vp_mqtt.training.evaluation import metrics
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, add_up
+from vp_mqtt.training.parallel import each_picture
 
 _LOT = 1024  # pictures fused at a time, to bound the memory
 _MOST_SUBSETS = 1000  # of one size; of larger families, so many are drawn by chance

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vp_mqtt.training.batch_fusion import BatchVotes
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes
 
 Shares = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.datasets.pictures import Dataset, use_one_thread
-from vp_mqtt.training.work import each_picture
+from vp_mqtt.training.parallel import each_picture
 
 _DIGEST_BYTES = 16
 

@@ -19,7 +19,7 @@ from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, Rec
 from vp_mqtt.training.datasets import load
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.presets import load_family
-from vp_mqtt.training.pretrained.start import Match, Start, in_order, load_fitting, short_name, weights_of
+from vp_mqtt.training.pretrained.starting_weights import Match, Start, in_order, load_fitting, short_name, weights_of
 from vp_mqtt.training.trainer import JointTraining
 
 

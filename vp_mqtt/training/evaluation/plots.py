@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.evaluate import Evaluation
+from vp_mqtt.training.evaluation.evaluate import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

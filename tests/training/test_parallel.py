@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.training import work
-from vp_mqtt.training.work import cores, each_picture
+from vp_mqtt.training import parallel
+from vp_mqtt.training.parallel import cores, each_picture
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 17, 100])
@@ -15,7 +15,7 @@ def test_results_come_in_the_order_of_the_pictures(count: int) -> None:
 
 
 def test_pictures_are_worked_on_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
     # The first picture waits until the work on a later one has begun: with one thread, it would wait in vain.
     both = threading.Barrier(2, timeout=30)
 

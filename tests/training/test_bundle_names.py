@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.support.tiny import CLASSES
 from vp_mqtt.bundle.manifest import Manifest, VariantEntry
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.naming import bundle_name
+from vp_mqtt.training.bundle_names import bundle_name
 
 
 @given(st.text(max_size=30))

@@ -15,8 +15,8 @@ from PIL import Image
 
 from tests.support.training_data import FAMILY, write_class_folders
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.check import check
 from vp_mqtt.training.datasets import load, load_judged
+from vp_mqtt.training.datasets.check import check
 from vp_mqtt.training.datasets.pictures import JoinedPictures, PictureFiles
 
 ORIENTATION = 0x0112

@@ -1,0 +1,1 @@
+"""Evaluation of a bundle by its exported models: needs no torch."""
