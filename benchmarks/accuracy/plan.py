@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from benchmarks.accuracy.trainings import exported, trained, vp
 from vp_mqtt.cli.lazy import run_app
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import first_error, read_toml
 from vp_mqtt.training.checkpoint import Checkpoint
 from vp_mqtt.training.cost import compare
 
@@ -55,15 +55,11 @@ def read_plan(path: Path) -> Plan:
     Raises:
         UserError: the file cannot be read, or is not a plan.
     """
+    table = read_toml(path, hint="plans are in benchmarks/plans")
     try:
-        return Plan.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; plans are in benchmarks/plans") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
+        return Plan.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise UserError(f"{path}: {first_error(error)}") from None
 
 
 def _filled(plan: Path, flags: str, places: dict[str, Path]) -> list[str]:

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.comparators.pipeline import PIPELINE_NAME, PipelineManifest, Shape, StageEntry
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import write_atomically
 from vp_mqtt.training.export import module_to_onnx
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
 
@@ -151,9 +152,7 @@ def write_stages(
                     output=None if is_last else shapes[end],
                 )
             )
-        aside = folder / f".{PIPELINE_NAME}"
-        aside.write_text(PipelineManifest(stages=tuple(entries)).model_dump_json(indent=1), encoding="utf-8")
-        aside.replace(folder / PIPELINE_NAME)
+        write_atomically(folder / PIPELINE_NAME, PipelineManifest(stages=tuple(entries)).model_dump_json(indent=1))
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}") from None
     return entries

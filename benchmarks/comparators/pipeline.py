@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from vp_mqtt.bundle.manifest import Bundle, open_bundle, read_verified
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import first_error
 
 PIPELINE_NAME = "pipeline.json"
 MAX_STAGES = 19
@@ -102,7 +103,5 @@ def open_pipeline(folder: Path) -> Pipeline:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; cut a network with `vp baseline cut`") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "pipeline"
-        raise UserError(f"{path}: {where}: {first['msg']}; cut the network again") from None
+        raise UserError(f"{path}: {first_error(error)}; cut the network again") from None
     return Pipeline(bundle, manifest)

@@ -16,6 +16,7 @@ from benchmarks.emulation.mjpeg_camera import MjpegServer
 from benchmarks.emulation.network import BoardNetwork
 from benchmarks.faults.duplicator import Repeater
 from benchmarks.testbed.site import CAMERA, SITE, Rig
+from vp_mqtt.files import write_atomically
 from vp_mqtt.local.process import HOST
 
 _DAY = 86_400
@@ -158,9 +159,7 @@ def _link(impairment: Impairment) -> Callable[[Run], None]:
 def _step_clocks(days: dict[str, int]) -> Callable[[Run], None]:
     def begin(run: Run) -> None:
         for name, offset in days.items():
-            aside = run.folder / f"clock-{name}.new"
-            aside.write_text(f"{offset}\n", encoding="ascii")
-            aside.replace(run.folder / f"clock-{name}")
+            write_atomically(run.folder / f"clock-{name}", f"{offset}\n")
 
     return begin
 

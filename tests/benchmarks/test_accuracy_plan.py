@@ -49,7 +49,7 @@ def test_a_plan_is_trained_and_judged_and_done_once(tmp_path: Path) -> None:
     [
         (None, [], "No such file"),
         ("data = ", [], "not valid TOML"),
-        ('data = "x"\n', [], "trainings: Field required"),
+        ('data = "x"\n', [], "trainings: is missing"),
         ('data = "x"\n[trainings.a]\nflags = "{nowhere}"\n', [], "{nowhere}"),
         ('data = "x"\n[trainings.a]\nflags = ""\n', ["--only", "b"], "the plan has a"),
     ],

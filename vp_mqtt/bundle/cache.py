@@ -4,53 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, Bundle, open_bundle
 from vp_mqtt.bundle.signing import SignatureError, Verifier
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import PARTIAL_FILES, cache_folder, write_atomically
 from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 from vp_mqtt.protocol.messages import MessageError
 
 _ABANDONED_S = 3600
+_MODE = 0o600
 _POINTER = "current.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def default_folder() -> Path:
-    """Return where bundles are kept by default: systemd's cache folder for the unit, else the user's."""
-    given = os.environ.get("CACHE_DIRECTORY", "").partition(":")[0]
-    if given:
-        return Path(given) / "bundles"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vp-mqtt" / "bundles"
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens in between.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    handle, aside = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    """Return where bundles are kept by default."""
+    return cache_folder() / "bundles"
 
 
 class Cache:
@@ -111,7 +85,7 @@ class Cache:
         path = self._folder / ref.digest / file
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data)
+            write_atomically(path, data, mode=_MODE)
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}; check --bundle-cache") from None
 
@@ -124,10 +98,10 @@ class Cache:
         path = self._folder / _POINTER
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, pointer.encode())
+            write_atomically(path, pointer.encode(), mode=_MODE)
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}; check --bundle-cache") from None
-        for aside in self._folder.rglob(".*.part"):
+        for aside in self._folder.rglob(PARTIAL_FILES):
             # Left by a power cut; a younger one may be another node's, at work.
             with contextlib.suppress(OSError):
                 if time.time() - aside.stat().st_mtime > _ABANDONED_S:

@@ -14,6 +14,7 @@ from vp_mqtt.bundle.manifest import MANIFEST_NAME, Bundle, Manifest
 from vp_mqtt.bundle.signing import Verifier
 from vp_mqtt.config.settings import CommonSettings
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import first_error
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import Session
@@ -81,7 +82,7 @@ def check_manifest(data: bytes, ref: BundleRef, verifier: Verifier) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
-        raise FetchError(f"its manifest is not valid ({error.errors()[0]['msg']})") from None
+        raise FetchError(f"its manifest is not valid ({first_error(error)})") from None
     if manifest.canonical() != data:
         raise FetchError("its manifest is not in canonical form")
     files = [entry.file for entry in manifest.variants]

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import first_error
 from vp_mqtt.protocol.class_names import ClassName
 
 MANIFEST_NAME = "manifest.json"
@@ -219,7 +220,5 @@ def open_bundle(name_or_folder: str | Path) -> Bundle:
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise UserError(f"{path}: {where}: {first['msg']}; export or copy the bundle again") from None
+        raise UserError(f"{path}: {first_error(error)}; export or copy the bundle again") from None
     return Bundle(folder=folder, manifest=manifest)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -27,6 +26,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, Pydant
 
 from vp_mqtt.config.broker import DEFAULT_URL, BrokerOptions, check_url
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import error_reason, read_toml
 from vp_mqtt.protocol.messages import Role
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
@@ -285,12 +285,7 @@ def read_table(path: Path, role: str) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, is not TOML, or has a key that is not a setting.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"--config {path}: not valid TOML: {error}") from None
+    document = read_toml(path, name=f"--config {path}")
     tables = {name: document.pop(name) for name in ROLES if isinstance(document.get(name), dict)}
     for name, table in ({"": document} | tables).items():
         allowed = (ROLES[name] if name else CommonSettings).model_fields.keys()
@@ -336,7 +331,7 @@ def load(model: type[SettingsT], flags: Mapping[str, object], config: Path | Non
         settings: SettingsT = Loaded(**flags)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        reason = first["msg"].removeprefix("Value error, ")
+        reason = error_reason(first)
         if not first["loc"]:
             raise UserError(reason) from None
         field = str(first["loc"][0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import cache_folder, write_atomically
 from vp_mqtt.logs import LOGGER
 
 AUTO = "auto"
@@ -102,7 +102,7 @@ def load_fastest(
     if len(versions) == 1:
         (name,) = versions
         return name, loaded(name)
-    path = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vp-mqtt" / "runtimes.json"
+    path = cache or cache_folder() / "runtimes.json"
     known = _remembered(path)
     told = json.dumps([hashlib.sha256(model).hexdigest(), threads, versions], sort_keys=True)
     key = hashlib.sha256(told.encode()).hexdigest()
@@ -168,10 +168,8 @@ def _remembered(path: Path) -> dict[str, str]:
 
 
 def _remember(path: Path, known: dict[str, str]) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        aside.replace(path)
+        write_atomically(path, json.dumps(known, indent=1))
     except OSError as error:
         LOGGER.debug("%s: %s", path, error)

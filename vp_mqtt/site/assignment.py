@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import first_error
 from vp_mqtt.site.bottleneck import assign
 
 _Milliseconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -92,11 +93,7 @@ def read_board(path: Path) -> BoardSpeed:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"{path}: not what `vp bench speed --json` prints ({where or 'JSON'}: {first['msg']})"
-        ) from None
+        raise UserError(f"{path}: not what `vp bench speed --json` prints ({first_error(error)})") from None
 
 
 def propose(boards: Sequence[BoardSpeed], chosen: Sequence[int] | None = None) -> Plan:

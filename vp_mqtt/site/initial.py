@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.site.plan import read_plan
+from vp_mqtt.files import write_atomically
+from vp_mqtt.site.plan import parse_plan
 from vp_mqtt.site.render import toml_value
 
 Answers = Mapping[str, str]
@@ -100,19 +99,9 @@ def write(file: Path, answers: Answers, boards: Sequence[str]) -> None:
     Raises:
         UserError: an answer is not usable, or the file cannot be written.
     """
-    aside = ""
+    plan = text(answers, boards, _package(file.absolute().parent))
+    parse_plan(plan, "site.toml")
     try:
-        descriptor, aside = tempfile.mkstemp(prefix=".site-", suffix=".toml", dir=file.absolute().parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text(answers, boards, _package(file.absolute().parent)))
-            os.fchmod(stream.fileno(), 0o644)
-        try:
-            read_plan(Path(aside))
-        except UserError as error:
-            raise UserError(str(error).replace(aside, "site.toml")) from None
-        Path(aside).replace(file)
+        write_atomically(file, plan, mode=0o644)
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None
-    finally:
-        if aside:
-            Path(aside).unlink(missing_ok=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import error_lines, parse_toml, read_toml
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
 DEFAULT_FILE = Path("site.toml")
@@ -154,25 +154,25 @@ def read_plan(path: Path) -> SitePlan:
         UserError: the file cannot be read, is not TOML, or has keys or values that are not a plan's; the message
             tells all of them.
     """
-    try:
-        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        hint = "; make one with `vp site init`" if isinstance(error, FileNotFoundError) else ""
-        raise UserError(f"{path}: {error.strerror}{hint}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
+    hint = "" if path.exists() else "make one with `vp site init`"
+    return _validated(read_toml(path, hint=hint), str(path))
+
+
+def parse_plan(text: str, name: str) -> SitePlan:
+    """Parse a site's plan; see `read_plan`.
+
+    Args:
+        text: the plan, in TOML.
+        name: what error messages call it.
+
+    Raises:
+        UserError: it is not a plan.
+    """
+    return _validated(parse_toml(text, name), name)
+
+
+def _validated(document: dict[str, object], name: str) -> SitePlan:
     try:
         return SitePlan.model_validate(document)
     except ValidationError as error:
-        raise UserError(f"{path}: {'; '.join(_told(error))}") from None
-
-
-def _told(error: ValidationError) -> list[str]:
-    lines = []
-    for one in error.errors(include_url=False):
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"]).lstrip(".")
-        reason = {"extra_forbidden": "there is no such key", "missing": "is missing"}.get(
-            one["type"], one["msg"].removeprefix("Value error, ")
-        )
-        lines.append(f"{where}: {reason}" if where else reason)
-    return lines
+        raise UserError(f"{name}: {'; '.join(error_lines(error))}") from None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import tomllib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vp_mqtt.bundle.manifest import FamilySpec
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import first_error, open_atomically, parse_toml, read_toml
 from vp_mqtt.training.augment import ViewRecipe
 from vp_mqtt.training.networks import VariantNetwork
 
@@ -74,30 +73,34 @@ def read_recipe(name_or_file: str | None, assignments: Sequence[str], **given: o
     table: dict[str, Any] = dict(given)
     known = sorted(path.stem for path in _BOXED_RECIPES.glob("*.toml"))
     file = _BOXED_RECIPES / f"{name_or_file}.toml" if name_or_file in known else Path(name_or_file or "")
+    if name_or_file is not None:
+        hint = f"give a TOML file, or one of {', '.join(known)}"
+        table |= read_toml(file, name=f"--recipe {name_or_file}", hint=hint)
+    for assignment in assignments:
+        _assign(table, assignment)
     try:
-        if name_or_file is not None:
-            table |= tomllib.loads(file.read_text(encoding="utf-8"))
-        for assignment in assignments:
-            name, equals, value = assignment.partition("=")
-            if not equals:
-                raise UserError(f"--set {assignment}: write NAME=VALUE, such as mixup=0")
-            *outer, last = name.strip().split(".")
-            inner = table
-            for part in outer:
-                inner = inner.setdefault(part, {})
-            inner[last] = tomllib.loads(f"value = {value}")["value"]
         return Recipe.model_validate(table)
-    except OSError as error:
-        raise UserError(
-            f"--recipe {name_or_file}: {error.strerror}; give a TOML file, or one of {', '.join(known)}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
-        raise UserError(f"--recipe or --set: not valid TOML: {error}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        parts = f"; there is {', '.join(Recipe.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        raise UserError(f"recipe: {where}: {first['msg']}{parts}") from None
+        is_unknown = error.errors()[0]["type"] == "extra_forbidden"
+        hint = f"; there is {', '.join(Recipe.model_fields)}" if is_unknown else ""
+        raise UserError(f"recipe: {first_error(error)}{hint}") from None
+
+
+def _assign(table: dict[str, Any], assignment: str) -> None:
+    """Set a value in a recipe's table.
+
+    Raises:
+        UserError: the assignment is not NAME=VALUE, or the name or the value cannot be.
+    """
+    name, equals, value = assignment.partition("=")
+    if not equals:
+        raise UserError(f"--set {assignment}: write NAME=VALUE, such as mixup=0")
+    *outer, last = name.strip().split(".")
+    for part in outer:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise UserError(f"--set {assignment}: {part} is not a table")
+    table[last] = parse_toml(f"value = {value}", f"--set {assignment}")["value"]
 
 
 class Origin(BaseModel):
@@ -144,16 +147,11 @@ class Checkpoint:
             UserError: it cannot be written.
         """
         path = folder / CHECKPOINT_NAME
-        aside = path.with_suffix(".aside")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as file:
+            with open_atomically(path) as file:
                 torch.save(self.__dict__ | {"origin": self.origin.model_dump_json()}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
         except (OSError, RuntimeError) as error:
-            aside.unlink(missing_ok=True)
             raise UserError(f"{path}: cannot be saved ({error}); what was saved before is still there") from None
 
     @classmethod

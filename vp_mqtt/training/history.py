@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from vp_mqtt.files import open_atomically
 
 HISTORY_NAME = "history.csv"
 CURVES_NAME = "curves.png"
@@ -25,12 +28,12 @@ def write_history(history: Rows, out: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    aside = out / f".{HISTORY_NAME}"
-    with aside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+    with open_atomically(out / HISTORY_NAME) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.DictWriter(text, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows(history)
-    aside.replace(out / HISTORY_NAME)
+        text.detach()
 
 
 def draw_curves(history: Rows, out: Path, title: str) -> None:
@@ -60,6 +63,5 @@ def draw_curves(history: Rows, out: Path, title: str) -> None:
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
     figure.suptitle(title)
-    aside = out / f".{CURVES_NAME}"
-    figure.savefig(aside, format="png", dpi=120)
-    aside.replace(out / CURVES_NAME)
+    with open_atomically(out / CURVES_NAME) as file:
+        figure.savefig(file, format="png", dpi=120)

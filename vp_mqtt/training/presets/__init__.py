@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from vp_mqtt.bundle.manifest import FamilySpec
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import first_error, read_toml
 
 _BOXED = Path(__file__).parent / "families"
 
@@ -25,15 +25,9 @@ def load_family(name_or_file: str) -> FamilySpec:
         UserError: there is no such family, or the file is not one.
     """
     path = _BOXED / f"{name_or_file}.toml" if name_or_file in known_families() else Path(name_or_file)
+    hint = f"give a TOML file, or one of {', '.join(known_families())}"
+    table = read_toml(path, name=f"--family {name_or_file}", hint=hint)
     try:
-        return FamilySpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(
-            f"--family {name_or_file}: {error.strerror}; give a TOML file, or one of {', '.join(known_families())}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"--family {path}: not valid TOML: {error}") from None
+        return FamilySpec.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"--family {path}: {where}: {first['msg']}") from None
+        raise UserError(f"--family {name_or_file}: {first_error(error)}") from None

@@ -1,0 +1,201 @@
+"""Files and what is read from them: atomic writes, the cache folder, TOML, pydantic's errors as lines for people."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import platformdirs
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from vp_mqtt.errors import UserError
+
+PARTIAL_FILES = ".*.part"
+"""Glob pattern of the files that an atomic write is writing to, or that a crash in the middle of one has left."""
+
+
+@contextmanager
+def open_atomically(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears whole, when the block ends, or not at all.
+
+    It is written under another name in the same folder, flushed to the disk and renamed: neither an exception nor a
+    power cut leaves half a file, and a file that was there before stays until the new one takes its place.
+
+    Args:
+        path: the file; its folder exists.
+        mode: the file's permissions; by default those of any new file (0o666 less the umask).
+
+    Yields:
+        The file, to be written to in binary.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
+    # Never more open to others than it will be in the end.
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode & 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    # Not every file system can; the file is whole either way, only the rename may be lost in a power cut.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_atomically(path: Path, data: bytes | str, *, mode: int | None = None) -> None:
+    """Write a file so that it is there whole or not at all; see `open_atomically`.
+
+    Args:
+        path: the file; its folder exists.
+        data: the content; text is written as UTF-8.
+        mode: the file's permissions; by default those of any new file (0o666 less the umask).
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with open_atomically(path, mode=mode) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be fetched or measured again: systemd's for the unit, else the user's."""
+    # systemd separates several folders by colons; our units have one.
+    from_systemd = os.environ.get("CACHE_DIRECTORY", "").partition(":")[0]
+    return Path(from_systemd) if from_systemd else platformdirs.user_cache_path("vp-mqtt", appauthor=False)
+
+
+def read_toml(path: Path, *, name: str | None = None, hint: str = "") -> dict[str, Any]:
+    """Read a TOML file.
+
+    Args:
+        path: the file.
+        name: what error messages call it; its path by default.
+        hint: what to do if it cannot be read, for the error message.
+
+    Raises:
+        UserError: it cannot be read, or is not TOML.
+    """
+    name = name or str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{name}: {error.strerror}{f'; {hint}' if hint else ''}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}: not valid TOML: {error}") from None
+    return parse_toml(text, name)
+
+
+def parse_toml(text: str, name: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Args:
+        text: the document.
+        name: what error messages call it.
+
+    Raises:
+        UserError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"{name}: not valid TOML: {error}") from None
+
+
+def error_lines(error: ValidationError) -> list[str]:
+    """Return what is wrong with a document, a line for each error, such as "boards[0].threads: must be at least 1"."""
+    lines = []
+    for details in error.errors(include_url=False):
+        where, reason = error_place(details), error_reason(details)
+        lines.append(f"{where}: {reason}" if where else reason)
+    return lines
+
+
+def first_error(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a document, in one line; see `error_lines`."""
+    return error_lines(error)[0]
+
+
+def error_place(details: ErrorDetails) -> str:
+    """Return where in a document an error is, such as "boards[0].threads"; empty where it concerns all of it."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in details["loc"])
+    return "".join(parts).removeprefix(".")
+
+
+def error_reason(details: ErrorDetails) -> str:
+    """Return what is wrong with a value, in a few words."""
+    reason = _REASONS.get(details["type"])
+    if reason is None:
+        return details["msg"].removeprefix("Value error, ")
+    return reason if isinstance(reason, str) else reason(details.get("ctx", {}))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _plain(number: float) -> str:
+    return f"{number:.15g}"
+
+
+def _too_many(context: Mapping[str, Any]) -> str:
+    # Pydantic stops counting early in some sequences, and then does not know how many there are.
+    found = context.get("actual_length")
+    return f"must have at most {_counted(context['max_length'], 'item')}" + (f", not {found}" if found else "")
+
+
+_REASONS: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a table",
+    "enum": lambda context: f"must be {context['expected']}",
+    "extra_forbidden": "there is no such key",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": lambda context: f"must be greater than {_plain(context['gt'])}",
+    "greater_than_equal": lambda context: f"must be at least {_plain(context['ge'])}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "json_invalid": lambda context: f"not valid JSON: {context['error']}",
+    "less_than": lambda context: f"must be less than {_plain(context['lt'])}",
+    "less_than_equal": lambda context: f"must be at most {_plain(context['le'])}",
+    "list_type": "must be a list",
+    "literal_error": lambda context: f"must be {context['expected']}",
+    "missing": "is missing",
+    "model_attributes_type": "must be a table",
+    "model_type": "must be a table",
+    "string_pattern_mismatch": lambda context: f"must match the pattern {context['pattern']}",
+    "string_too_long": lambda context: f"must have at most {_counted(context['max_length'], 'character')}",
+    "string_too_short": lambda context: f"must have at least {_counted(context['min_length'], 'character')}",
+    "string_type": "must be text",
+    "too_long": _too_many,
+    "too_short": lambda context: (
+        f"must have at least {_counted(context['min_length'], 'item')}, not {context['actual_length']}"
+    ),
+    "tuple_type": "must be a list",
+}
+"""What to say of an error, by pydantic's type of it; from its context where that is a function."""
