@@ -28,7 +28,7 @@ from rich.table import Table
 
 from benchmarks.brokers.checks import BOTH, FRAME, ONLY_5, QUIET_S, VOTE, WAIT_S, Bench, Candidate, Finding, mqtt5
 from vp_mqtt.local.broker import LocalBroker, find_mosquitto, write_mosquitto, write_rumqttd
-from vp_mqtt.local.process import HOST, BrokerProcess, StartError, free_port
+from vp_mqtt.local.broker_process import HOST, BrokerProcess, StartError, free_port
 
 CHECK_S = 60.0
 CHUNK = 20

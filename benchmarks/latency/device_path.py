@@ -32,7 +32,7 @@ from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare, resize_square
 from vp_mqtt.local.broker import find_mosquitto, write_mosquitto
-from vp_mqtt.local.process import HOST, BrokerProcess, StartError
+from vp_mqtt.local.broker_process import HOST, BrokerProcess, StartError
 from vp_mqtt.nodes.sources import DEFAULT_SAMPLES, open_source
 from vp_mqtt.protocol import votes
 from vp_mqtt.site.machine import cores, machine

@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from vp_mqtt.bundle.manifest import Bundle, open_bundle
 from vp_mqtt.inference import pictures, runtimes
-from vp_mqtt.local.process import HOST
+from vp_mqtt.local.broker_process import HOST
 from vp_mqtt.protocol.votes import HEADER_BYTES, PAIR_BYTES
 
 FRAME, VOTE, WORK, TIMES, LABEL, READY = (f"floor/{name}" for name in ("frame", "vote", "work", "times", "label", "up"))

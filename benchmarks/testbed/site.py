@@ -14,8 +14,8 @@ from benchmarks.emulation.network import BROKER_ADDRESS, BoardNetwork
 from benchmarks.testbed.recorder import Observer
 from vp_mqtt.errors import UserError
 from vp_mqtt.local.broker import find_mosquitto, mosquitto_settings
-from vp_mqtt.local.nodes import NodeProcesses
-from vp_mqtt.local.process import HOST, BrokerProcess, StartError
+from vp_mqtt.local.broker_process import HOST, BrokerProcess, StartError
+from vp_mqtt.local.node_processes import NodeProcesses
 
 SITE = "bench"
 CAMERA = "cam0"

@@ -11,7 +11,7 @@ from typing import Self
 import psutil  # type: ignore[import-untyped,unused-ignore] # its stubs may be missing
 
 from vp_mqtt.local.broker import find_mosquitto, mosquitto_settings
-from vp_mqtt.local.process import HOST, BrokerProcess, free_port
+from vp_mqtt.local.broker_process import HOST, BrokerProcess, free_port
 
 
 class Mosquitto:

@@ -22,11 +22,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 import vp_mqtt.local.broker
-import vp_mqtt.local.process
+import vp_mqtt.local.broker_process
 from tests.support.broker import Mosquitto
 from vp_mqtt.errors import UserError
 from vp_mqtt.local.broker import LocalBroker
-from vp_mqtt.local.process import connect_code, is_free
+from vp_mqtt.local.broker_process import connect_code, is_free
 
 Kind = Literal["embedded", "mosquitto"]
 KINDS: list[Kind] = ["mosquitto", "embedded"]
@@ -37,7 +37,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 PARENT = """
 import signal, sys, time
 from vp_mqtt.local.broker import LocalBroker
-from vp_mqtt.local.process import connect_code
+from vp_mqtt.local.broker_process import connect_code
 # A shell that puts the tests into the background has them ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with LocalBroker(kind=sys.argv[1]) as broker:
@@ -219,8 +219,8 @@ def test_a_port_taken_in_the_meantime_makes_it_try_another(kind: Kind, monkeypat
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         ports = iter([taken, taken])
-        free = vp_mqtt.local.process.free_port
-        monkeypatch.setattr(vp_mqtt.local.process, "free_port", lambda: next(ports, None) or free())
+        free = vp_mqtt.local.broker_process.free_port
+        monkeypatch.setattr(vp_mqtt.local.broker_process, "free_port", lambda: next(ports, None) or free())
         with LocalBroker(kind=kind) as broker:
             assert port_of(broker) != taken
             assert connect_code(port_of(broker)) == 0
@@ -232,7 +232,7 @@ def test_gives_up_when_every_port_is_taken(kind: Kind, monkeypatch: pytest.Monke
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         taken = other.getsockname()[1]
-        monkeypatch.setattr(vp_mqtt.local.process, "free_port", lambda: taken)
+        monkeypatch.setattr(vp_mqtt.local.broker_process, "free_port", lambda: taken)
         with pytest.raises(UserError, match=r"did not start: .*[Aa]ddress already in use"), LocalBroker(kind=kind):
             pass
 
@@ -268,7 +268,7 @@ def test_a_broker_that_ends_at_once_is_quoted(monkeypatch: pytest.MonkeyPatch, t
 
 def test_a_broker_that_never_answers_is_given_up_and_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_mosquitto(monkeypatch, tmp_path, f"echo $$ > {tmp_path}/pid; echo thinking; exec sleep 60")
-    monkeypatch.setattr(vp_mqtt.local.process, "START_S", 1.0)
+    monkeypatch.setattr(vp_mqtt.local.broker_process, "START_S", 1.0)
     with pytest.raises(UserError, match=r"did not answer on port \d+ within 1 s: thinking"), LocalBroker():
         pass
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))

@@ -21,7 +21,7 @@ from vp_mqtt.demo.record import Record
 from vp_mqtt.demo.table import live_table, summary_table
 from vp_mqtt.errors import UserError
 from vp_mqtt.local.broker import LocalBroker
-from vp_mqtt.local.nodes import NodeProcesses
+from vp_mqtt.local.node_processes import NodeProcesses
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.session import Session

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.local.process import HOST, MAX_PACKET, BrokerProcess, StartError
+from vp_mqtt.local.broker_process import HOST, MAX_PACKET, BrokerProcess, StartError
 
 __all__ = ["BrokerInfo", "LocalBroker", "find_mosquitto", "mosquitto_settings", "write_mosquitto", "write_rumqttd"]
 
