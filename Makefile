@@ -27,9 +27,10 @@ demo: $(DEMO) ## Show the whole system at work on this machine
 
 install: $(FULL) ## Make .venv with all that work on the code needs, training included
 
-lint: $(FULL) ## Check lint, format and types
+lint: $(FULL) ## Check lint, format, imports between layers and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	.venv/bin/lint-imports --no-logo
 	.venv/bin/mypy
 
 test: lint ## Run all checks and tests, on a real Mosquitto
@@ -42,4 +43,4 @@ format: $(FULL) ## Put the code in shape
 	.venv/bin/ruff check --fix
 
 clean: ## Remove what make made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
