@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import random
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
+from vp_mqtt.bundle.manifest import VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.site.assignment import BoardSpeed, VariantSpeed, propose, read_board, slowest
 from vp_mqtt.site.bottleneck import assign, least_sum
 from vp_mqtt.training.cost import Cost
 from vp_mqtt.training.equal_cost import EqualCost, equal_cost
 from vp_mqtt.training.presets import load_family
-
-
-def vp(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [sys.executable, "-m", "vp_mqtt", "bench", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
 
 
 def board(name: str, *times: float, family: str = "paper") -> BoardSpeed:
@@ -101,27 +90,6 @@ def test_speeds_that_are_none_are_told(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_speed_is_measured_and_planned_with(bundle: Path, tmp_path: Path) -> None:
-    done = vp("speed", "--bundle", str(bundle), "--runs", "4", "--size", "64x48", "--name", "here", "--json")
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    assert told["board"] == "here"
-    assert told["family"].startswith("tiny ")
-    assert [one["index"] for one in told["variants"]] == list(range(6))
-    for one in told["variants"]:
-        assert one["ms"] == min(one["by_runtime"].values()) == one["by_runtime"][one["runtime"]]
-        assert one["total_ms"] == pytest.approx(one["ms"] + one["prepare_ms"], abs=0.002)
-    file = tmp_path / "here.json"
-    file.write_text(done.stdout)
-    planned = vp("plan", *[str(file)] * 6, "--json")
-    assert planned.returncode == 0, planned.stderr
-    plan = json.loads(planned.stdout)
-    assert sorted(place["variant"] for place in plan["places"]) == list(range(6))
-    assert plan["slowest_ms"] == plan["plain_slowest_ms"]
-    table = vp("plan", str(file), "--variants", "5")
-    assert "slowest board" in table.stdout
-
-
 # Equal cost
 
 
@@ -155,39 +123,3 @@ def test_cost_and_widths_may_be_chosen() -> None:
     assert all(own.macs == pytest.approx(20e6, rel=0.35) for _, own in found.after)
     with pytest.raises(UserError, match=r"no variant like that of 96 pixels costs 9000\.0 M MACs"):
         proposed(target=9e9, widths=(0.35,))
-
-
-def test_the_family_is_written_for_training(tmp_path: Path) -> None:
-    former, out = tmp_path / "former.toml", tmp_path / "new.toml"
-    former.write_text('name = "two"\nvariants = [{resolution = 64, head = 16}, {resolution = 128, head = 32}]\n')
-    arguments = ("--equal-cost", str(former), "--widths", "0.35,0.5", "--macs", "12", "--out", str(out), "--json")
-    done = vp("plan", *arguments)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["out"] == str(out)
-    family = FamilySpec.model_validate(tomllib.loads(out.read_text()))
-    assert family.name == "two-equal-cost"
-    written = [(spec.resolution, spec.alpha, spec.head) for spec in family.variants]
-    assert written == [(one["resolution"], one["alpha"], one["head"]) for one in told["after"]["variants"]]
-    assert all(one["macs"] == pytest.approx(12e6, rel=0.35) for one in told["after"]["variants"])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["plan"], "name either boards' files"),
-        (["plan", "a.json", "--equal-cost", "paper"], "name either boards' files"),
-        (["plan", "nowhere.json"], "nowhere.json: No such file"),
-        (["plan", "nowhere.json", "--macs", "3"], "--macs"),
-        (["plan", "nowhere.json", "--variants", "x"], "--variants x"),
-        (["plan", "--equal-cost", "none"], "--family none"),
-        (["plan", "--equal-cost", "paper", "--widths", "0.5,9"], "--widths 0.5,9"),
-        (["speed", "--bundle", "none"], "no bundle at 'none'"),
-        (["speed", "--size", "9"], "--size 9"),
-    ],
-)
-def test_what_is_wrong_is_told_in_one_line(arguments: list[str], told: str) -> None:
-    refused = vp(*arguments)
-    assert refused.returncode == 2
-    assert len(refused.stderr.splitlines()) == 1
-    assert told in refused.stderr

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.broker import Mosquitto
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 FLAGS = ["--name", "home", "--broker", "127.0.0.1", "--boards", "pi-0, pi-1,pi-2", "--camera", "pi-cam"]
 
 

@@ -1,0 +1,22 @@
+"""Logging as a process does it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_log_json_writes_one_object_a_line(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "vp_mqtt", "watch", "--broker", "mqtt://127.0.0.1:9", "--give-up-after", "0.1"]
+    ended = subprocess.run(
+        [*command, "--log-json"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("vp: ")]
+    entries = [json.loads(line) for line in lines]
+    assert entries
+    assert all(entry.keys() >= {"time", "level", "message"} for entry in entries)
+    assert any("trying until it is there" in entry["message"] and entry["level"] == "warning" for entry in entries)
