@@ -24,7 +24,7 @@ from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.session import backoff
 from vp_mqtt.protocol.class_names import as_class_name
 
-SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
+SAMPLES = Path(__file__).parents[2] / "assets" / "samples"
 DEFAULT_SAMPLES = "fashion-mnist"
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp://", "tcp://")
 
