@@ -16,7 +16,8 @@ from vp_mqtt.inference import pictures
 from vp_mqtt.inference.pictures import Picture, decode, encode_jpeg
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes import sources
-from vp_mqtt.nodes.sources import LiveStream, PictureFolder, VideoFile, open_source
+from vp_mqtt.nodes.sources import LiveStream, open_source
+from vp_mqtt.nodes.sources.files import PictureFolder, VideoFile
 
 BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -207,15 +208,15 @@ def test_samples_are_found_by_name(source: str, truth: str) -> None:
 
 
 @pytest.mark.usefixtures("samples")
-def test_samples_that_are_not_in_the_box_are_a_user_error_that_names_those_that_are() -> None:
+def test_samples_that_are_not_bundled_are_a_user_error_that_names_those_that_are() -> None:
     assert refused("samples:none") == (
-        "--source samples:none: no such samples in the box; there are: fashion-mnist, other"
+        "--source samples:none: no such bundled samples; there are: fashion-mnist, other"
     )
 
 
-def test_a_box_without_any_samples_is_a_user_error(samples: Path) -> None:
+def test_without_any_bundled_samples_the_default_is_a_user_error(samples: Path) -> None:
     shutil.rmtree(samples)
-    assert "no such samples in the box" in refused("samples")
+    assert "no such bundled samples" in refused("samples")
 
 
 # Video files
@@ -299,7 +300,7 @@ def test_a_number_is_a_webcam_even_if_a_file_is_called_so(tmp_path: Path, monkey
 
     write(tmp_path / "0")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(LiveStream, "_open", opened)
+    monkeypatch.setattr(LiveStream, "_capture", opened)
     assert "no webcam" in refused("0")
     assert asked == [0]
 
@@ -317,4 +318,6 @@ def test_a_folder_whose_name_is_no_class_name_still_tells_the_truth_as_far_as_it
     folder = tmp_path / "odd\x1b\udcffname"
     folder.mkdir()
     (folder / "1.png").write_bytes(cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes())
-    assert [one.truth for one in PictureFolder(tmp_path).captures()] == ["odd??name"]
+    source = PictureFolder(tmp_path)
+    source.open()
+    assert [one.truth for one in source.captures()] == ["odd??name"]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from vp_mqtt.inference.pictures import Picture, PictureError, encode_jpeg
-from vp_mqtt.nodes import sources
-from vp_mqtt.nodes.sources import Captured, LiveStream, jpeg_of, open_source
+from vp_mqtt.nodes.sources import Captured, LiveStream, live, open_source
+from vp_mqtt.nodes.sources.live import jpeg_of
 
 BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 WAIT = 30.0
@@ -51,6 +51,7 @@ class Webcam:
         self._pictures: queue.Queue[int | Picture | None] = queue.Queue()
         monkeypatch.setattr(cv2, "VideoCapture", self._open)
         self.stream = LiveStream(0, size=size, on_refused=self.refused.append)
+        self.stream.open()
 
     def _open(self, _number: int) -> Self:
         self.opened += 1
@@ -84,6 +85,11 @@ class Webcam:
                 lambda: stream._newest is not None and stream._newest.picture.max() == values[-1], WAIT
             )
 
+    @property
+    def grabber(self) -> threading.Thread:
+        assert self.stream._thread is not None
+        return self.stream._thread
+
     def give(self, value: int | Picture) -> None:
         self._pictures.put(value)
 
@@ -100,13 +106,13 @@ class Webcam:
         self.stream._closed.set()
         self.break_off()
         self.stream.close()
-        self.stream._thread.join(WAIT)
-        assert not self.stream._thread.is_alive()
+        self.grabber.join(WAIT)
+        assert not self.grabber.is_alive()
 
 
 @pytest.fixture
 def webcam(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webcam]:
-    monkeypatch.setattr(sources, "backoff", lambda _attempt: 0.0)
+    monkeypatch.setattr(live, "backoff", lambda _attempt: 0.0)
     plugged_in = Webcam(monkeypatch)
     yield plugged_in
     plugged_in.unplug()
@@ -143,7 +149,7 @@ def test_a_webcam_that_breaks_off_is_opened_again(webcam: Webcam) -> None:
 
 
 def test_a_webcam_is_asked_for_the_size_each_time_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "backoff", lambda _attempt: 0.0)
+    monkeypatch.setattr(live, "backoff", lambda _attempt: 0.0)
     webcam = Webcam(monkeypatch, size=(320, 240))
     asked = {cv2.CAP_PROP_FRAME_WIDTH: 320, cv2.CAP_PROP_FRAME_HEIGHT: 240}
     assert asked.items() <= webcam.is_set.items()
@@ -173,7 +179,7 @@ def test_closing_while_pictures_come_lets_go_of_the_webcam_too(webcam: Webcam) -
     webcam.show(1)
     webcam.stream._closed.set()
     webcam.give(2)
-    webcam.stream._thread.join(WAIT)
+    webcam.grabber.join(WAIT)
     assert (webcam.opened, webcam.released) == (1, 1)
 
 
@@ -200,7 +206,7 @@ def test_a_webcams_jpeg_is_told_from_what_is_none() -> None:
 
 @pytest.fixture
 def jpeg_webcam(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webcam]:
-    monkeypatch.setattr(sources, "backoff", lambda _attempt: 0.0)
+    monkeypatch.setattr(live, "backoff", lambda _attempt: 0.0)
     plugged_in = Webcam(monkeypatch, "V4L2", (cv2.CAP_PROP_FOURCC, cv2.CAP_PROP_CONVERT_RGB))
     yield plugged_in
     plugged_in.unplug()
@@ -341,7 +347,7 @@ def has(picture: Picture, colour: tuple[int, int, int]) -> bool:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "backoff", lambda _attempt: 0.02)
+    monkeypatch.setattr(live, "backoff", lambda _attempt: 0.02)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -1,0 +1,66 @@
+"""What a source of pictures is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from vp_mqtt.inference import pictures
+from vp_mqtt.inference.pictures import Picture
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """A picture from a source: decoded, as JPEG, or both.
+
+    Attributes:
+        decoded: as `picture`, where the source has it; None only where there is a JPEG.
+        truth: the true class name, if the source knows it.
+        jpeg: as the source delivered it, whole: from its head to its end marker.
+    """
+
+    decoded: Picture | None = None
+    truth: str | None = None
+    jpeg: bytes | None = None
+
+    @cached_property
+    def picture(self) -> Picture:
+        """Shape (height, width, 3), uint8, blue, green, red; a JPEG is decoded at the first access.
+
+        Raises:
+            PictureError: the JPEG cannot be decoded.
+        """
+        return self.decoded if self.decoded is not None else pictures.decode(self.jpeg or b"")
+
+
+class Source(ABC):
+    """Yields pictures; the camera node sets the pace."""
+
+    is_live: ClassVar[bool] = False
+    """Whether the source yields pictures of the present, for ever."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Open the source.
+
+        Raises:
+            UserError: it cannot be opened.
+        """
+
+    @abstractmethod
+    def captures(self) -> Iterator[Captured]:
+        """Yield the pictures from the start to the end of the open source; live sources have no end.
+
+        Raises:
+            UserError: the source cannot be read.
+        """
+
+    def is_stuck(self, _patience: float) -> bool:
+        """Return whether a read has been hanging for more than so many seconds; a source may be without pictures."""
+        return False
+
+    def close(self) -> None:  # noqa: B027 (most sources hold nothing)
+        """Release whatever the source holds; `captures` ends soon after."""

@@ -1,0 +1,144 @@
+"""Pictures and videos in files."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.inference import pictures
+from vp_mqtt.inference.pictures import PICTURE_SUFFIXES, PictureError, is_whole_jpeg
+from vp_mqtt.logs import LOGGER
+from vp_mqtt.nodes.sources.base import Captured, Source
+from vp_mqtt.protocol.class_names import as_class_name
+
+_HEAD_BYTES = 512
+
+
+class PictureFolder(Source):
+    """The pictures of a folder, or one picture; CLASS/IMAGE gives the truth, and the classes take turns."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder or picture."""
+        self._path = path
+        self._files: list[Path] = []
+        self._is_folder = False
+        # By file, the time and size of the version that is known to decode.
+        self._decodable: dict[Path, tuple[int, int]] = {}
+        self._warned: set[tuple[Path, str]] = set()
+
+    def open(self) -> None:
+        """List the pictures; a single one is read, to check that it can be.
+
+        Raises:
+            UserError: there are none.
+        """
+        self._is_folder = self._path.is_dir()
+        if not self._is_folder:
+            self._files = [self._path]
+            next(self.captures())
+            return
+        by_folder: dict[Path, list[Path]] = defaultdict(list)
+        for file in sorted(p for p in self._path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()):
+            by_folder[file.parent].append(file)
+        self._files = [file for turn in zip_longest(*by_folder.values()) for file in turn if file is not None]
+        if not self._files:
+            suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
+            raise UserError(f"--source {self._path}: no pictures in this folder ({suffixes})")
+
+    def captures(self) -> Iterator[Captured]:
+        """Yield the pictures; one that cannot be read is skipped, with one warning.
+
+        Raises:
+            UserError: none of them can be read.
+        """
+        readable = 0
+        for file in self._files:
+            try:
+                captured = self._read(file)
+            except (OSError, PictureError) as error:
+                if (file, str(error)) not in self._warned:
+                    self._warned.add((file, str(error)))
+                    LOGGER.warning("%s: %s; left out", file, error)
+                continue
+            readable += 1
+            yield captured
+        if not readable:
+            raise UserError(f"--source {self._path}: no picture there can be read")
+
+    def _read(self, file: Path) -> Captured:
+        """Read a picture. A JPEG is decoded only when it is new or has changed, to check that it can be."""
+        with file.open("rb") as opened:
+            state = os.fstat(opened.fileno())
+            data = opened.read()
+        if not is_whole_jpeg(data):
+            return Captured(pictures.decode(data), self._truth(file))
+        stamp = state.st_mtime_ns, state.st_size
+        if self._decodable.get(file) == stamp:
+            return Captured(truth=self._truth(file), jpeg=data)
+        picture = pictures.decode(data)
+        self._decodable[file] = stamp
+        return Captured(picture, self._truth(file), data)
+
+    def _truth(self, file: Path) -> str | None:
+        if not self._is_folder or file.parent == self._path:
+            return None
+        return as_class_name(file.parent.name)
+
+
+class VideoFile(Source):
+    """The frames of a video file."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file."""
+        self._path = path
+
+    def open(self) -> None:
+        """Open the file once, to check that it is a video.
+
+        Raises:
+            UserError: OpenCV cannot read it.
+        """
+        self._capture().release()
+
+    def _capture(self) -> cv2.VideoCapture:
+        # FFmpeg would render a text file, too, as pictures of its letters.
+        capture = cv2.VideoCapture("" if _is_text(self._path) else str(self._path))
+        if not capture.isOpened():
+            raise UserError(f"--source {self._path}: neither a picture nor a video that OpenCV can read")
+        return capture
+
+    def captures(self) -> Iterator[Captured]:
+        """Yield the frames.
+
+        Raises:
+            UserError: the file can no longer be read, or it has no frames.
+        """
+        capture = self._capture()
+        try:
+            seen = 0
+            while True:
+                done, picture = capture.read()
+                if not done:
+                    break
+                seen += 1
+                yield Captured(np.asarray(picture, dtype=np.uint8))
+            if not seen:
+                raise UserError(f"--source {self._path}: a video without frames")
+        finally:
+            capture.release()
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES).decode("ascii")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return all(c.isprintable() or c.isspace() for c in head)
