@@ -152,7 +152,7 @@ def fusion_rules(
 ) -> None:
     """Fuse a bundle's votes by other rules and weights than the paper's, and tell how often each is right."""
     from benchmarks.accuracy.fusion_rules import try_rules  # noqa: PLC0415
-    from vp_mqtt.bundle.manifest import open_bundle  # noqa: PLC0415
+    from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
 
     opened = open_bundle(bundle)

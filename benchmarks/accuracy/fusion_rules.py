@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy.residual_rules import RULES, Shares, accuracy
-from vp_mqtt.bundle.manifest import Bundle
+from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.training.calibration import Probabilities, fit_fusion, soften
 from vp_mqtt.training.datasets import Dataset, Judged
 from vp_mqtt.training.evaluation.batch_fusion import BatchVotes

@@ -12,7 +12,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vp_mqtt.bundle.manifest import Bundle, open_bundle, read_verified
+from vp_mqtt.bundle.folder import Bundle, open_bundle, read_verified
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import first_error
 

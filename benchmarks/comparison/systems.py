@@ -11,7 +11,8 @@ import torch
 
 from benchmarks.comparators.class_parallel import class_parallel_family
 from benchmarks.comparators.partition import write_stages
-from vp_mqtt.bundle.manifest import Bundle, FamilySpec, open_bundle
+from vp_mqtt.bundle.folder import Bundle, open_bundle
+from vp_mqtt.bundle.manifest import FamilySpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.checkpoint import Checkpoint, Origin, Recipe
 from vp_mqtt.training.export import export

@@ -14,7 +14,7 @@ from benchmarks.emulation.network import BoardNetwork, NoNetworkError, private_n
 from benchmarks.faults.catalogue import SCENARIOS, NotHereError, Run, Scenario, scratch
 from benchmarks.testbed.recording import Figures, evaluate
 from benchmarks.testbed.site import CAMERA, Rig
-from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.errors import UserError
 
 _FULL_DISK = Path("/dev/full")

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.testbed.recording import evaluate
 from benchmarks.testbed.site import CAMERA, Rig
-from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.local.broker_process import HOST
 

@@ -16,7 +16,7 @@ from benchmarks.footprint.install_size import OUR_NAME, install_sizes
 from benchmarks.footprint.packet_sizes import WireListener
 from benchmarks.footprint.processes import has_mapped, needs_of
 from benchmarks.testbed.site import CAMERA, SITE, Rig
-from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.topics import Kind
 

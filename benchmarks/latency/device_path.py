@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.emulation.cpu_affinity import on_core
 from benchmarks.latency.minimal_node import bare_client
-from vp_mqtt.bundle.manifest import Bundle, open_bundle
+from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare, resize_square

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.emulation.cpu_affinity import Placement, on_core, place
 from benchmarks.latency.lower_bound import Floor
 from benchmarks.testbed.site import CAMERA, SITE, Rig
-from vp_mqtt.bundle.manifest import Bundle, open_bundle
+from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.config.settings import CameraSettings
 from vp_mqtt.errors import UserError

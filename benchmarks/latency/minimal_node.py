@@ -19,7 +19,7 @@ import cv2
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from vp_mqtt.bundle.manifest import Bundle, open_bundle
+from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.inference import pictures, runtimes
 from vp_mqtt.local.broker_process import HOST
 from vp_mqtt.protocol.votes import HEADER_BYTES, PAIR_BYTES

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, open_bundle
+from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.config.settings import FusionSettings, VariantSettings, load
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures

@@ -13,7 +13,7 @@ import pytest
 from tests.support.broker import Mosquitto
 from tests.support.site import SITE, Site, picture
 from tests.support.tiny import write_bundle
-from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.topics import Kind

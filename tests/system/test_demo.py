@@ -12,7 +12,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped,unused-ignore] # its stubs may be missing
 import pytest
 
-from vp_mqtt.bundle.manifest import boxed_bundles, open_bundle
+from vp_mqtt.bundle.folder import builtin_bundles, open_bundle
 from vp_mqtt.nodes.sources import SAMPLES
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def test_a_wrong_flag_gets_one_clear_line(arguments: list[str], says: str) -> No
 
 
 def test_the_families_in_the_box_are_small_and_whole() -> None:
-    names = boxed_bundles()
+    names = builtin_bundles()
     assert {"caltech101", "cifar10", "fashion-mnist"} <= set(names)
     bundles = [open_bundle(name) for name in names]
     assert sum(path.stat().st_size for bundle in bundles for path in bundle.folder.iterdir()) <= 15_000_000

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from tests.support.site import SITE, Site
-from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.protocol import votes
 from vp_mqtt.protocol.frames import ClosedBy, FrameId
 

@@ -16,7 +16,7 @@ import pytest
 from tests.support.broker import Mosquitto
 from tests.support.site import SITE, Site
 from tests.support.tiny import write_bundle
-from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
 from vp_mqtt.protocol.frames import FrameId

@@ -16,7 +16,8 @@ from torch import nn
 
 from tests.support.training_data import write_fashion_mnist
 from tests.training.test_pretrained import CLASSES
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, VariantSpec, open_bundle
+from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.checkpoint import Checkpoint, Origin, Recipe
 from vp_mqtt.training.datasets import load

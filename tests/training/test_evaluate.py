@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.fusing import fuse
 from tests.support.tiny import CLASSES, RESOLUTIONS, write_bundle
-from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.votes import decode, encode, select
 from vp_mqtt.training.datasets import load_judged

@@ -22,7 +22,8 @@ import pytest
 import torch
 
 from tests.support.training_data import FAMILY, write_class_folders, write_fashion_mnist
-from vp_mqtt.bundle.manifest import Preprocessing, VariantSpec, open_bundle
+from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.bundle.manifest import Preprocessing, VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import prepare, resize_square
 from vp_mqtt.training.augment import ViewRecipe, draw_views

@@ -9,7 +9,8 @@ import shutil
 import time
 from pathlib import Path
 
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, Bundle, open_bundle
+from vp_mqtt.bundle.folder import Bundle, open_bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.bundle.signing import SignatureError, Verifier
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import PARTIAL_FILES, cache_folder, write_atomically

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from vp_mqtt.bundle.cache import Cache
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, Bundle, Manifest
+from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, Manifest
 from vp_mqtt.bundle.signing import Verifier
 from vp_mqtt.config.settings import CommonSettings
 from vp_mqtt.errors import UserError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from vp_mqtt.bundle.cache import Cache, default_folder
 from vp_mqtt.bundle.fetch import Fetcher, FetchError, Interrupted, Pause
-from vp_mqtt.bundle.manifest import Bundle, open_bundle
+from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.signing import SignatureError, Verifier
 from vp_mqtt.config.settings import FamilySettings
 from vp_mqtt.errors import UserError

@@ -1,30 +1,24 @@
-"""Families of variants, and bundles: an exported family on disk.
+"""What a family is, and the manifest of a bundle: an exported family on disk.
 
-A bundle is a folder that holds `manifest.json` and one model file per variant. The manifest names every model file with
-its SHA-256, so that the digest of the manifest stands for the whole bundle.
+The manifest names every model file with its SHA-256, so that the digest of the manifest stands for the whole bundle.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.files import first_error
 from vp_mqtt.protocol.class_names import ClassName
 
 MANIFEST_NAME = "manifest.json"
 MAX_VARIANTS = 64
 MAX_CLASSES = 65_536  # a class index travels as 16 bits
 SHORT_DIGEST_BYTES = 4
-
-_BOXED = Path(__file__).parents[1] / "assets" / "bundles"
 
 
 def paper_weight(resolution: int, alpha: float, largest_resolution: int) -> float:
@@ -147,78 +141,3 @@ class Manifest(_Strict):
     def short_digest(self) -> bytes:
         """The first 4 bytes of the digest, as votes carry it."""
         return self.digest[:SHORT_DIGEST_BYTES]
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """An exported family on disk."""
-
-    folder: Path
-    manifest: Manifest
-
-    def variant(self, index: int) -> VariantEntry:
-        """Return the variant with this index.
-
-        Raises:
-            UserError: the family has no such variant.
-        """
-        variants = self.manifest.variants
-        if not 0 <= index < len(variants):
-            raise UserError(f"variant {index}: the bundle '{self.manifest.name}' has variants 0 to {len(variants) - 1}")
-        return variants[index]
-
-    def model_bytes(self, index: int) -> bytes:
-        """Return the variant's model file, checked against its digest.
-
-        Raises:
-            UserError: no such variant, or its file is missing, unreadable or not the one that the manifest names.
-        """
-        entry = self.variant(index)
-        return read_verified(self.folder / entry.file, entry.sha256, "export or copy the bundle again")
-
-
-def read_verified(path: Path, sha256: str, remedy: str) -> bytes:
-    """Return a file's content, checked against its digest.
-
-    Args:
-        path: of the file.
-        sha256: in hexadecimal.
-        remedy: what to do if the file is not right, for people.
-
-    Raises:
-        UserError: the file is missing, unreadable, or not the one that the digest names.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; the bundle is incomplete, {remedy}") from None
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise UserError(f"{path}: its SHA-256 is not the manifest's; {remedy}")
-    return data
-
-
-def boxed_bundles() -> list[str]:
-    """Return the names of the bundles that ship with the package."""
-    return sorted(path.parent.name for path in _BOXED.glob(f"*/{MANIFEST_NAME}"))
-
-
-def open_bundle(name_or_folder: str | Path) -> Bundle:
-    """Open a bundle by the name of one in the box, or by its folder. Models are checked when they are read.
-
-    Raises:
-        UserError: there is no such bundle, or its manifest is not valid.
-    """
-    boxed = _BOXED / str(name_or_folder)
-    folder = boxed if str(name_or_folder) in boxed_bundles() else Path(name_or_folder)
-    path = folder / MANIFEST_NAME
-    try:
-        text = path.read_bytes()
-    except (OSError, ValueError) as error:
-        known = ", ".join(boxed_bundles()) or "none"
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"no bundle at '{name_or_folder}' ({path}: {reason}); in the box: {known}") from None
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_error(error)}; export or copy the bundle again") from None
-    return Bundle(folder=folder, manifest=manifest)

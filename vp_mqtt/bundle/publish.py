@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vp_mqtt.bundle import signing
 from vp_mqtt.bundle.fetch import FetchError, check_manifest
-from vp_mqtt.bundle.manifest import Bundle, open_bundle
+from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.config.settings import PushSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER

@@ -49,7 +49,8 @@ def speed(
 ) -> None:
     """Measure how fast each variant runs on this board, in the runtime that is the fastest here."""
     frame_size = size_of(size)
-    from vp_mqtt.bundle.manifest import Preprocessing, open_bundle  # noqa: PLC0415
+    from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
+    from vp_mqtt.bundle.manifest import Preprocessing  # noqa: PLC0415
     from vp_mqtt.site.chosen import chosen_runtimes  # noqa: PLC0415
     from vp_mqtt.site.speed import Candidate, SpeedSettings, candidates_of, measure  # noqa: PLC0415
 

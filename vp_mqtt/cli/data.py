@@ -63,7 +63,7 @@ def evaluate(
 ) -> None:
     """Evaluate a bundle on held-out pictures: each variant, and the fused label for any subset of them and any k."""
     ks = _numbers(k)
-    from vp_mqtt.bundle.manifest import open_bundle  # noqa: PLC0415
+    from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
     from vp_mqtt.training.evaluation import plots as drawing  # noqa: PLC0415
     from vp_mqtt.training.evaluation.evaluate import evaluate as judge  # noqa: PLC0415
@@ -131,7 +131,7 @@ def samples(
     """Write a few held-out pictures of each class, chosen at random, for a camera node to play."""
     if bundle is not None and seed is not None:
         raise UserError("--seed: the bundle knows the seed of its training; leave one of --seed and --bundle out")
-    from vp_mqtt.bundle.manifest import open_bundle  # noqa: PLC0415
+    from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
     from vp_mqtt.training.datasets.samples import write_samples  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from vp_mqtt import logs
-from vp_mqtt.bundle.manifest import open_bundle
+from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.demo.record import Record
 from vp_mqtt.demo.table import live_table, summary_table

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from vp_mqtt import __version__
-from vp_mqtt.bundle.manifest import Bundle, Manifest
+from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.config.settings import CommonSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER, Refusals

@@ -9,7 +9,8 @@ import threading
 import time
 
 from vp_mqtt.bundle import follow
-from vp_mqtt.bundle.manifest import MAX_CLASSES, Bundle, Manifest
+from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.manifest import MAX_CLASSES, Manifest
 from vp_mqtt.config.settings import FusionSettings
 from vp_mqtt.fusion.flood_guard import FloodGuard, Verdict
 from vp_mqtt.fusion.handover import Handover

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import cv2
 
 from vp_mqtt.bundle import follow
-from vp_mqtt.bundle.manifest import Bundle, Manifest, VariantEntry
+from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.manifest import Manifest, VariantEntry
 from vp_mqtt.config.settings import VariantSettings
 from vp_mqtt.inference import pictures, runtimes
 from vp_mqtt.inference.runtimes import Predictor

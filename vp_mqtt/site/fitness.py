@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from vp_mqtt.bundle.cache import Cache, default_folder
-from vp_mqtt.bundle.manifest import Bundle, open_bundle
+from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.signing import Verifier
 from vp_mqtt.config.settings import CameraSettings, FamilySettings, VariantSettings
 from vp_mqtt.errors import UserError

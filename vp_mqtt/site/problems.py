@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from vp_mqtt.bundle.manifest import Bundle, boxed_bundles, open_bundle
+from vp_mqtt.bundle.folder import Bundle, builtin_bundles, open_bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.site.accounts import accounts, folder_of
 from vp_mqtt.site.passwords import weakness
@@ -26,7 +26,7 @@ def plan_bundle(plan: SitePlan, base: Path) -> Bundle:
     Raises:
         UserError: there is no such bundle, or it is not valid.
     """
-    return open_bundle(plan.bundle if plan.bundle in boxed_bundles() else base / plan.bundle)
+    return open_bundle(plan.bundle if plan.bundle in builtin_bundles() else base / plan.bundle)
 
 
 def _doubles(names: Iterable[str]) -> list[str]:

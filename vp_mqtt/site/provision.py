@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, Bundle, boxed_bundles
+from vp_mqtt.bundle.folder import Bundle, builtin_bundles
+from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.errors import UserError
 from vp_mqtt.site import passwords, render
 from vp_mqtt.site.accounts import BOARDS, PEOPLE, Account, access_rules, accounts, folder_of
@@ -202,7 +203,7 @@ def provision(
     known = {board.name for board in plan.boards} | {person.name for person in plan.people} | {BROKER}
     for name in sorted(rotate - known):
         raise UserError(f"--rotate {name}: there is no such board; there are: {', '.join(sorted(known))}")
-    bundle = None if plan.bundle in boxed_bundles() else plan_bundle(plan, base)
+    bundle = None if plan.bundle in builtin_bundles() else plan_bundle(plan, base)
     with locked(root):
         work = _Provisioner(plan, root, rotate=rotate, now=now)
         authority, ca = work.authority()

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vp_mqtt.bundle.manifest import Bundle, Preprocessing
+from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures, runtimes
 from vp_mqtt.site.machine import machine

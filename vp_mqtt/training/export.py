@@ -20,7 +20,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, Manifest, Preprocessing, VariantEntry, open_bundle
+from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, Manifest, Preprocessing, VariantEntry
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import prepare
 from vp_mqtt.training.calibration import fit_fusion

@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.support.tiny import CLASSES, RESOLUTIONS, write_bundle
-from vp_mqtt.bundle.manifest import (
-    MANIFEST_NAME,
-    Bundle,
-    FamilySpec,
-    Manifest,
-    VariantSpec,
-    boxed_bundles,
-    open_bundle,
-    paper_weight,
-)
+from vp_mqtt.bundle.folder import Bundle, builtin_bundles, open_bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, Manifest, VariantSpec, paper_weight
 from vp_mqtt.errors import UserError
 
 PAPERS_RESOLUTIONS = (96, 128, 160, 192, 224, 256, 320)
@@ -306,31 +298,29 @@ def test_a_model_file_that_is_missing_is_told_with_what_to_do(folder: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["no-such-family", "/nowhere", "", "..", "x" * 5000, "a\x00b"])
-def test_a_bundle_that_is_not_there_is_a_user_error_that_names_those_in_the_box(
+def test_a_bundle_that_is_not_there_is_a_user_error_that_names_the_built_in_ones(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     message = refused(name)
     assert "no bundle at '" in message
-    assert message.endswith("in the box: " + (", ".join(boxed_bundles()) or "none"))
+    assert message.endswith("built in: " + (", ".join(builtin_bundles()) or "none"))
 
 
-def test_a_bundle_in_the_box_is_opened_by_its_name(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vp_mqtt.bundle.manifest._BOXED", tmp_path)
-    assert boxed_bundles() == []
+def test_a_built_in_bundle_is_opened_by_its_name(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vp_mqtt.bundle.folder._BUILT_IN", tmp_path)
+    assert builtin_bundles() == []
     shutil.copytree(bundle, tmp_path / "one")
     shutil.copytree(bundle, tmp_path / "two")
     (tmp_path / "not-a-bundle").mkdir()
-    assert boxed_bundles() == ["one", "two"]
+    assert builtin_bundles() == ["one", "two"]
     assert open_bundle("two") == Bundle(tmp_path / "two", open_bundle(bundle).manifest)
 
 
-def test_a_bundle_in_the_box_goes_over_a_folder_of_the_same_name(
+def test_a_built_in_bundle_wins_over_a_folder_of_the_same_name(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vp_mqtt.bundle.manifest._BOXED", tmp_path / "box")
+    monkeypatch.setattr("vp_mqtt.bundle.folder._BUILT_IN", tmp_path / "box")
     shutil.copytree(bundle, tmp_path / "box" / "tiny")
     rewritten(shutil.copytree(bundle, tmp_path / "tiny"), k=1)
     monkeypatch.chdir(tmp_path)

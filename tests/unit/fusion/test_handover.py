@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.support.fusing import windows_of
 from tests.support.tiny import write_bundle
-from vp_mqtt.bundle.manifest import Manifest, open_bundle
+from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.fusion.handover import Handover
 from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.protocol.frames import Announce, FrameId

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from tests.support.tiny import model
-from vp_mqtt.bundle.manifest import VariantSpec, open_bundle
+from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.bundle.manifest import VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.ncnn_model import convert
 from vp_mqtt.inference.runtimes import installed, load

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vp_mqtt.bundle.manifest import Bundle, Manifest
+from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.onnx import OnnxPredictor
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare

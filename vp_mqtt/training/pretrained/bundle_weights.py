@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from vp_mqtt.bundle.manifest import Bundle
+from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.networks import BATCH_NORM_EPS
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, VariantSpec, boxed_bundles, open_bundle
+from vp_mqtt.bundle.folder import builtin_bundles, open_bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint
 from vp_mqtt.training.networks import VariantNetwork
@@ -199,7 +200,7 @@ def _of_bundle(name_or_folder: str) -> list[Start]:
         UserError: the bundle is damaged, or computes with 8 bits.
     """
     folder = Path(name_or_folder)
-    if not (folder / MANIFEST_NAME).is_file() and (folder.exists() or name_or_folder not in boxed_bundles()):
+    if not (folder / MANIFEST_NAME).is_file() and (folder.exists() or name_or_folder not in builtin_bundles()):
         return []
     bundle = open_bundle(folder.resolve() if folder.exists() else name_or_folder)
     return [
