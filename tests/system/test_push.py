@@ -257,10 +257,10 @@ def test_a_site_that_trusts_one_key_takes_nothing_else(site: Pushing, bundles: d
     site.start_boards(*trusted)
     site.await_bundle("one", *ALL)
     site.push(str(bundles["two"]), "--ready-within", "0")
-    site.await_log("v0", "is not taken: the bundle is not signed", 20)
+    site.await_log("v0", "is not accepted: the bundle is not signed", 20)
     site.push(str(bundles["three"]), "--ready-within", "0", "--sign", str(keys[1]))
     for name in ALL:
-        site.await_log(name, "is not taken: the bundle's signature is not by the trusted key", 20)
+        site.await_log(name, "is not accepted: the bundle's signature is not by the trusted key", 20)
     assert site.label(0) == "one"
     site.push(str(bundles["three"]), "--sign", str(keys[0]))
     site.await_bundle("three", *ALL)

@@ -1,42 +1,76 @@
-"""How a node comes by its bundle: from the box, a folder, or the broker, and then to the next one."""
+"""How a node gets its bundle: built in, from a folder, or what its site runs, and then from one to the next."""
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from vp_mqtt.bundle.cache import Cache, default_folder
-from vp_mqtt.bundle.fetch import Fetcher, FetchError, Interrupted, Pause
+from vp_mqtt.bundle.fetch import Fetcher, Interrupted, Pause
 from vp_mqtt.bundle.folder import Bundle, open_bundle
-from vp_mqtt.bundle.signing import SignatureError, Verifier
-from vp_mqtt.config.settings import FamilySettings
+from vp_mqtt.bundle.initial import InitialSearch
+from vp_mqtt.bundle.signing import Verifier
+from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.mqtt.message import Received
-from vp_mqtt.mqtt.session import Session
-from vp_mqtt.nodes import signals
 from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
-from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, MessageError
-from vp_mqtt.protocol.topics import Topics
+
+__all__ = ["AUTO", "BROKER", "BundleOptions", "Follower", "InitialBundle", "Interrupted", "Pause", "initial_bundle"]
 
 AUTO = "auto"
 BROKER = "broker"
-_RETAINED_WITHIN_S = 2.0
 _RETRY_S = (2.0, 60.0)
-_POLL_S = 0.05
+_CHECK_S = 1.0
 
 
-@dataclass(frozen=True)
-class Start:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundleOptions:
+    """Which bundle a node works with, and what it needs to get it.
+
+    Attributes:
+        bundle: a bundle's folder, the name of a built-in one, `BROKER` (what the site runs) or `AUTO` (what the site
+            runs, or `fallback` if it runs none).
+        fallback: the bundle for a site that runs none: a folder, or the name of a built-in one.
+        site: name of the site.
+        node: name of the node.
+        variant: whose model the node needs; None for a fusion node.
+        key_file: public key (PEM) that bundles from the broker must be signed by; None to accept all.
+        cache_folder: where bundles from the broker are kept; None for the system's cache.
+    """
+
+    bundle: str = AUTO
+    fallback: str
+    site: str
+    node: str
+    variant: int | None = None
+    key_file: Path | None = None
+    cache_folder: Path | None = None
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the node works with one bundle for ever, whatever the site runs."""
+        return self.bundle not in {AUTO, BROKER}
+
+    @property
+    def client_id(self) -> str:
+        """The id of the connections that bundles are fetched over."""
+        return f"vp-{self.site}-{self.node}-bundle"
+
+    def cache(self, verifier: Verifier) -> Cache:
+        """Return the cache of the site's bundles."""
+        return Cache(self.cache_folder or default_folder(), self.site, verifier)
+
+
+@dataclass(frozen=True, slots=True)
+class InitialBundle:
     """What a node starts with.
 
     Attributes:
-        bundle: the family that it works with at first.
-        others: further families that its site may be running, for a fusion node.
-        follower: what takes it to the next bundle; None for a node whose bundle is pinned.
+        bundle: the bundle that it works with at first.
+        others: of a fusion node, further bundles that the boards of its site may be running.
+        follower: takes the node to the next bundle; None for a node whose bundle is pinned.
     """
 
     bundle: Bundle
@@ -45,31 +79,24 @@ class Start:
 
 
 class Follower:
-    """Fetches what the site's pointer names, in a thread of its own."""
+    """Fetches the bundles that a site's pointer names, in a thread of its own."""
 
-    def __init__(self, settings: FamilySettings, name: str, variant: int | None) -> None:
+    def __init__(self, fetcher: Fetcher, cache: Cache, variant: int | None) -> None:
         """Prepare, without connecting.
 
         Args:
-            settings: the node's.
-            name: the node's.
+            fetcher: fetches bundles.
+            cache: where it keeps them.
             variant: whose model the node needs; None for a fusion node.
-
-        Raises:
-            UserError: the trusted key is not usable.
         """
-        verifier = Verifier(settings.bundle_key)
-        self._cache = Cache(settings.bundle_cache or default_folder(), settings.site, verifier)
-        self._fetcher = Fetcher(settings, name, self._cache, verifier)
-        self._settings = settings
-        self._client_id = f"vp-{settings.site}-{name}-bundle"
+        self._fetcher = fetcher
+        self._cache = cache
         self._variant = variant
         self._change = threading.Condition()
         self._newest: BundlePointer | None = None
-        self._told: tuple[str, str] | None = None
 
     def offer(self, payload: bytes) -> None:
-        """Take the site's pointer as it came from the broker; may be called from any thread.
+        """Accept the site's pointer as the broker sent it; may be called from any thread.
 
         Raises:
             MessageError: it is not valid.
@@ -81,157 +108,110 @@ class Follower:
             self._newest = pointer
             self._change.notify_all()
 
-    def start(self) -> Start:
-        """Find the bundle to start with, waiting for the broker.
-
-        Raises:
-            UserError: the broker will not have us.
-        """
-        if self._settings.bundle == BROKER:
-            LOGGER.info("looking for the site's bundle at the broker %s", self._settings.broker)
-        try:
-            bundle = self._first()
-            others = self._others() if self._variant is None else []
-        except Interrupted:
-            sys.exit(0)
-        current = self._newest.current if self._newest is not None else None
-        if self._newest is not None and current is not None and current.digest == bundle.manifest.digest.hex():
-            self._cache.remember(self._newest)
-        return Start(bundle, others, self)
-
-    def _first(self) -> Bundle:
-        connected: float | None = None
-        tried: BundlePointer | None = None
-        with Session(
-            self._settings.broker_options(),
-            client_id=self._client_id,
-            subscriptions=[(Topics(self._settings.site).bundle(), 1)],
-            on_message=self._offered,
-            max_packet_bytes=MAX_MESSAGE_BYTES,
-        ) as session:
-            while True:
-                session.check()
-                pointer = self._newest
-                if pointer is not None and pointer != tried:
-                    tried = pointer
-                    found = self._from(pointer)
-                    if found is not None:
-                        return found
-                if connected is None and session.connected.is_set():
-                    connected = time.monotonic()
-                if connected is not None and (tried or time.monotonic() - connected > _RETAINED_WITHIN_S):
-                    # The broker may have lost what it retained, or is a new one: what ran last is as good as any.
-                    last = self._cache.recall(self._variant)
-                    if last is not None:
-                        return last
-                    if self._settings.bundle == AUTO:
-                        return open_bundle(self._settings.fallback)
-                if signals.wait(_POLL_S):
-                    raise Interrupted
-
-    def _offered(self, message: Received) -> None:
-        try:
-            self.offer(message.payload)
-        except MessageError as error:
-            LOGGER.warning("the site's bundle is not told in a valid message: %s", error)
-
-    def _from(self, pointer: BundlePointer) -> Bundle | None:
-        for ref in (pointer.current, pointer.previous):
-            if ref is not None:
-                found = self._try(ref, signals.wait)
-                if found is not None:
-                    return found
-        return None
-
-    def _others(self) -> list[Bundle]:
-        others = [open_bundle(self._settings.fallback)] if self._settings.bundle == AUTO else []
-        pointer = self._newest
-        for ref in pointer.refs() if pointer is not None else []:
-            found = self._try(ref, signals.wait)
-            if found is not None:
-                others.append(found)
-        return others
-
-    def _try(self, ref: BundleRef, pause: Pause) -> Bundle | None:
-        try:
-            return self._fetcher.fetch(ref, self._variant, pause)
-        except (FetchError, SignatureError, UserError) as error:
-            if self._told != (ref.digest, str(error)):
-                self._told = (ref.digest, str(error))
-                LOGGER.warning("the bundle '%s' (%s) is not taken: %s", ref.name, ref.digest[:8], error)
-        return None
-
     def follow(self, switch: Callable[[Bundle], None], stopping: threading.Event) -> None:
         """Take the node from bundle to bundle, in the background, until it stops.
 
         Args:
-            switch: called with a bundle that is on disk, verified: by a variant node's follower with the one to run,
-                by a fusion node's with every one whose votes may come. It may raise a UserError, and then leaves the
-                node as it is.
-            stopping: set when the node ends.
+            switch: called with a verified bundle on disk: by a variant node's follower with the one to run, by a
+                fusion node's with every one whose votes may arrive. It may raise a UserError, and then the node
+                continues with the bundle before.
+            stopping: set when the node stops.
         """
-        threading.Thread(target=self._follow, args=(switch, stopping), name="bundle", daemon=True).start()
+        threading.Thread(target=self._run, args=(switch, stopping), name="bundle", daemon=True).start()
 
-    def _follow(self, switch: Callable[[Bundle], None], stopping: threading.Event) -> None:
+    def _run(self, switch: Callable[[Bundle], None], stopping: threading.Event) -> None:
         done: BundlePointer | None = None
-        retry = _RETRY_S[0]
+        retry_s = _RETRY_S[0]
         while not stopping.is_set():
             with self._change:
                 if self._newest is None or self._newest == done:
-                    self._change.wait(1.0)
+                    self._change.wait(_CHECK_S)
                 pointer = self._newest
             if pointer is None or pointer == done:
                 continue
             try:
-                is_done = self._take(pointer, switch, stopping.wait)
+                is_done = self.apply(pointer, switch, stopping.wait)
             except Interrupted:
                 return
             if is_done:
-                done, retry = pointer, _RETRY_S[0]
+                done, retry_s = pointer, _RETRY_S[0]
             else:
                 with self._change:
                     if self._newest == pointer:
-                        self._change.wait(retry)
-                retry = min(2 * retry, _RETRY_S[1])
+                        self._change.wait(retry_s)
+                retry_s = min(2 * retry_s, _RETRY_S[1])
 
-    def _take(self, pointer: BundlePointer, switch: Callable[[Bundle], None], pause: Pause) -> bool:
+    def apply(self, pointer: BundlePointer, switch: Callable[[Bundle], None], pause: Pause) -> bool:
+        """Fetch what a pointer names, and switch to what the node is to use.
+
+        A variant node fetches the next bundle and switches to the current one; a fusion node switches to all three.
+
+        Args:
+            pointer: the site's.
+            switch: see `follow`.
+            pause: called while waiting.
+
+        Returns:
+            Whether there is no need to try again.
+
+        Raises:
+            Interrupted: the node has been told to stop.
+        """
         is_done = True
         for ref in pointer.refs():
             is_current = ref == pointer.current
-            is_wanted = self._variant is None or ref != pointer.previous
-            if not is_wanted and not is_current:
+            is_previous = ref == pointer.previous and not is_current
+            if is_previous and self._variant is not None:
                 continue
-            bundle = self._try(ref, pause)
+            bundle = self._fetcher.try_fetch(ref, pause)
             if bundle is None:
-                # Without the bundle before, a site goes on; without the others it is not where it is to be.
-                is_done &= ref == pointer.previous and not is_current
-                continue
-            if self._variant is not None and not is_current:
-                continue
-            try:
-                switch(bundle)
-            except UserError as error:
-                LOGGER.error("the bundle '%s' (%s) cannot be used: %s", ref.name, ref.digest[:8], error)
-                return True
-            if is_current:
-                try:
-                    self._cache.remember(pointer)
-                except UserError as error:
-                    LOGGER.warning("%s", error)
+                # A site can do without the previous bundle.
+                is_done = is_done and is_previous
+            elif (is_current or self._variant is None) and self._switch(ref, bundle, switch) and is_current:
+                self._remember(pointer)
         return is_done
 
+    @staticmethod
+    def _switch(ref: BundleRef, bundle: Bundle, switch: Callable[[Bundle], None]) -> bool:
+        try:
+            switch(bundle)
+        except UserError as error:
+            LOGGER.error("the bundle '%s' (%s) cannot be used: %s", ref.name, ref.digest[:8], error)
+            return False
+        return True
 
-def begin(settings: FamilySettings, name: str, variant: int | None) -> Start:
-    """Return what a node starts with: waits for the broker where the bundle is to come from there.
+    def _remember(self, pointer: BundlePointer) -> None:
+        try:
+            self._cache.remember(pointer)
+        except UserError as error:
+            LOGGER.warning("%s", error)
+
+
+def initial_bundle(options: BundleOptions, broker: BrokerOptions, pause: Pause) -> InitialBundle:
+    """Return what a node starts with; wait for the broker where the bundle is what the site runs.
 
     Args:
-        settings: the node's.
-        name: the node's.
-        variant: whose model the node needs; None for a fusion node.
+        options: which bundle.
+        broker: how to reach the broker.
+        pause: called while waiting.
 
     Raises:
-        UserError: the bundle or the key is not usable, or the broker will not have us.
+        UserError: the bundle or the key cannot be used, or the broker refuses us.
+        Interrupted: the node has been told to stop.
     """
-    if settings.bundle not in {AUTO, BROKER}:
-        return Start(open_bundle(settings.bundle), [], None)
-    return Follower(settings, name, variant).start()
+    if options.is_pinned:
+        return InitialBundle(open_bundle(options.bundle), [], None)
+    verifier = Verifier(options.key_file)
+    cache = options.cache(verifier)
+    site, client_id, variant = options.site, options.client_id, options.variant
+    fetcher = Fetcher(broker, site=site, client_id=client_id, variant=variant, cache=cache, verifier=verifier)
+    search = InitialSearch(broker, site=site, client_id=client_id, variant=variant, fetcher=fetcher, cache=cache)
+    if options.bundle == BROKER:
+        LOGGER.info("looking for the site's bundle at the broker %s", broker.address)
+    fallback = options.fallback if options.bundle == AUTO else None
+    bundle = search.find(fallback, pause)
+    others = search.find_others(fallback, pause) if variant is None else []
+    pointer = search.pointer
+    if pointer is not None and pointer.current is not None and pointer.current.digest == bundle.manifest.digest.hex():
+        cache.remember(pointer)
+    return InitialBundle(bundle, others, Follower(fetcher, cache, variant))

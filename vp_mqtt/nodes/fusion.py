@@ -22,6 +22,7 @@ from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.nodes.base import Node
+from vp_mqtt.nodes.bundles import find_initial_bundle
 from vp_mqtt.protocol import topics, votes
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import (
@@ -49,7 +50,7 @@ class FusionNode:
         Raises:
             UserError: the bundle is not usable.
         """
-        start = follow.begin(settings, settings.node_name(), None)
+        start = find_initial_bundle(settings, settings.node_name(), None)
         self._settings = settings
         self._follower = start.follower
         self._handover = Handover(suspect_after=settings.suspect_after)
@@ -297,4 +298,8 @@ def run(settings: FusionSettings) -> None:
     Raises:
         UserError: the settings, the bundle or the broker are not usable.
     """
-    FusionNode(settings).run()
+    try:
+        node = FusionNode(settings)
+    except follow.Interrupted:
+        return
+    node.run()

@@ -17,6 +17,7 @@ from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.nodes.base import Node
+from vp_mqtt.nodes.bundles import find_initial_bundle
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import MessageError
@@ -48,7 +49,7 @@ class VariantNode:
         self._settings = settings
         # OpenCV's own threads would compete with the model's for a decode of a millisecond.
         cv2.setNumThreads(1)
-        start = follow.begin(settings, settings.node_name(str(settings.variant)), settings.variant)
+        start = find_initial_bundle(settings, settings.node_name(str(settings.variant)), settings.variant)
         self._follower = start.follower
         self._loaded = self._load(start.bundle)
         self._inbox: Inbox[Received] = Inbox(per_source=1)
@@ -166,4 +167,8 @@ def run(settings: VariantSettings) -> None:
     Raises:
         UserError: the settings, the bundle or the broker are not usable.
     """
-    VariantNode(settings).run()
+    try:
+        node = VariantNode(settings)
+    except follow.Interrupted:
+        return
+    node.run()
