@@ -20,7 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from vp_mqtt.local.broker_process import HOST, connect_code
+from vp_mqtt.local.ports import HOST, connect_code
 
 WAIT_S = 5.0
 CHECK_S = 60.0

@@ -27,8 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.brokers.checks import BOTH, FRAME, ONLY_5, QUIET_S, VOTE, WAIT_S, Bench, Candidate, Finding, mqtt5
-from vp_mqtt.local.broker import LocalBroker, find_mosquitto, write_mosquitto, write_rumqttd
-from vp_mqtt.local.broker_process import HOST, BrokerProcess, StartError, free_port
+from vp_mqtt.local.broker import LocalBroker, write_rumqttd
+from vp_mqtt.local.broker_process import BrokerProcess, StartError
+from vp_mqtt.local.mosquitto import write_mosquitto
+from vp_mqtt.local.ports import HOST, free_port
 
 CHECK_S = 60.0
 CHUNK = 20
@@ -37,14 +39,8 @@ COUNT = 50_000
 
 def _mosquitto(*, nodelay: bool) -> Callable[[Path, int, int], list[str]]:
     def write(folder: Path, port: int, ws_port: int) -> list[str]:
-        program = find_mosquitto()
-        if program is None:
-            raise StartError("not installed")
-        command = write_mosquitto(program, folder, port)
-        settings = Path(command[-1])
-        text = settings.read_text() if nodelay else settings.read_text().replace("nodelay true", "nodelay false")
-        settings.write_text(f"{text}listener {ws_port} {HOST}\nprotocol websockets\n")
-        return command
+        extra = f"listener {ws_port} {HOST}\nprotocol websockets\n"
+        return write_mosquitto(folder, port, extra if nodelay else f"set_tcp_nodelay false\n{extra}")
 
     return write
 
@@ -73,7 +69,7 @@ plugins:
 def candidates() -> list[Candidate]:
     """Return the brokers to compare; `v5` is what `main` finds out first."""
     return [
-        Candidate("mosquitto", LocalBroker(kind="mosquitto").info.version, _mosquitto(nodelay=True)),
+        Candidate("mosquitto", LocalBroker.find("mosquitto").info.version, _mosquitto(nodelay=True)),
         Candidate("iotcore", importlib.metadata.version("iotcore"), _iotcore),
         Candidate("amqtt", importlib.metadata.version("amqtt"), _amqtt),
     ]
@@ -89,7 +85,7 @@ def running(candidate: Candidate) -> Iterator[Bench]:
     try:
         bench.started_ms = (time.monotonic() - began) * 1000
         bench.port = process.port
-        bench.pid = psutil.Process(process.guard_pid).children()[0].pid
+        bench.pid = process.pid
         yield bench
     finally:
         for peer in bench.peers:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 
 from vp_mqtt.inference.pictures import encode_jpeg
-from vp_mqtt.local.broker_process import HOST, free_port
+from vp_mqtt.local.ports import HOST, free_port
 
 _FRAME_S = 0.05
 _SIDE = 64

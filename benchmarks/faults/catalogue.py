@@ -17,7 +17,7 @@ from benchmarks.emulation.network import BoardNetwork
 from benchmarks.faults.duplicator import Repeater
 from benchmarks.testbed.site import CAMERA, SITE, Rig
 from vp_mqtt.files import write_atomically
-from vp_mqtt.local.broker_process import HOST
+from vp_mqtt.local.ports import HOST
 
 _DAY = 86_400
 _LATE_S, _AWAKE_S = 2.4, 0.1

@@ -17,7 +17,7 @@ from benchmarks.testbed.recording import evaluate
 from benchmarks.testbed.site import CAMERA, Rig
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.errors import UserError
-from vp_mqtt.local.broker_process import HOST
+from vp_mqtt.local.ports import HOST
 
 _SAMPLE_S = 1.0
 _FAULT_EVERY_S = 8.0

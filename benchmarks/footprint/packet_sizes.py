@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from vp_mqtt.local.broker_process import HOST
+from vp_mqtt.local.ports import HOST
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.topics import Kind, TopicError
 

@@ -14,7 +14,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
@@ -31,8 +30,9 @@ from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare, resize_square
-from vp_mqtt.local.broker import find_mosquitto, write_mosquitto
-from vp_mqtt.local.broker_process import HOST, BrokerProcess, StartError
+from vp_mqtt.local.broker_process import StartError
+from vp_mqtt.local.mosquitto import Mosquitto
+from vp_mqtt.local.ports import HOST
 from vp_mqtt.nodes.sources import DEFAULT_SAMPLES, open_source
 from vp_mqtt.protocol import votes
 from vp_mqtt.site.machine import cores, machine
@@ -214,14 +214,7 @@ class _Direct:
 
 def sending(frames: int) -> dict[str, float]:
     """Return ms from publishing a message of a vote's size to its arrival at another client, medians."""
-    program = find_mosquitto()
-    if program is None:
-        raise SystemExit("Mosquitto is not installed: `apt-get install mosquitto`")
-
-    def write(folder: Path, port: int) -> list[str]:
-        return write_mosquitto(program, folder, port)
-
-    broker = BrokerProcess(write)
+    broker = Mosquitto()
     try:
         broker.start()
     except StartError as error:

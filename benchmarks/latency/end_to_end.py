@@ -24,7 +24,7 @@ from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.config.settings import CameraSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import Picture, encode_jpeg
-from vp_mqtt.local.broker_process import HOST
+from vp_mqtt.local.ports import HOST
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import Session
 from vp_mqtt.nodes.sources import open_source

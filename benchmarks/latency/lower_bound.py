@@ -18,7 +18,7 @@ from benchmarks.emulation.cpu_affinity import on_core
 from benchmarks.latency import minimal_node
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import Picture, encode_jpeg
-from vp_mqtt.local.broker_process import HOST
+from vp_mqtt.local.ports import HOST
 from vp_mqtt.site.timing import quantiles
 
 _START_S = 60.0

@@ -8,11 +8,9 @@ each variant's model, one after the other, and answered with the times that each
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import sys
-import threading
 import time
 
 import cv2
@@ -21,7 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.inference import pictures, runtimes
-from vp_mqtt.local.broker_process import HOST
+from vp_mqtt.local.guard import end_with_parent
+from vp_mqtt.local.ports import HOST
 from vp_mqtt.protocol.votes import HEADER_BYTES, PAIR_BYTES
 
 FRAME, VOTE, WORK, TIMES, LABEL, READY = (f"floor/{name}" for name in ("frame", "vote", "work", "times", "label", "up"))
@@ -83,17 +82,9 @@ class _Worker:
         return times
 
 
-def _end_with_parent() -> None:
-    """Wait until standard input is closed, as it is when whoever started us has ended."""
-    # Not sys.stdin, whose lock Python wants when it ends.
-    while os.read(0, 1):
-        pass
-    os._exit(0)
-
-
 def main() -> None:
-    """Answer until standard input is closed."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Answer until the process that started this one ends."""
+    end_with_parent()
     port, bundle_name, runtime, *variants = sys.argv[1:]
     bundle = open_bundle(bundle_name)
     worker = _Worker(bundle, runtime, [int(variant) for variant in variants])

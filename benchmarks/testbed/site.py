@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -13,9 +12,10 @@ from typing import Self
 from benchmarks.emulation.network import BROKER_ADDRESS, BoardNetwork
 from benchmarks.testbed.recorder import Observer
 from vp_mqtt.errors import UserError
-from vp_mqtt.local.broker import find_mosquitto, mosquitto_settings
-from vp_mqtt.local.broker_process import HOST, BrokerProcess, StartError
+from vp_mqtt.local.broker_process import StartError
+from vp_mqtt.local.mosquitto import Mosquitto
 from vp_mqtt.local.node_processes import NodeProcesses
+from vp_mqtt.local.ports import HOST, free_port
 
 SITE = "bench"
 CAMERA = "cam0"
@@ -46,38 +46,26 @@ class Rig:
             suspect_after: as `vp-fusion --suspect-after`.
             stats_every: seconds between two messages with a node's counters, which are bytes on the wire too.
             hears_frames: whether the observer listens to announces, votes and labels.
-
-        Raises:
-            UserError: Mosquitto is not installed.
         """
-        program = find_mosquitto()
-        if program is None:
-            raise UserError("Mosquitto is not installed: `apt-get install mosquitto`")
-        self._program = program
         self.bundle = bundle
         self._deadline_ms = deadline_ms
         self._suspect_after = suspect_after
         self._network = network
         self._is_private = has_links or network is not None
-        self._broker = BrokerProcess(self._write)
+        self._broker = Mosquitto()
         self._stack = ExitStack()
         self.nodes = NodeProcesses(["--site", SITE, "--stats-every", f"{stats_every:g}"])
         self._hears_frames = hears_frames
-
-    def _write(self, folder: Path, port: int) -> list[str]:
-        settings = folder / "mosquitto.conf"
-        lines = mosquitto_settings(port)
-        if self._is_private:
-            lines += f"listener {port} {BROKER_ADDRESS}\n"
-        settings.write_text(lines, encoding="utf-8")
-        return [str(self._program), "-c", str(settings)]
 
     def __enter__(self) -> Self:
         """Start broker and observer.
 
         Raises:
-            UserError: the broker did not start.
+            UserError: Mosquitto is not installed, or did not start.
         """
+        if self._is_private:
+            self._broker.port = free_port()
+            self._broker.extra = f"listener {self._broker.port} {BROKER_ADDRESS}"
         try:
             self._broker.start()
         except StartError as error:
@@ -175,11 +163,6 @@ class Rig:
             missing = [name for name in names if not observer.is_online(name)]
             raise UserError(f"not online: {', '.join(missing)}; {self.nodes.failed() or 'no error told'}")
 
-    def _broker_pid(self) -> int:
-        guard = self._broker.guard_pid
-        children = Path(f"/proc/{guard}/task/{guard}/children").read_text(encoding="ascii").split()
-        return int(children[0])
-
     def _stop_broker(self) -> None:
         if self._broker.guard_pid is not None:
             self.signal_broker(signal.SIGCONT)
@@ -187,7 +170,7 @@ class Rig:
 
     def signal_broker(self, number: signal.Signals) -> None:
         """Send the broker a signal."""
-        os.kill(self._broker_pid(), number)
+        self._broker.signal(number)
 
     def kill_broker(self) -> None:
         """End the broker with SIGKILL."""
@@ -201,10 +184,10 @@ class Rig:
             UserError: it did not start.
         """
         try:
-            self._broker.start(port=self.port)
+            self._broker.start()
         except StartError as error:
             raise UserError(f"Mosquitto did not start again: {error}") from None
 
     def pids(self) -> dict[str, int]:
         """Return the process ids of broker and nodes, by name."""
-        return {"broker": self._broker_pid(), **self.nodes.pids()}
+        return {"broker": self._broker.pid, **self.nodes.pids()}

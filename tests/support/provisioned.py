@@ -25,8 +25,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.support.site import write_pictures
 from tests.support.tiny import write_bundle
-from vp_mqtt.local.broker import find_mosquitto
-from vp_mqtt.local.broker_process import free_port
+from vp_mqtt.local.mosquitto import find_mosquitto
+from vp_mqtt.local.ports import free_port
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.messages import LabelMessage, StatusMessage
 from vp_mqtt.site.accounts import Account, accounts, folder_of

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,19 @@ def test_the_family_that_the_demo_shows_recognises_its_samples() -> None:
     summary = demo("--frames", "200", "--fps", "40", "--deadline-ms", "2000")
     assert summary["labels"] == summary["frames"] == 200
     assert summary["accuracy"]["fused"] >= 0.9
+
+
+def test_broker_and_nodes_end_with_a_demo_that_is_killed(bundle: Path, picture_folder: Path) -> None:
+    command = [*COMMAND, "--json", "--frames", "100000", "--bundle", str(bundle), "--source", str(picture_folder)]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL) as process:
+        demo = psutil.Process(process.pid)
+        deadline = time.monotonic() + 30
+        while not any("camera" in child.cmdline() for child in demo.children()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        started = demo.children(recursive=True)
+        # The guard of the broker and the broker, the fusion node, six variants and the camera.
+        assert len(started) == 10
+        process.kill()
+    _, alive = psutil.wait_procs(started, timeout=15)
+    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []

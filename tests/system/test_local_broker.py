@@ -21,12 +21,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-import vp_mqtt.local.broker
-import vp_mqtt.local.broker_process
 from tests.support.broker import Mosquitto
 from vp_mqtt.errors import UserError
-from vp_mqtt.local.broker import LocalBroker
-from vp_mqtt.local.broker_process import connect_code, is_free
+from vp_mqtt.local import broker_process, mosquitto, ports
+from vp_mqtt.local.broker import BrokerInfo, LocalBroker
+from vp_mqtt.local.ports import connect_code, is_free
 
 Kind = Literal["embedded", "mosquitto"]
 KINDS: list[Kind] = ["mosquitto", "embedded"]
@@ -37,10 +36,10 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 PARENT = """
 import signal, sys, time
 from vp_mqtt.local.broker import LocalBroker
-from vp_mqtt.local.broker_process import connect_code
+from vp_mqtt.local.ports import connect_code
 # A shell that puts the tests into the background has them ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-with LocalBroker(kind=sys.argv[1]) as broker:
+with LocalBroker.find(sys.argv[1]) as broker:
     process = broker._process
     try:
         print(process.port, process.guard_pid, process._folder, flush=True)
@@ -84,7 +83,7 @@ def fake_mosquitto(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -
 
 
 def hide_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vp_mqtt.local.broker, "find_mosquitto", lambda: None)
+    monkeypatch.setattr(mosquitto, "find_mosquitto", lambda: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
 
@@ -100,7 +99,7 @@ def test_passes_messages_on_with_their_mqtt_5_properties(kind: Kind) -> None:
     properties.ContentType = "image/jpeg"
     properties.MessageExpiryInterval = 30
     properties.UserProperty = [("bundle", "abc")]
-    with LocalBroker(kind=kind) as broker:
+    with LocalBroker.find(kind) as broker:
         client.connect("127.0.0.1", port_of(broker))
         client.loop_start()
         client.subscribe("vp/test/#", qos=1)
@@ -120,25 +119,25 @@ def test_passes_messages_on_with_their_mqtt_5_properties(kind: Kind) -> None:
 
 @each_kind
 def test_names_itself_with_the_version_of_program_or_package(kind: Kind) -> None:
-    info = LocalBroker(kind=kind).info
+    info = LocalBroker.find(kind).info
     if kind == "embedded":
-        assert info == vp_mqtt.local.broker.BrokerInfo("iotcore", importlib.metadata.version("iotcore"))
+        assert info == BrokerInfo("iotcore", importlib.metadata.version("iotcore"))
     else:
         assert info.name == "mosquitto"
         assert info.version.split(".")[0].isdigit()
 
 
 def test_auto_prefers_mosquitto_and_falls_back_to_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert LocalBroker().info.name == "mosquitto"
-    monkeypatch.setattr(vp_mqtt.local.broker, "find_mosquitto", lambda: None)
-    with LocalBroker() as broker:
+    assert LocalBroker.find().info.name == "mosquitto"
+    monkeypatch.setattr(mosquitto, "find_mosquitto", lambda: None)
+    with LocalBroker.find() as broker:
         assert broker.info.name == "iotcore"
         assert connect_code(port_of(broker)) == 0
 
 
 @each_kind
 def test_listens_on_loopback_only(kind: Kind) -> None:
-    with LocalBroker(kind=kind) as broker:
+    with LocalBroker.find(kind) as broker:
         links = [link for process in family(broker) for link in process.net_connections(kind="inet")]
         listening = {tuple(link.laddr) for link in links if link.status == psutil.CONN_LISTEN}
         assert listening == {("127.0.0.1", port_of(broker))}
@@ -149,7 +148,7 @@ def test_listens_on_loopback_only(kind: Kind) -> None:
 @each_kind
 def test_stops_and_leaves_nothing_behind_even_after_an_error(kind: Kind) -> None:
     def run() -> None:
-        with LocalBroker(kind=kind) as broker:
+        with LocalBroker.find(kind) as broker:
             started.extend(family(broker))
             ports.append(port_of(broker))
             folders.append(broker._process._folder)
@@ -169,7 +168,7 @@ def test_stops_and_leaves_nothing_behind_even_after_an_error(kind: Kind) -> None
 
 @each_kind
 def test_a_broker_that_ignores_the_request_to_stop_is_killed(kind: Kind) -> None:
-    with LocalBroker(kind=kind) as broker:
+    with LocalBroker.find(kind) as broker:
         started = family(broker)
         started[1].suspend()
     assert not any(process.is_running() for process in started)
@@ -203,7 +202,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(kind: Kind) -> None:
 
 
 def test_outlives_the_thread_that_started_it() -> None:
-    broker = LocalBroker(kind="mosquitto")
+    broker = LocalBroker.find("mosquitto")
     thread = threading.Thread(target=broker.__enter__)
     thread.start()
     thread.join()
@@ -218,13 +217,13 @@ def test_outlives_the_thread_that_started_it() -> None:
 def test_a_port_taken_in_the_meantime_makes_it_try_another(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
-        ports = iter([taken, taken])
-        free = vp_mqtt.local.broker_process.free_port
-        monkeypatch.setattr(vp_mqtt.local.broker_process, "free_port", lambda: next(ports, None) or free())
-        with LocalBroker(kind=kind) as broker:
+        in_turn = iter([taken, taken])
+        free = ports.free_port
+        monkeypatch.setattr(ports, "free_port", lambda: next(in_turn, None) or free())
+        with LocalBroker.find(kind) as broker:
             assert port_of(broker) != taken
             assert connect_code(port_of(broker)) == 0
-        assert next(ports, None) is None
+        assert next(in_turn, None) is None
 
 
 @each_kind
@@ -232,44 +231,47 @@ def test_gives_up_when_every_port_is_taken(kind: Kind, monkeypatch: pytest.Monke
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         taken = other.getsockname()[1]
-        monkeypatch.setattr(vp_mqtt.local.broker_process, "free_port", lambda: taken)
-        with pytest.raises(UserError, match=r"did not start: .*[Aa]ddress already in use"), LocalBroker(kind=kind):
+        monkeypatch.setattr(ports, "free_port", lambda: taken)
+        with pytest.raises(UserError, match=r"did not start: .*[Aa]ddress already in use"), LocalBroker.find(kind):
             pass
 
 
 def test_without_any_broker_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     hide_all(monkeypatch)
     with pytest.raises(UserError, match=r"pip install vp-mqtt\[broker\].*apt-get install mosquitto"):
-        LocalBroker()
+        LocalBroker.find()
 
 
 def test_without_the_wanted_broker_it_names_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
     hide_all(monkeypatch)
     with pytest.raises(UserError, match=r"^[^\n]*apt-get install mosquitto[^\n]*$"):
-        LocalBroker(kind="mosquitto")
+        LocalBroker.find("mosquitto")
     with pytest.raises(UserError, match=r"^[^\n]*pip install vp-mqtt\[broker\][^\n]*$"):
-        LocalBroker(kind="embedded")
+        LocalBroker.find("embedded")
 
 
 def test_finds_mosquitto_beside_an_ordinary_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_mosquitto(monkeypatch, tmp_path, "exit 1")
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(vp_mqtt.local.broker, "_SYSTEM_PATH", str(tmp_path))
-    assert LocalBroker().info == vp_mqtt.local.broker.BrokerInfo("mosquitto", "9.8.7")
-    monkeypatch.setattr(vp_mqtt.local.broker, "_SYSTEM_PATH", "/nowhere")
-    assert LocalBroker().info.name == "iotcore"
+    monkeypatch.setattr(mosquitto, "_SYSTEM_PATH", str(tmp_path))
+    assert LocalBroker.find().info == BrokerInfo("mosquitto", "9.8.7")
+    monkeypatch.setattr(mosquitto, "_SYSTEM_PATH", "/nowhere")
+    assert LocalBroker.find().info.name == "iotcore"
 
 
 def test_a_broker_that_ends_at_once_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_mosquitto(monkeypatch, tmp_path, "echo first; echo boom >&2; exit 1")
-    with pytest.raises(UserError, match=r"mosquitto 9.8.7 did not start: ended at once: first \| boom"), LocalBroker():
+    with (
+        pytest.raises(UserError, match=r"mosquitto 9.8.7 did not start: ended at once: first \| boom"),
+        LocalBroker.find(),
+    ):
         pass
 
 
 def test_a_broker_that_never_answers_is_given_up_and_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_mosquitto(monkeypatch, tmp_path, f"echo $$ > {tmp_path}/pid; echo thinking; exec sleep 60")
-    monkeypatch.setattr(vp_mqtt.local.broker_process, "START_S", 1.0)
-    with pytest.raises(UserError, match=r"did not answer on port \d+ within 1 s: thinking"), LocalBroker():
+    monkeypatch.setattr(broker_process, "START_S", 1.0)
+    with pytest.raises(UserError, match=r"did not answer on port \d+ within 1 s: thinking"), LocalBroker.find():
         pass
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 

@@ -16,7 +16,7 @@ from tests.support.broker import Mosquitto
 from tests.support.site import Site
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
-from vp_mqtt.local.broker_process import free_port
+from vp_mqtt.local.ports import free_port
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.session import BACKOFF_CAP_S, Session, backoff

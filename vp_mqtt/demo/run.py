@@ -113,7 +113,7 @@ class Demo:
         for variant in settings.kill:
             if not 0 <= variant < self._variants:
                 raise UserError(f"--kill {variant}: the bundle has variants 0 to {self._variants - 1}")
-        self._broker = LocalBroker(kind=settings.broker)
+        self._broker = LocalBroker.find(settings.broker)
         self._record = Record(self._manifest.classes, self._variants)
         self._watch = _Watch(self._record, len(self._manifest.classes))
         self._killed: tuple[int, ...] = ()
