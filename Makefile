@@ -7,19 +7,22 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 DEMO := .venv/.demo
 FULL := .venv/.full
 
-.PHONY: help demo install lint test format clean
+.PHONY: help demo install lint test format lock clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
 
-$(DEMO): pyproject.toml constraints.txt
+$(DEMO): pyproject.toml requirements/demo.txt
 	scripts/make-venv
-	$(PIP) install --constraint constraints.txt --editable '.[broker]'
+	$(PIP) install --require-hashes --requirement requirements/demo.txt
+	$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(FULL): pyproject.toml constraints.txt
+$(FULL): pyproject.toml requirements/dev.txt requirements/torch.txt
 	scripts/make-venv
-	$(PIP) install --constraint constraints.txt --editable '.[broker,train,openvino,ncnn,dev]'
+	$(PIP) install --require-hashes --requirement requirements/dev.txt
+	$(PIP) install --requirement requirements/torch.txt
+	$(PIP) install --no-deps --editable .
 	@touch $(DEMO) $@
 
 demo: $(DEMO) ## Show the whole system at work on this machine
@@ -41,6 +44,9 @@ test: lint ## Run all checks and tests, on a real Mosquitto
 format: $(FULL) ## Put the code in shape
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
+
+lock: $(FULL) ## Pin what pyproject.toml requires; UPGRADE=--upgrade renews all pins
+	scripts/lock $(UPGRADE)
 
 clean: ## Remove what make made
 	rm -rf .venv .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
