@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from typing import Annotated
 
 import typer
@@ -37,10 +39,11 @@ def _fusion(settings: FusionSettings) -> None:
 
 def _watch(settings: WatchSettings, *, json: bool) -> None:
     """Show a site's labels as they arrive: in a live table on a terminal, otherwise one line each."""
-    signals.hold()
-    from vp_mqtt.cli import watch  # noqa: PLC0415
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        from vp_mqtt.cli import watch  # noqa: PLC0415
 
-    watch.run(settings, json_lines=json)
+        watch.run(settings, json_lines=json)
 
 
 _JSON = keyword(

@@ -1,11 +1,11 @@
-"""`vp watch`: the labels of a site, as they come."""
+"""`vp watch`: the labels of a site as they arrive."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich import box
 from rich.console import Console
@@ -14,14 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from vp_mqtt.config.settings import WatchSettings
+from vp_mqtt.logs import Refusals
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Received
-from vp_mqtt.nodes.base import Node
+from vp_mqtt.mqtt.session import Session, connected
 from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, LabelMessage, MessageError
 from vp_mqtt.protocol.topics import Topics
 
 _ROWS = 15
-_WAITING = 1000
+_MAX_WAITING = 1000
 _REFRESHES_PER_S = 8
 
 
@@ -70,71 +71,63 @@ def _votes(label: LabelMessage) -> str:
     return "".join(str(v) if v in label.voted else "." for v in variants)
 
 
-class Watcher:
-    """Receives the labels of a site, and shows them."""
+def _labels(session: Session, inbox: Inbox[Received], timeout: float | None = None) -> Iterator[LabelMessage | None]:
+    """Yield the labels as they arrive, and None after `timeout` seconds without one.
 
-    def __init__(self, settings: WatchSettings, *, json_lines: bool) -> None:
-        """Prepare, without connecting.
+    Raises:
+        UserError: the session has ended with a permanent failure.
+    """
+    refusals = Refusals()
+    while True:
+        message = inbox.get(timeout)
+        if message is None:
+            session.check()
+            yield None
+            continue
+        try:
+            yield LabelMessage.decode(message.payload)
+        except MessageError as error:
+            refusals.add(message.topic, str(error))
 
-        Args:
-            settings: what to watch.
-            json_lines: print the labels as JSON, one object a line.
 
-        Raises:
-            UserError: a certificate, key or password file is not usable.
-        """
-        self._json_lines = json_lines
-        self._inbox: Inbox[Received] = Inbox(per_source=_WAITING)
-        self._node = Node(
-            settings,
-            parts=(str(time.time_ns() % 1_000_000),),
-            subscriptions=[(Topics(settings.site).label(settings.camera), 0)],
-            on_message=lambda message: self._inbox.put(message.topic, message),
-            on_stop=self._inbox.close,
-            max_packet_bytes=MAX_MESSAGE_BYTES,
-            is_silent=True,
-        )
+def _print_lines(labels: Iterable[LabelMessage | None], *, as_json: bool) -> None:
+    for label in labels:
+        if label is not None:
+            sys.stdout.write((label.encode().decode() if as_json else _line(label)) + "\n")
+            sys.stdout.flush()
 
-    def run(self) -> None:
-        """Show labels until told to stop.
 
-        Raises:
-            UserError: the broker cannot be reached, or will not have us.
-        """
-        as_table = Console().is_terminal and not self._json_lines
-        self._node.run(self._show_table if as_table else self._print_lines)
-
-    def _labels(self, timeout: float | None = None) -> Iterator[LabelMessage | None]:
-        """Yield the labels, and None whenever none has come for `timeout` s."""
-        while not self._node.stopping.is_set():
-            message = self._inbox.get(timeout)
-            if message is None:
-                yield None
-                continue
-            try:
-                yield LabelMessage.decode(message.payload)
-            except MessageError as error:
-                self._node.refusals.add(message.topic, str(error))
-
-    def _print_lines(self) -> None:
-        for label in self._labels():
+def _show_table(labels: Iterable[LabelMessage | None]) -> None:
+    newest: deque[tuple[float, LabelMessage]] = deque(maxlen=_ROWS)
+    with Live(labels_table(newest), refresh_per_second=_REFRESHES_PER_S) as live:
+        for label in labels:
             if label is not None:
-                sys.stdout.write((label.encode().decode() if self._json_lines else _line(label)) + "\n")
-                sys.stdout.flush()
-
-    def _show_table(self) -> None:
-        newest: deque[tuple[float, LabelMessage]] = deque(maxlen=_ROWS)
-        with Live(labels_table(newest), refresh_per_second=_REFRESHES_PER_S) as live:
-            for label in self._labels(timeout=1.0):
-                if label is not None:
-                    newest.append((time.time(), label))
-                    live.update(labels_table(newest))
+                newest.append((time.time(), label))
+                live.update(labels_table(newest))
 
 
 def run(settings: WatchSettings, *, json_lines: bool) -> None:
-    """Show labels until told to stop.
+    """Show labels until a KeyboardInterrupt.
+
+    Args:
+        settings: what to watch.
+        json_lines: print the labels as JSON, one object per line.
 
     Raises:
-        UserError: the broker cannot be reached, or will not have us.
+        UserError: a certificate, key or password file is not usable, or the broker cannot be reached or refuses us.
     """
-    Watcher(settings, json_lines=json_lines).run()
+    inbox: Inbox[Received] = Inbox(per_source=_MAX_WAITING)
+    # Several may watch a site from one machine.
+    name = settings.node_name(str(time.time_ns() % 1_000_000))
+    with connected(
+        settings.broker_options(),
+        client_id=f"vp-{settings.site}-{name}",
+        subscriptions=[(Topics(settings.site).label(settings.camera), 0)],
+        on_message=lambda message: inbox.put(message.topic, message),
+        on_end=lambda _: inbox.close(),
+        max_packet_bytes=MAX_MESSAGE_BYTES,
+    ) as session:
+        if Console().is_terminal and not json_lines:
+            _show_table(_labels(session, inbox, timeout=1.0))
+        else:
+            _print_lines(_labels(session, inbox), as_json=json_lines)
