@@ -1,1 +1,1 @@
-"""MQTT 5: the connection to the broker, and the messages on it."""
+"""MQTT 5 (OASIS standard, 2019): the connection to the broker, and messages on it. No other package imports paho."""

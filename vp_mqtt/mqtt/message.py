@@ -1,4 +1,4 @@
-"""MQTT messages as they come and go (MQTT 5.0, section 3.3)."""
+"""MQTT messages, received and outgoing, and topic aliases (MQTT 5.0, section 3.3)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-_UTF8_BYTES = 4  # of a character, at most
-_LARGEST_REST = 64  # headers, lengths, identifiers and numbers, generously
+_UTF8_BYTES = 4  # per character, at most
+_MAX_OVERHEAD_BYTES = 64  # headers, lengths, identifiers and numbers, rounded up
+_MAX_ALIASED_PAYLOAD = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,8 @@ class Received:
     Attributes:
         topic: where it was published.
         payload: its bytes.
-        correlation: MQTT correlation data, None without.
-        at: when it arrived, on this machine's monotonic clock, in s.
+        correlation: MQTT correlation data; None without.
+        at: when it arrived, on this machine's monotonic clock, in seconds.
     """
 
     topic: str
@@ -33,13 +34,13 @@ class Outgoing:
     """A message to publish.
 
     Attributes:
-        topic: where to.
+        topic: where to publish it.
         payload: its bytes.
         qos: 0 or 1.
-        retain: keep it at the broker for those who subscribe later.
+        retain: whether the broker keeps it for later subscribers.
         correlation: MQTT correlation data.
         content_type: MQTT content type, a MIME type.
-        expiry_s: after so many seconds the broker need not deliver it any more.
+        expiry_s: message expiry interval, in seconds: the broker need not deliver it later than that.
     """
 
     topic: str
@@ -51,7 +52,7 @@ class Outgoing:
     expiry_s: int | None = None
 
     def properties(self, alias: int | None = None) -> Properties:
-        """Return the message's MQTT 5 properties, the topic's alias among them if it has one."""
+        """Return the MQTT 5 properties of the message, including its topic alias if it has one."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if alias is not None:
             properties.TopicAlias = alias
@@ -64,18 +65,46 @@ class Outgoing:
         return properties
 
     def fits(self, limit: int) -> bool:
-        """Tell whether the whole packet has at most so many bytes; at once where that is plain, as it nearly always is.
+        """Return whether the whole packet has at most `limit` bytes.
 
-        paho takes as long to pack a message's properties as to publish it.
+        The exact size is computed only near the limit: paho takes as long to pack properties as to publish a message.
         """
-        texts = len(self.topic) + len(self.content_type or "")
-        at_most = len(self.payload) + _UTF8_BYTES * texts + len(self.correlation or b"") + _LARGEST_REST
-        return at_most <= limit or self.packet_bytes() <= limit
+        characters = len(self.topic) + len(self.content_type or "")
+        upper_bound = len(self.payload) + _UTF8_BYTES * characters + len(self.correlation or b"") + _MAX_OVERHEAD_BYTES
+        return upper_bound <= limit or self.packet_bytes() <= limit
 
     def packet_bytes(self) -> int:
-        """Return the size of the whole MQTT PUBLISH packet, in bytes (MQTT 5.0, section 3.3)."""
+        """Return the size of the whole PUBLISH packet without a topic alias, in bytes."""
         packet_id = 2 if self.qos else 0
         properties = len(self.properties().pack())  # type: ignore[no-untyped-call]
         remaining = 2 + len(self.topic.encode()) + packet_id + properties + len(self.payload)
         length_bytes = 1 + sum(remaining >= 128**n for n in (1, 2, 3))
         return 1 + length_bytes + remaining
+
+
+class TopicAliases:
+    """The topic aliases of one connection: a topic that is used again travels as a number (section 3.3.2.3.4)."""
+
+    def __init__(self, maximum: int = 0) -> None:
+        """Start without any.
+
+        Args:
+            maximum: how many the broker accepts: Topic Alias Maximum in its CONNACK, 0 without.
+        """
+        self._maximum = maximum
+        self._aliases: dict[str, int] = {}
+
+    def assign(self, message: Outgoing) -> tuple[str, int | None]:
+        """Return the topic to send a message with, empty if the broker knows its alias, and the alias, if any.
+
+        Acknowledged and retained messages are rare, and beside a picture a topic is short: they get no alias, which
+        leaves enough for small and frequent messages.
+        """
+        if message.qos or message.retain or len(message.payload) > _MAX_ALIASED_PAYLOAD:
+            return message.topic, None
+        if (alias := self._aliases.get(message.topic)) is not None:
+            return "", alias
+        if len(self._aliases) >= self._maximum:
+            return message.topic, None
+        self._aliases[message.topic] = len(self._aliases) + 1
+        return message.topic, self._aliases[message.topic]

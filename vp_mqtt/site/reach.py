@@ -16,6 +16,7 @@ from vp_mqtt.config.settings import CommonSettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.session import Session, connected
+from vp_mqtt.mqtt.tls import client_context
 from vp_mqtt.protocol.messages import MessageError, State, StatusMessage
 from vp_mqtt.protocol.topics import Topics
 from vp_mqtt.site.finding import PATIENCE_S, WrongError
@@ -69,10 +70,8 @@ def tls(settings: CommonSettings) -> str:
     if not is_tls:
         return f"not used: {settings.broker}"
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.cert_file is not None:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-    except (OSError, ssl.SSLError) as error:
+        context = client_context(settings.broker_options())
+    except UserError as error:
         raise WrongError(f"our certificate files: {error}", "provision again, and copy this board's folder") from None
     try:
         with (

@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vp_mqtt.mqtt.aliases import Aliases
-from vp_mqtt.mqtt.message import Outgoing
+from vp_mqtt.mqtt.message import Outgoing, TopicAliases
 
 _TOPICS = [f"t/{number}" for number in range(30)]
 
 
 @given(st.integers(0, 20), st.lists(st.sampled_from(_TOPICS), max_size=100))
 def test_a_broker_can_always_tell_the_topic(maximum: int, topics: Sequence[str]) -> None:
-    aliases = Aliases(maximum)
+    aliases = TopicAliases(maximum)
     told: dict[int, str] = {}
     for topic in topics:
-        sent, alias = aliases.of(Outgoing(topic, b"x"))
+        sent, alias = aliases.assign(Outgoing(topic, b"x"))
         if alias is None:
             assert sent == topic
             continue
@@ -28,6 +27,6 @@ def test_a_broker_can_always_tell_the_topic(maximum: int, topics: Sequence[str])
 
 
 def test_what_is_acknowledged_retained_or_large_has_no_alias() -> None:
-    aliases = Aliases(10)
+    aliases = TopicAliases(10)
     for message in (Outgoing("t", b"", qos=1), Outgoing("t", b"", retain=True), Outgoing("t", bytes(5000))):
-        assert aliases.of(message) == ("t", None)
+        assert aliases.assign(message) == ("t", None)

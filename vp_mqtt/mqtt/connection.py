@@ -1,0 +1,241 @@
+"""One connection to the broker, from CONNECT to its end."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from vp_mqtt.config.broker import BrokerOptions
+from vp_mqtt.logs import LOGGER
+from vp_mqtt.mqtt import failure
+from vp_mqtt.mqtt.delivery import Sent
+from vp_mqtt.mqtt.failure import CONNECT_TIMEOUT_S, Failure
+from vp_mqtt.mqtt.message import Outgoing, Received, TopicAliases
+from vp_mqtt.mqtt.tcp import TcpSocket
+
+_PACKET_TOO_LARGE = 0x95
+MAX_REMAINING_LENGTH = 268_435_455
+"""Largest packet of MQTT, without its first 2 to 5 bytes."""
+_REMEMBERED_REFUSALS = 1000
+# Some brokers accept no more topic filters in one SUBSCRIBE.
+_MAX_FILTERS = 8
+
+
+def _new_client(
+    options: BrokerOptions, tls: ssl.SSLContext | None, client_id: str, will: Outgoing | None
+) -> mqtt.Client:
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id,
+        protocol=mqtt.MQTTv5,
+        transport="websockets" if options.uses_websockets else "tcp",
+        reconnect_on_failure=False,
+    )
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    if options.uses_websockets:
+        client.ws_set_options(path=options.path)
+    if tls is not None:
+        client.tls_set_context(tls)
+    if options.account is not None or options.password is not None:
+        client.username_pw_set(options.account, options.password)
+    if will is not None:
+        client.will_set(will.topic, will.payload, will.qos, will.retain)
+    return client
+
+
+class Connection:
+    """A paho client that connects once.
+
+    Callbacks run in the network's thread: they must return at once.
+    """
+
+    def __init__(
+        self,
+        options: BrokerOptions,
+        *,
+        client_id: str,
+        will: Outgoing | None,
+        max_packet_bytes: int,
+        on_message: Callable[[Received], None],
+        on_open: Callable[[Connection], None],
+        on_close: Callable[[], None],
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        """Prepare, without connecting.
+
+        Args:
+            options: how to reach the broker.
+            client_id: unique at the broker.
+            will: published by the broker when the connection breaks.
+            max_packet_bytes: the broker is told not to send larger packets.
+            on_message: called with every message.
+            on_open: called with the connection when the broker has accepted it.
+            on_close: called when the connection has ended; once or more.
+            tls: for a broker that is reached over TLS.
+        """
+        self._options = options
+        self._client_id = client_id
+        self._max_packet_bytes = max_packet_bytes
+        self._on_open = on_open
+        self._on_close = on_close
+        self._on_message = on_message
+        self._client = client = _new_client(options, tls, client_id, will)
+        client.on_socket_open = self._socket_opened
+        client.on_socket_close = self._socket_closed
+        client.on_connect = self._answered
+        client.on_disconnect = self._disconnected
+        client.on_publish = self._published
+        client.on_subscribe = self._subscribed
+        client.on_message = self._received
+        if tls is not None:
+            client.on_log = self._logged
+        self._tcp: TcpSocket | None = None
+        self._network: threading.Thread | None = None
+        self._failure: Failure | None = None
+        self._is_open = False
+        self._lost = threading.Event()
+        self._settled = threading.Event()
+        self._subscribing: dict[int, list[str]] = {}
+        self._refused: deque[int] = deque(maxlen=_REMEMBERED_REFUSALS)
+        self._aliases = TopicAliases()
+        self._alias_lock = threading.Lock()
+        self.max_publish_bytes = MAX_REMAINING_LENGTH
+
+    @property
+    def has_live_thread(self) -> bool:
+        """Whether the network's thread runs, or is yet to start."""
+        return self._network is None or self._network.is_alive()
+
+    def run(self) -> Failure:
+        """Connect, wait until the connection ends, and return why it ended or was not made."""
+        options = self._options
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = self._max_packet_bytes
+        try:
+            self._client.connect(
+                options.host, options.port, options.keepalive_s, clean_start=True, properties=properties
+            )
+        except (OSError, ValueError) as error:
+            return failure.of_connecting(error, options)
+        self._client.loop_start()
+        # A server that accepts the connection but never answers CONNECT is no broker.
+        is_silent = not self._settled.wait(CONNECT_TIMEOUT_S)
+        if is_silent:
+            self._client.disconnect()
+        else:
+            self._lost.wait()
+        self._client.loop_stop()
+        self._on_close()
+        if is_silent:
+            return failure.of_silence()
+        return self._failure or failure.of_close(options, was_open=self._is_open)
+
+    def close(self) -> None:
+        """Disconnect cleanly, so that no will is published, and let `run` return."""
+        if self._is_open:
+            self._client.disconnect()
+        self._end()
+
+    def publish(self, message: Outgoing) -> Sent | None:
+        """Publish a message; None if there is no connection, or the broker would not accept a packet of this size."""
+        if not message.fits(self.max_publish_bytes):
+            return None
+        # The message that introduces an alias must be sent before those that use it.
+        with self._alias_lock:
+            topic, alias = self._aliases.assign(message)
+            properties = message.properties(alias)
+            info = self._client.publish(topic, message.payload, message.qos, message.retain, properties=properties)
+        return Sent(info, self._lost, self._refused) if info.rc == mqtt.MQTT_ERR_SUCCESS else None
+
+    def subscribe(self, subscriptions: Sequence[tuple[str, int]]) -> None:
+        """Subscribe to topic filters, each with its QoS; a filter that the broker refuses is logged."""
+        for start in range(0, len(subscriptions), _MAX_FILTERS):
+            some = subscriptions[start : start + _MAX_FILTERS]
+            _, mid = self._client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in some])
+            if mid is not None:
+                self._subscribing[mid] = [topic for topic, _ in some]
+
+    def unsubscribe(self, topic: str) -> None:
+        """Unsubscribe from a topic filter."""
+        self._client.unsubscribe(topic)
+
+    def _end(self) -> None:
+        self._lost.set()
+        self._settled.set()
+
+    def _socket_opened(self, _client: mqtt.Client, _data: object, sock: mqtt.SocketLike) -> None:
+        self._tcp = TcpSocket(sock.fileno())
+
+    def _socket_closed(self, _client: mqtt.Client, _data: object, _sock: mqtt.SocketLike) -> None:
+        tcp, self._tcp = self._tcp, None
+        if tcp is not None:
+            tcp.close()
+
+    def _logged(self, _client: mqtt.Client, _data: object, level: int, text: str) -> None:
+        # With TLS 1.3 a broker refuses a certificate after the handshake; only paho's log says so.
+        if level == mqtt.MQTT_LOG_ERR and "alert" in text.lower():
+            self._failure = failure.of_tls_alert(text, self._options)
+
+    def _answered(
+        self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, properties: object
+    ) -> None:
+        if reason.is_failure:
+            self._failure = failure.of_refusal(reason, self._options)
+            return
+        # Formatting its lines costs time with every packet, and they are not needed any more.
+        client.on_log = None
+        self.max_publish_bytes = getattr(properties, "MaximumPacketSize", MAX_REMAINING_LENGTH)
+        self._aliases = TopicAliases(getattr(properties, "TopicAliasMaximum", 0))
+        self._network = threading.current_thread()
+        self._is_open = True
+        self._settled.set()
+        self._on_open(self)
+
+    def _disconnected(
+        self, _client: mqtt.Client, _data: object, flags: mqtt.DisconnectFlags, reason: ReasonCode, _properties: object
+    ) -> None:
+        self._on_close()
+        if flags.is_disconnect_packet_from_server:
+            self._failure = failure.of_disconnect(reason, self._client_id)
+            if reason.value == _PACKET_TOO_LARGE:
+                LOGGER.warning("the broker %s says that a packet of ours was too large", self._options.address)
+        self._end()
+
+    def _subscribed(
+        self, _client: mqtt.Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: object
+    ) -> None:
+        for topic, reason in zip(self._subscribing.pop(mid, ()), reasons, strict=False):
+            if reason.is_failure:
+                LOGGER.error("the broker refuses our subscription to %s (%s); check the access rules", topic, reason)
+
+    def _published(
+        self, _client: mqtt.Client, _data: object, mid: int, reason: ReasonCode, _properties: object
+    ) -> None:
+        if reason.is_failure:
+            if not self._refused:
+                LOGGER.error("the broker refuses a message of ours (%s); check the access rules", reason)
+            self._refused.append(mid)
+        self._acknowledge_at_once()
+
+    def _acknowledge_at_once(self) -> None:
+        if self._tcp is not None:
+            self._tcp.acknowledge_at_once()
+
+    def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        self._acknowledge_at_once()
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return
+        correlation = getattr(message.properties, "CorrelationData", None)
+        self._on_message(Received(topic, bytes(message.payload), correlation, time.monotonic()))
