@@ -9,7 +9,7 @@ import typer
 
 from vp_mqtt.errors import UserError
 
-_RUNTIMES = ("auto", "onnxruntime", "openvino", "ncnn")
+_RUNTIMES = ("auto", "onnxruntime", "openvino")
 
 
 def footprint(

@@ -45,14 +45,14 @@ def latency(
     runs: Annotated[int, typer.Option(min=1, max=100_000, help="of each model; the median counts")] = 50,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="onnxruntime, openvino, ncnn, or all that are installed; may be repeated"),
+        typer.Option(metavar="NAME", help="onnxruntime, openvino, or all that are installed; may be repeated"),
     ] = None,
     threads: Annotated[
         list[int] | None, typer.Option(min=1, max=64, help="of the runtime; may be repeated (default: 1 and 2)")
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="float32 or int8 (not in ncnn); may be repeated (default: both)"),
+        typer.Option(metavar="NAME", help="float32 or int8; may be repeated (default: both)"),
     ] = None,
     models: Annotated[bool, typer.Option("--models/--no-models", help="measure the models alone")] = True,
     end_to_end: Annotated[

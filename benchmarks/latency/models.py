@@ -164,9 +164,6 @@ def compare_all(
     """
     for runtime in names:
         for precision, some in models.items():
-            if precision == "int8" and runtime in runtimes.FLOAT_ONLY:
-                tell(f"{runtime} cannot run int8 models: left out")
-                continue
             for number in threads:
                 tell(f"{runtime}, {precision}, threads: {number}")
                 yield compare(some, runtime=runtime, threads=number, precision=precision, runs=runs)

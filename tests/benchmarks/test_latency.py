@@ -215,6 +215,8 @@ def test_wrong_choices_are_told() -> None:
         chosen_precisions(["half"])
     with pytest.raises(UserError, match="--runtime tflite"):
         chosen_runtimes(["tflite"])
+    with pytest.raises(UserError, match="ncnn is no longer supported: use onnxruntime or openvino"):
+        chosen_runtimes(["ncnn"])
     assert size_of("640x480") == (640, 480)
     for text in ("640", "8x8", "ax480", "640x9000"):
         with pytest.raises(UserError, match=f"--size {text}"):

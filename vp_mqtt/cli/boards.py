@@ -39,7 +39,7 @@ def speed(
     runs: Annotated[int, typer.Option(min=1, max=100_000, help="of each variant; the median counts")] = 50,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="onnxruntime, openvino or ncnn; may be repeated (default: all installed)"),
+        typer.Option(metavar="NAME", help="onnxruntime or openvino; may be repeated (default: all installed)"),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, max=64, help="of the runtime")] = 1,
     size: Size = "640x480",

@@ -31,6 +31,7 @@ from vp_mqtt.protocol.messages import Role
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
 ENV_PREFIX = "VP_"
+NCNN_REMOVED = "ncnn is no longer supported: use onnxruntime or openvino"
 
 SettingsT = TypeVar("SettingsT", bound="CommonSettings")
 
@@ -151,6 +152,12 @@ class FamilySettings(CommonSettings):
     bundle_cache: Path | None = Field(default=None, description="folder that bundles from the broker are kept in")
 
 
+def _refuse_ncnn(value: object) -> object:
+    if value == "ncnn":
+        raise ValueError(NCNN_REMOVED)
+    return value
+
+
 class VariantSettings(FamilySettings):
     """A variant node."""
 
@@ -159,7 +166,7 @@ class VariantSettings(FamilySettings):
     variant: int = Field(ge=0, description="index of the variant that this node runs")
     k: int | None = Field(default=None, ge=1, le=255, description="classes in a vote; by default what the bundle says")
     threads: int = Field(default=1, ge=1, le=64, description="threads of the model's runtime")
-    runtime: Literal["auto", "onnxruntime", "openvino", "ncnn"] = Field(
+    runtime: Annotated[Literal["auto", "onnxruntime", "openvino"], BeforeValidator(_refuse_ncnn)] = Field(
         default="auto", description="what runs the model; auto: the fastest that is installed, measured once"
     )
     max_frame_bytes: int = Field(default=8_000_000, ge=1_000, le=250_000_000, description="larger frames are refused")

@@ -18,14 +18,8 @@ from vp_mqtt.files import cache_folder, write_atomically
 from vp_mqtt.logs import LOGGER
 
 AUTO = "auto"
-RUNTIMES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn"}
-"""Distribution that each runtime is installed with, by the runtime's name."""
-
-FLOAT_ONLY = frozenset({"ncnn"})
-"""Runtimes that cannot run int8 models."""
-
-# ncnn does not read ONNX itself.
-_ALSO_NEEDED = {"ncnn": "onnx"}
+RUNTIMES = ("onnxruntime", "openvino")
+"""The runtimes' names, which are also those of the distributions that pip installs."""
 
 _ROUNDS = 15
 _LEAST_GAIN = 1.05
@@ -37,12 +31,11 @@ Predictor = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def installed() -> dict[str, str]:
-    """Return the version of every runtime that is installed with all it needs, by its name."""
+    """Return the version of every runtime that is installed, by its name."""
     found = {}
-    for name, distribution in RUNTIMES.items():
+    for name in RUNTIMES:
         try:
-            importlib.metadata.version(_ALSO_NEEDED.get(name, distribution))
-            found[name] = importlib.metadata.version(distribution)
+            found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
@@ -52,7 +45,7 @@ def load(runtime: str, model: bytes, *, resolution: int, classes: int, threads: 
     """Load a model in a runtime.
 
     Args:
-        runtime: "onnxruntime", "openvino" or "ncnn".
+        runtime: "onnxruntime" or "openvino".
         model: in ONNX, see `OnnxPredictor`.
         resolution: side of the input, in pixels.
         classes: how many classes the family knows.
@@ -67,10 +60,6 @@ def load(runtime: str, model: bytes, *, resolution: int, classes: int, threads: 
         from vp_mqtt.inference.openvino import OpenVinoPredictor  # noqa: PLC0415 (an extra, and slow to import)
 
         return OpenVinoPredictor(model, resolution=resolution, classes=classes, threads=threads)
-    if runtime == "ncnn":
-        from vp_mqtt.inference.ncnn import NcnnPredictor  # noqa: PLC0415 (an extra)
-
-        return NcnnPredictor(model, resolution=resolution, classes=classes, threads=threads)
     from vp_mqtt.inference.onnx import OnnxPredictor  # noqa: PLC0415 (not needed where another is chosen)
 
     return OnnxPredictor(model, resolution=resolution, classes=classes, threads=threads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from vp_mqtt.config.settings import NCNN_REMOVED
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import runtimes
 
@@ -25,6 +26,8 @@ def chosen_runtimes(names: Sequence[str]) -> list[str]:
     installed = runtimes.installed()
     chosen: list[str] = []
     for name in names:
+        if name == "ncnn":
+            raise UserError(f"--runtime {name}: {NCNN_REMOVED}")
         if name != ALL_RUNTIMES and name not in runtimes.RUNTIMES:
             raise UserError(f"--runtime {name}: write {', '.join(runtimes.RUNTIMES)} or {ALL_RUNTIMES}")
         if name != ALL_RUNTIMES and name not in installed:

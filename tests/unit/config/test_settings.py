@@ -195,6 +195,8 @@ def test_a_secret_in_a_file_is_refused_and_not_repeated(table: str, config: Path
         (CameraSettings, "size", "two\nlines", "is not a size"),
         (CameraSettings, "camera", "+", "match the pattern"),
         (VariantSettings, "k", "0", "at least 1"),
+        (VariantSettings, "runtime", "tflite", "must be 'auto', 'onnxruntime' or 'openvino'"),
+        (VariantSettings, "runtime", "ncnn", "ncnn is no longer supported: use onnxruntime or openvino"),
         (WatchSettings, "camera", "#", "match the pattern"),
     ],
 )
