@@ -31,7 +31,7 @@ def demo(
         killed = tuple(sorted({int(part) for part in kill.split(",") if part.strip()}))
     except ValueError:
         raise UserError(f"--kill {kill}: write the indices of variants, such as 0,3") from None
-    from vp_mqtt.demo.run import Demo, DemoSettings  # noqa: PLC0415
+    from vp_mqtt.demo.run import DemoSettings, run  # noqa: PLC0415
 
     settings = DemoSettings(
         frames=frames,
@@ -44,4 +44,4 @@ def demo(
         json=json,
         picture=picture,
     )
-    Demo(settings).run()
+    run(settings)

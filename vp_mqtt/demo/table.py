@@ -1,8 +1,7 @@
-"""How the demo looks on a terminal."""
+"""The demo's tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -12,19 +11,19 @@ from rich.text import Text
 from vp_mqtt.demo.record import FrameRecord, Record
 
 _ROWS = 16
-_SHORT = 4
-_CLASS = 9
+_VOTE_WIDTH = 4
+_CLASS_WIDTH = 9
 
 
-def _verdict(answer: str | None, truth: str | None, width: int | None = None) -> Text:
+def _answer(answer: str | None, truth: str | None, width: int | None = None) -> Text:
     if answer is None:
         return Text("-", style="dim")
-    right = truth is None or answer == truth
-    return Text(answer[:width], style="green" if right else "red")
+    is_correct = truth is None or answer == truth
+    return Text(answer[:width], style="green" if is_correct else "red")
 
 
-def live_table(record: Record, variants: int, killed: Sequence[int]) -> Table:
-    """Return the newest frames, one a row: truth, every variant's vote, the fused label, why and when it came."""
+def live_table(record: Record) -> Table:
+    """Return the newest frames, one per row: truth, the votes, the label, what closed its window, response time."""
     table = Table(
         title="variant parallelism over MQTT",
         title_justify="left",
@@ -35,22 +34,22 @@ def live_table(record: Record, variants: int, killed: Sequence[int]) -> Table:
         show_edge=False,
     )
     table.add_column("frame", justify="right", min_width=5, no_wrap=True)
-    table.add_column("truth", min_width=_CLASS, no_wrap=True)
-    for variant in range(variants):
-        dead = variant in killed
-        heading = Text(f"v{variant} x" if dead else f"v{variant}", style="red" if dead else "")
-        table.add_column(heading, min_width=_SHORT, no_wrap=True)
-    table.add_column("fused", min_width=_CLASS, no_wrap=True)
+    table.add_column("truth", min_width=_CLASS_WIDTH, no_wrap=True)
+    for variant in range(record.variants):
+        is_dead = variant in record.killed
+        heading = Text(f"v{variant} x" if is_dead else f"v{variant}", style="red" if is_dead else "")
+        table.add_column(heading, min_width=_VOTE_WIDTH, no_wrap=True)
+    table.add_column("fused", min_width=_CLASS_WIDTH, no_wrap=True)
     table.add_column("closed by", min_width=8, no_wrap=True)
     table.add_column("ms", justify="right", min_width=5)
     rows = list(record.frames.values())[-_ROWS:]
     for row in rows:
-        table.add_row(*_row(row, variants))
+        table.add_row(*_row(row, record.variants))
     for _ in range(_ROWS - len(rows)):
         table.add_row()
     fused = record.accuracy()["fused"]
     if fused is not None:
-        table.caption = f"{record.labels()} of {len(record.frames)} frames labelled, {fused:.1%} of the labels right"
+        table.caption = f"{record.labelled()} of {len(record.frames)} frames labelled, {fused:.1%} of the labels right"
     return table
 
 
@@ -60,8 +59,8 @@ def _row(row: FrameRecord, variants: int) -> list[Text]:
     return [
         Text(str(row.announce.frame.sequence)),
         Text(truth or ""),
-        *(_verdict(row.votes.get(variant), truth, _SHORT) for variant in range(variants)),
-        _verdict(label.label if label else None, truth),
+        *(_answer(row.votes.get(variant), truth, _VOTE_WIDTH) for variant in range(variants)),
+        _answer(label.label if label else None, truth),
         Text(str(label.closed_by) if label else "", style="dim"),
         Text("" if row.response_ms is None else f"{row.response_ms:.1f}"),
     ]
@@ -72,7 +71,7 @@ def _percent(share: float | None) -> str:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """Return the demo's summary, as `--json` has it, as a table for people."""
+    """Return a table of the summary that `--json` prints."""
     table = Table(title="summary", title_justify="left", show_header=False)
     table.add_column(style="dim")
     table.add_column()
@@ -81,8 +80,8 @@ def summary_table(summary: dict[str, Any]) -> Table:
     table.add_row("frames", f"{summary['frames']} announced, {summary['labels']} labelled, {summary['lost']} lost")
     table.add_row("fused label", f"{_percent(summary['accuracy']['fused'])} right")
     for variant, share in enumerate(summary["accuracy"]["variants"]):
-        fate = " (killed half-way)" if variant in killed else ""
-        table.add_row(f"variant {variant}", f"{_percent(share)} right{fate}")
+        note = " (killed half-way)" if variant in killed else ""
+        table.add_row(f"variant {variant}", f"{_percent(share)} right{note}")
     if killed:
         before, after = summary["accuracy_before"]["fused"], summary["accuracy_after"]["fused"]
         table.add_row("fused, all alive", f"{_percent(before)} right")

@@ -45,10 +45,10 @@ def record(variants: int = 2) -> Record:
 
 def seen(record: Record, sequence: int, truth: str | None, *, fused: str | None, votes: dict[int, int]) -> None:
     """Let a frame pass, with its votes (class by variant) and its label."""
-    record.announced(announce(sequence, truth))
+    record.add_announce(announce(sequence, truth))
     for variant, first in votes.items():
-        record.voted(FrameId(1, sequence), variant, vote(first, (first + 1) % 3), 20, 50)
-    record.labelled(label(sequence, fused), CAPTURED + sequence + 0.01)
+        record.add_vote(FrameId(1, sequence), variant, vote(first, (first + 1) % 3), 20, 50)
+    record.add_label(label(sequence, fused), CAPTURED + sequence + 0.01)
 
 
 def test_accuracy_is_the_share_of_right_answers_fused_and_by_variant() -> None:
@@ -63,10 +63,10 @@ def test_a_frame_without_a_label_counts_against_the_fused_accuracy() -> None:
     seen_frames = record()
     seen(seen_frames, 0, "cat", fused="cat", votes={0: 0})
     seen(seen_frames, 1, "cat", fused=None, votes={})
-    seen_frames.announced(announce(2))
-    seen_frames.announced(announce(3))
+    seen_frames.add_announce(announce(2))
+    seen_frames.add_announce(announce(3))
     assert seen_frames.accuracy() == {"fused": 0.25, "variants": [1.0, None]}
-    assert seen_frames.labels() == 2
+    assert seen_frames.labelled() == 2
 
 
 def test_frames_of_unknown_truth_are_not_judged() -> None:
@@ -85,29 +85,29 @@ def test_frames_before_and_after_variants_were_killed_are_told_apart() -> None:
     seen_frames = record()
     seen(seen_frames, 0, "cat", fused="cat", votes={0: 0, 1: 0})
     seen(seen_frames, 1, "cat", fused="cat", votes={0: 0, 1: 1})
-    seen_frames.is_after_kill = True
+    seen_frames.killed = (1,)
     seen(seen_frames, 2, "dog", fused="cat", votes={0: 1})
-    before = seen_frames.accuracy(lambda frame: not frame.after_kill)
-    after = seen_frames.accuracy(lambda frame: frame.after_kill)
+    before = seen_frames.accuracy(lambda frame: not frame.is_after_kill)
+    after = seen_frames.accuracy(lambda frame: frame.is_after_kill)
     assert before == {"fused": 1.0, "variants": [1.0, 0.5]}
     assert after == {"fused": 0.0, "variants": [1.0, None]}
 
 
 def test_a_frame_announced_before_the_kill_and_labelled_after_it_counts_as_before() -> None:
     seen_frames = record()
-    seen_frames.announced(announce(0))
-    seen_frames.is_after_kill = True
-    seen_frames.labelled(label(0, "cat"), CAPTURED + 1)
-    assert [frame.after_kill for frame in seen_frames.frames.values()] == [False]
-    assert seen_frames.accuracy(lambda frame: frame.after_kill) == {"fused": None, "variants": [None, None]}
+    seen_frames.add_announce(announce(0))
+    seen_frames.killed = (1,)
+    seen_frames.add_label(label(0, "cat"), CAPTURED + 1)
+    assert [frame.is_after_kill for frame in seen_frames.frames.values()] == [False]
+    assert seen_frames.accuracy(lambda frame: frame.is_after_kill) == {"fused": None, "variants": [None, None]}
 
 
 def test_votes_that_come_before_the_announce_count() -> None:
     seen_frames = record()
-    seen_frames.voted(FrameId(1, 0), 1, vote(2), 20, 50)
+    seen_frames.add_vote(FrameId(1, 0), 1, vote(2), 20, 50)
     assert seen_frames.frames == {}
-    seen_frames.announced(announce(0, "bird"))
-    seen_frames.voted(FrameId(1, 0), 0, vote(1), 20, 50)
+    seen_frames.add_announce(announce(0, "bird"))
+    seen_frames.add_vote(FrameId(1, 0), 0, vote(1), 20, 50)
     assert seen_frames.frames[FrameId(1, 0)].votes == {1: "bird", 0: "dog"}
     assert seen_frames.accuracy()["variants"] == [0.0, 1.0]
 
@@ -115,7 +115,7 @@ def test_votes_that_come_before_the_announce_count() -> None:
 def test_a_second_announce_of_a_frame_changes_nothing() -> None:
     seen_frames = record()
     seen(seen_frames, 0, "cat", fused="cat", votes={0: 0})
-    seen_frames.announced(announce(0, "dog"))
+    seen_frames.add_announce(announce(0, "dog"))
     assert len(seen_frames.frames) == 1
     assert seen_frames.accuracy() == {"fused": 1.0, "variants": [1.0, None]}
 
@@ -123,35 +123,35 @@ def test_a_second_announce_of_a_frame_changes_nothing() -> None:
 def test_labels_are_counted_frame_by_frame_and_those_of_unknown_frames_are_left_out() -> None:
     seen_frames = record()
     seen(seen_frames, 0, "cat", fused="cat", votes={})
-    seen_frames.labelled(label(0, "cat"), CAPTURED + 1)
-    seen_frames.labelled(label(7, "cat"), CAPTURED + 8)
+    seen_frames.add_label(label(0, "cat"), CAPTURED + 1)
+    seen_frames.add_label(label(7, "cat"), CAPTURED + 8)
     assert [frame.labels for frame in seen_frames.frames.values()] == [2]
-    assert seen_frames.labels() == 1
+    assert seen_frames.labelled() == 1
 
 
 def test_the_response_time_runs_from_capture_to_the_labels_arrival() -> None:
     seen_frames = record()
     for sequence in range(101):
-        seen_frames.announced(announce(sequence))
-        seen_frames.labelled(label(sequence, "cat"), CAPTURED + sequence + sequence / 1000)
+        seen_frames.add_announce(announce(sequence))
+        seen_frames.add_label(label(sequence, "cat"), CAPTURED + sequence + sequence / 1000)
     assert seen_frames.latency_ms() == pytest.approx({"p50": 50.0, "p95": 95.0, "p99": 99.0}, abs=0.01)
 
 
 def test_without_labels_there_is_no_response_time() -> None:
     seen_frames = record()
-    seen_frames.announced(announce(0))
+    seen_frames.add_announce(announce(0))
     assert seen_frames.latency_ms() == {"p50": None, "p95": None, "p99": None}
 
 
 def test_clocks_that_disagree_make_no_negative_response_time() -> None:
     seen_frames = record()
-    seen_frames.announced(announce(0))
-    seen_frames.labelled(label(0, "cat"), CAPTURED - 5)
+    seen_frames.add_announce(announce(0))
+    seen_frames.add_label(label(0, "cat"), CAPTURED - 5)
     assert seen_frames.latency_ms()["p50"] == 0.0
 
 
 def test_the_largest_vote_tells_the_sizes() -> None:
     seen_frames = record()
     for payload, packet in ((20, 60), (24, 50), (12, 40)):
-        seen_frames.voted(FrameId(1, 0), 0, vote(1), payload, packet)
+        seen_frames.add_vote(FrameId(1, 0), 0, vote(1), payload, packet)
     assert seen_frames.vote_bytes == {"payload": 24, "packet": 60}
