@@ -54,7 +54,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="replace a file that is there")] = False,
 ) -> None:
     """Ask a few questions, or take flags, and write a commented site.toml."""
-    from vp_mqtt.site import initial  # noqa: PLC0415
+    from vp_mqtt.site import new_plan  # noqa: PLC0415
 
     if file.exists() and not force:
         raise UserError(f"{file} is there already; change it in an editor, or replace it with --force")
@@ -68,7 +68,7 @@ def init(
         "fusion": fusion,
         "bundle": bundle,
     }
-    for question in initial.QUESTIONS:
+    for question in new_plan.QUESTIONS:
         value = given[question.key]
         default = question.default(answers)
         if value is None and sys.stdin.isatty():
@@ -76,7 +76,7 @@ def init(
         elif value is None and default is None:
             raise UserError(f"--{question.key} is missing: {question.text}")
         answers[question.key] = value if value is not None else str(default)
-    initial.write(file, answers, _names(answers["boards"]))
+    new_plan.write(file, answers, _names(answers["boards"]))
     typer.echo(f"wrote {file}; look it over, then: vp site check {file} && vp site provision {file}")
 
 

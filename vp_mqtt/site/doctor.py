@@ -14,7 +14,7 @@ from vp_mqtt.config.settings import (
     load,
 )
 from vp_mqtt.errors import UserError
-from vp_mqtt.site import fitness, reach
+from vp_mqtt.site import board_checks, broker_checks
 from vp_mqtt.site.finding import Finding, WrongError
 
 INSTALLED = Path("/etc/vp-mqtt")
@@ -53,19 +53,19 @@ def examine(path: Path, model: type[CommonSettings]) -> Iterator[Finding]:
     node = settings.node_name()
     yield Finding(node, "settings", True, f"{path.name} is valid")
     checks: list[tuple[str, Callable[[], str | None]]] = [
-        ("host name", lambda: reach.host_name(settings)),
-        ("port", lambda: reach.port(settings)),
-        ("TLS", lambda: reach.tls(settings)),
-        ("clock", fitness.clock),
-        ("account", lambda: reach.account(settings)),
+        ("host name", lambda: broker_checks.host_name(settings)),
+        ("port", lambda: broker_checks.port(settings)),
+        ("TLS", lambda: broker_checks.tls(settings)),
+        ("clock", board_checks.clock),
+        ("account", lambda: broker_checks.account(settings)),
     ]
     if isinstance(settings, CameraSettings):
-        checks.append(("camera", lambda: fitness.camera(settings)))
+        checks.append(("camera", lambda: board_checks.camera(settings)))
     if isinstance(settings, FamilySettings):
-        checks.append(("bundle", lambda: fitness.bundle_verdict(settings)))
+        checks.append(("bundle", lambda: board_checks.bundle_verdict(settings)))
     if isinstance(settings, VariantSettings):
         deadline_ms = load(FusionSettings, {}, path).deadline_ms
-        checks.append(("speed", lambda: fitness.speed(settings, deadline_ms)))
+        checks.append(("speed", lambda: board_checks.speed(settings, deadline_ms)))
     broken: str | None = None
     for what, check in checks:
         if broken is not None and what in {"port", "TLS", "account"}:

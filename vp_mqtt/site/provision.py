@@ -12,10 +12,10 @@ from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.errors import UserError
 from vp_mqtt.site import passwords, render
 from vp_mqtt.site.accounts import BOARDS, PEOPLE, Account, access_rules, accounts, folder_of
+from vp_mqtt.site.atomic_folder import PROGRAM, SECRET, Changes, Content, locked, write
 from vp_mqtt.site.pki import Authority, KeyPair, new_authority, validity
 from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.site.problems import plan_bundle, problems
-from vp_mqtt.site.tree import PROGRAM, SECRET, Changes, Content, locked, write
 
 _AUTHORITY = "authority"
 BROKER = "broker"

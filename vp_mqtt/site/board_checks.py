@@ -19,8 +19,8 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
 from vp_mqtt.nodes.sources import LiveStream, open_source
+from vp_mqtt.site.broker_checks import is_online
 from vp_mqtt.site.finding import PATIENCE_S, WrongError
-from vp_mqtt.site.reach import is_online
 
 _ROUNDS = 30
 _SIDES = (480, 640)
