@@ -1,0 +1,71 @@
+"""What the broker retains of a site's bundles and nodes, as `vp push` sees it."""
+
+from __future__ import annotations
+
+from vp_mqtt.logs import LOGGER
+from vp_mqtt.mqtt.message import Received
+from vp_mqtt.protocol import topics
+from vp_mqtt.protocol.bundle_pointer import BundlePointer
+from vp_mqtt.protocol.messages import MessageError, State, StatusMessage
+from vp_mqtt.protocol.topics import ANY, Kind, TopicError, Topics
+
+
+class RetainedState:
+    """A site's pointer, its bundles' chunks and its nodes' statuses, kept up to date by the messages that arrive.
+
+    Attributes:
+        pointer: the bundles that the site runs; None if it runs none.
+        newest_at: when the last message arrived, on the monotonic clock, in seconds.
+    """
+
+    def __init__(self, site: str, now: float) -> None:
+        """Begin with an empty state.
+
+        Args:
+            site: name of the site.
+            now: the monotonic clock, in seconds.
+        """
+        self._topics = Topics(site)
+        self._chunks: dict[str, set[str]] = {}
+        self._statuses: dict[str, StatusMessage] = {}
+        self.pointer: BundlePointer | None = None
+        self.newest_at = now
+
+    def filters(self) -> list[str]:
+        """Return the topic filters of everything that belongs to the state."""
+        names = self._topics
+        return [names.bundle(), names.manifest(ANY, ANY), names.model(ANY, ANY, ANY), names.status(ANY)]
+
+    def accept(self, message: Received) -> None:
+        """Update the state (in the network's thread)."""
+        self.newest_at = message.at
+        try:
+            topic = topics.parse(message.topic)
+            if topic.kind is Kind.BUNDLE:
+                self.pointer = BundlePointer.decode(message.payload) if message.payload else None
+            elif topic.kind is Kind.CHUNK:
+                chunks = self._chunks.setdefault(topic.source, set())
+                (chunks.add if message.payload else chunks.discard)(message.topic)
+            elif topic.kind is Kind.STATUS and message.payload:
+                self._statuses[topic.source] = StatusMessage.decode(message.payload)
+        except (TopicError, MessageError) as error:
+            LOGGER.warning("%s: %s; left as it is", message.topic, error)
+
+    def chunks_of(self, digest: str) -> set[str]:
+        """Return the topics of a bundle's chunks that the broker has."""
+        return set(self._chunks.get(digest, ()))
+
+    def chunks_of_others(self, digests: set[str]) -> set[str]:
+        """Return the topics of the chunks that the broker has of bundles other than these."""
+        return {
+            topic for digest, chunks in list(self._chunks.items()) if digest not in digests for topic in set(chunks)
+        }
+
+    def not_ready(self, digest: str) -> list[str]:
+        """Return the fusion nodes that are online, follow the site's bundle, and cannot fuse this one yet."""
+        return sorted(
+            node
+            for node, status in list(self._statuses.items())
+            if status.role == "fusion" and status.state is State.ONLINE and status.ready
+            if digest[:8] not in status.ready
+        )
