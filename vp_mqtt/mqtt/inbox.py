@@ -26,6 +26,7 @@ class Inbox(Generic[T]):
         self._per_source = per_source
         self._max_sources = max_sources
         self._queues: OrderedDict[str, deque[T]] = OrderedDict()
+        self._first: deque[T] = deque()
         self._condition = threading.Condition()
         self._closed = False
         self.dropped = 0
@@ -43,11 +44,22 @@ class Inbox(Generic[T]):
             queue.append(item)
             self._condition.notify()
 
+    def put_first(self, item: T) -> None:
+        """Add an item of the node's own, which is never dropped and is handed out before those of the sources."""
+        with self._condition:
+            self._first.append(item)
+            self._condition.notify()
+
     def get(self, timeout: float | None = None) -> T | None:
         """Wait for an item; None when the time (in s) is over or the inbox is closed."""
         with self._condition:
-            if not self._condition.wait_for(lambda: self._queues or self._closed, timeout) or self._closed:
+            if (
+                not self._condition.wait_for(lambda: self._first or self._queues or self._closed, timeout)
+                or self._closed
+            ):
                 return None
+            if self._first:
+                return self._first.popleft()
             source, queue = self._queues.popitem(last=False)
             item = queue.popleft()
             if queue:

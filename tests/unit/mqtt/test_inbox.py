@@ -153,3 +153,18 @@ def test_putting_from_several_threads_loses_nothing_uncounted(per_source: int) -
         received += inbox.get(0.01) is not None
     received += len(emptied(inbox))
     assert received + inbox.dropped == 4 * each
+
+
+def test_items_put_first_come_first_and_are_never_dropped() -> None:
+    inbox: Inbox[int] = Inbox(per_source=1, max_sources=1)
+    inbox.put("a", 1)
+    for item in (7, 8, 9):
+        inbox.put_first(item)
+    assert emptied(inbox) == [7, 8, 9, 1]
+    assert inbox.dropped == 0
+
+
+def test_an_item_put_first_wakes_who_waits() -> None:
+    inbox: Inbox[int] = Inbox(per_source=1)
+    threading.Timer(0.05, inbox.put_first, [5]).start()
+    assert inbox.get(WAIT) == 5
