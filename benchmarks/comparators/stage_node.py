@@ -51,24 +51,35 @@ class StageNode:
         self._inbox: Inbox[Received] = Inbox(per_source=1)
         site = Topics(settings.site)
         self._node = Node(
-            settings,
-            parts=(str(settings.stage),),
+            site=settings.site,
+            name=settings.node_name(str(settings.stage)),
+            role=settings.role,
             variant=_WHOLE if is_last else None,
-            bundle=pipeline.bundle,
+            stats_every_s=settings.stats_every,
             subscriptions=[(site.stage(ANY, settings.stage) if settings.stage else site.frame(ANY), 0)],
             on_message=self._receive,
             on_stop=self._inbox.close,
+            more_counts=lambda: {"frames_dropped": self._inbox.dropped},
             max_packet_bytes=settings.max_frame_bytes + _PACKET_OVERHEAD_BYTES,
         )
 
-    def run(self) -> None:
-        """Work until told to stop.
+    def start(self) -> None:
+        """Connect in the background.
 
         Raises:
-            UserError: the broker will not have us.
+            UserError: the password file, a certificate or a key is not usable.
         """
         LOGGER.info("stage %d of '%s': blocks %d to %d", self._entry.index, self._manifest.name, *self._entry.blocks)
-        self._node.run(self._work, lambda: {"frames_dropped": self._inbox.dropped})
+        self._node.set_bundle(self._manifest)
+        self._node.start(self._settings.broker_options())
+
+    def run(self) -> None:
+        """Work until stopped.
+
+        Raises:
+            UserError: the session ended with a permanent failure.
+        """
+        self._node.run(self._work)
 
     def _receive(self, message: Received) -> None:
         if len(message.payload) > self._settings.max_frame_bytes:
@@ -108,7 +119,7 @@ class StageNode:
         self._node.counts["frames"] += 1
         self._node.counts["bytes_sent"] += len(payload)
         self._node.latencies.add(compute_ms)
-        if self._node.session.publish(Outgoing(topic, payload, correlation=frame.encode())) is None:
+        if self._node.publish(Outgoing(topic, payload, correlation=frame.encode())) is None:
             self._node.counts["unsent"] += 1
 
 
@@ -118,4 +129,6 @@ def run(settings: StageSettings) -> None:
     Raises:
         UserError: the settings, the pipeline or the broker are not usable.
     """
-    StageNode(settings).run()
+    node = StageNode(settings)
+    node.start()
+    node.run()

@@ -1,271 +1,213 @@
-"""What all nodes share: birth and will, stats, and a clean end."""
+"""What all nodes share: session, status, stats, watchdog, and a clean end."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import signal
-import socket
 import threading
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-import numpy as np
-
-from vp_mqtt import __version__
-from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import Manifest
-from vp_mqtt.config.settings import CommonSettings
+from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER, Refusals
+from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.session import Session
-from vp_mqtt.nodes.signals import ENDING_SIGNALS
+from vp_mqtt.nodes import signals
+from vp_mqtt.nodes.stats import Latencies, Stats
+from vp_mqtt.nodes.status import NodeStatus
 from vp_mqtt.nodes.watchdog import Watchdog, Work
-from vp_mqtt.protocol.messages import MessageError, Quantiles, State, StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import Role, State
 from vp_mqtt.protocol.topics import Topics
 
-GOODBYE_S = 1.0
-GRACE_S = 1.7
-
-
-class Latencies:
-    """Latencies of late, in ms; may be used from any thread."""
-
-    def __init__(self, remembered: int = 1000) -> None:
-        """Remember the newest `remembered` ones."""
-        self._values: deque[float] = deque(maxlen=remembered)
-
-    def add(self, milliseconds: float) -> None:
-        """Remember one."""
-        self._values.append(milliseconds)
-
-    def quantiles(self) -> Quantiles | None:
-        """Return the quantiles of those remembered; None without any."""
-        values = list(self._values)
-        if not values:
-            return None
-        p50, p95, p99 = np.percentile(values, [50, 95, 99])
-        return Quantiles(p50=round(p50, 3), p95=round(p95, 3), p99=round(p99, 3))
-
-
-def resident_mb() -> float | None:
-    """Return this process's resident memory in MB, None where /proc does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
-
-
-def temperature_c() -> float | None:
-    """Return the temperature of the board's hottest thermal zone, in degrees Celsius; None where none is told."""
-    found = []
-    for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
-        try:
-            found.append(int(zone.read_text(encoding="ascii")) / 1000)
-        except (OSError, ValueError):
-            continue
-    return round(max(found), 1) if found else None
+_GOODBYE_S = 1.0
 
 
 class Node:
-    """A running node: its name, its session, its counters, and how it ends."""
+    """The part of a node that is the same for every role: build it, `start`, `run`, `stop`.
+
+    Attributes:
+        name: the node's name.
+        topics: writes the site's topics.
+        stopping: set when the node is to end.
+        work: times the node's work, for the watchdog.
+    """
 
     def __init__(
         self,
-        settings: CommonSettings,
         *,
-        parts: Sequence[str] = (),
+        site: str,
+        name: str,
+        role: Role,
         variant: int | None = None,
-        bundle: Bundle | None = None,
+        stats_every_s: float,
         subscriptions: Sequence[tuple[str, int]],
         on_message: Callable[[Received], None],
         on_stop: Callable[[], None] = lambda: None,
-        max_packet_bytes: int = 1_000_000,
-        is_silent: bool = False,
         is_stuck: Callable[[float], bool] = lambda _: False,
+        more_counts: Callable[[], Mapping[str, int]] = dict,
+        max_packet_bytes: int = 1_000_000,
     ) -> None:
         """Prepare, without connecting.
 
         Args:
-            settings: the node's.
-            parts: what tells the node from others of its role on one host, for its name.
+            site: the site's name.
+            name: the node's name.
+            role: what the node does.
             variant: the variant's index, for a variant node.
-            bundle: the family that the node works with.
+            stats_every_s: seconds between two stats messages.
             subscriptions: topic filters with their QoS.
             on_message: called with every message but the node's own status, in the network's thread.
             on_stop: called once when the node is to end; wakes the node's work.
+            is_stuck: returns whether something beside `work` has been hanging for so many seconds.
+            more_counts: returns further counters for the stats.
             max_packet_bytes: the broker is told not to send larger packets.
-            is_silent: the node only listens: no birth, no will, no stats.
-            is_stuck: tells whether something beside `work` has been at a standstill for so many seconds.
-
-        Raises:
-            UserError: a certificate, key or password file is not usable.
         """
-        self.settings = settings
-        self._is_silent = is_silent
-        self.topics = Topics(settings.site)
-        self.name = settings.node_name(*parts)
-        self.refusals = Refusals()
-        self.counts: Counter[str] = Counter()
-        self.latencies = Latencies()
+        self.name = name
+        self.topics = Topics(site)
         self.stopping = threading.Event()
         self.work = Work()
-        self._is_stuck = is_stuck
+        self._role = role
+        self._stats_every_s = stats_every_s
+        self._subscriptions = list(subscriptions)
         self._on_message = on_message
         self._on_stop = on_stop
-        self._is_born = False
-        self._has_twin = False
+        self._is_stuck = is_stuck
+        self._more_counts = more_counts
+        self._max_packet_bytes = max_packet_bytes
+        self._status = NodeStatus(site=site, name=name, role=role, variant=variant)
+        self._stats = Stats()
+        self._session: Session | None = None
+        self._was_replaced = False
         self._error: UserError | None = None
         self._stop_lock = threading.Lock()
-        self._started = time.monotonic()
-        self._status = StatusMessage(
-            state=State.ONLINE,
-            node=self.name,
-            role=settings.role,
-            version=__version__,
-            host=socket.gethostname(),
-            client_id=f"vp-{settings.site}-{self.name}",
-            instance=secrets.token_hex(4),
-            started=round(time.time(), 3),
-            variant=variant,
-            bundle=bundle.manifest.name if bundle else None,
-            digest=bundle.manifest.short_digest.hex() if bundle else None,
-        )
-        own = [] if is_silent else [(self.topics.status(self.name), 1)]
-        self.session = Session(
-            settings.broker_options(),
-            client_id=self._status.client_id,
-            subscriptions=[*subscriptions, *own],
-            on_message=self._receive,
-            on_end=self._fail,
-            will=None if is_silent else self._status_in(State.OFFLINE),
-            birth=None if is_silent else self._status_in(State.ONLINE),
-            max_packet_bytes=max_packet_bytes,
-        )
 
-    def _status_in(self, state: State) -> Outgoing:
-        payload = self._status.model_copy(update={"state": state}).encode()
-        return Outgoing(self.topics.status(self.name), payload, qos=1, retain=True)
+    @property
+    def counts(self) -> Counter[str]:
+        """The node's counters, for the stats."""
+        return self._stats.counts
+
+    @property
+    def latencies(self) -> Latencies:
+        """The latencies of the node's work, for the stats."""
+        return self._stats.latencies
+
+    @property
+    def refusals(self) -> Refusals:
+        """What the node refused, for the stats and the log."""
+        return self._stats.refusals
+
+    @property
+    def session(self) -> Session:
+        """The node's session.
+
+        Raises:
+            RuntimeError: the node was not started yet.
+        """
+        if self._session is None:
+            raise RuntimeError("the node was not started")
+        return self._session
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection to the broker now."""
+        return self._session is not None and self._session.connected.is_set()
+
+    def publish(self, message: Outgoing) -> Sent | None:
+        """Publish a message; None if there is no connection, or the broker does not accept a packet of this size."""
+        return None if self._session is None else self._session.publish(message)
+
+    def subscribe(self, topics: Sequence[str], qos: int = 0) -> None:
+        """Subscribe to further topic filters."""
+        if self._session is None:
+            self._subscriptions += [(topic, qos) for topic in topics]
+        else:
+            self._session.subscribe(topics, qos)
 
     def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] | None = None) -> None:
-        """Say in the status which family the node works with from now on.
+        """Name the bundle that the node works with in its status, see `NodeStatus.set_bundle`."""
+        self._status.set_bundle(manifest, ready)
+        if self._session is not None:
+            self._session.set_birth(self._status.message(State.ONLINE))
 
-        Args:
-            manifest: the family's.
-            ready: of a fusion node, the families whose votes it can fuse.
+    def start(self, broker: BrokerOptions) -> None:
+        """Connect in the background, and from now on end at a signal.
+
+        Raises:
+            UserError: a certificate or key file is not usable.
         """
-        self._status = self._status.model_copy(
-            update={
-                "bundle": manifest.name,
-                "digest": manifest.short_digest.hex(),
-                "ready": None if ready is None else tuple(known.short_digest.hex() for known in ready),
-            }
+        self._session = Session(
+            broker,
+            client_id=self._status.client_id,
+            subscriptions=[*self._subscriptions, (self._status.topic, 1)],
+            on_message=self._receive,
+            on_end=self._fail,
+            will=self._status.message(State.OFFLINE),
+            birth=self._status.message(State.ONLINE),
+            max_packet_bytes=self._max_packet_bytes,
         )
-        self.session.set_birth(self._status_in(State.ONLINE))
+        signals.handle(self.stop)
+        threading.Thread(target=self._notify_systemd, args=(self._session,), name="watchdog", daemon=True).start()
+        threading.Thread(target=self._publish_stats, args=(self._session,), name="stats", daemon=True).start()
+        LOGGER.info("%s %s starts", self._role, self.name)
+        self._session.start()
 
-    def run(self, work: Callable[[], None], counts: Callable[[], Mapping[str, int]] = dict) -> None:
-        """Connect, and work until the work is done, a signal comes, or the session ends for good.
+    def run(self, work: Callable[[], None]) -> None:
+        """Work until the work is done, the node is stopped, or the session fails permanently.
 
         Args:
             work: the node's own loop; it returns soon after `on_stop` was called.
-            counts: further counters for the stats.
 
         Raises:
-            UserError: the session ended for a reason that waiting does not mend.
+            UserError: the session ended with a permanent failure.
         """
-        threading.Thread(target=self._await_signal, name="signals", daemon=True).start()
-        threading.Thread(target=self._tell_systemd, name="watchdog", daemon=True).start()
-        if not self._is_silent:
-            threading.Thread(target=self._report, args=(counts,), name="stats", daemon=True).start()
-        LOGGER.info("%s %s starts", self.settings.role, self.name)
-        self.session.start()
         try:
             work()
         finally:
             self.stop()
         if self._error is not None:
             raise self._error
-        LOGGER.info("%s %s stopped", self.settings.role, self.name)
-
-    def _tell_systemd(self) -> None:
-        watchdog = Watchdog()
-        while not self.session.connected.wait(0.1):
-            if self.stopping.is_set():
-                return
-        watchdog.tell("READY=1")
-        watchdog.watch(self._is_well, self.stopping)
-        watchdog.tell("STOPPING=1")
-
-    def _is_well(self, patience: float) -> bool:
-        return self.session.is_sound and not self.work.is_stuck(patience) and not self._is_stuck(patience)
+        LOGGER.info("%s %s stopped", self._role, self.name)
 
     def stop(self) -> None:
-        """Say goodbye and end; may be called from any thread, and more than once."""
+        """Publish the goodbye and end; may be called from any thread, and more than once."""
         with self._stop_lock:
             if self.stopping.is_set():
                 return
             self.stopping.set()
             self._on_stop()
-            goodbye = None if self._is_silent or self._has_twin else self._status_in(State.STOPPED)
-            self.session.stop(goodbye, timeout=GOODBYE_S)
+            goodbye = None if self._was_replaced else self._status.message(State.STOPPED)
+            if self._session is not None:
+                self._session.stop(goodbye, timeout=_GOODBYE_S)
 
     def _receive(self, message: Received) -> None:
-        if message.topic == self.topics.status(self.name) and not self._is_silent:
-            self._look_for_a_twin(message.payload)
-        else:
+        if message.topic != self._status.topic:
             self._on_message(message)
-
-    def _look_for_a_twin(self, payload: bytes) -> None:
-        """Notice that a second process runs under our name and has taken our place at the broker.
-
-        Not every broker tells the client that it evicts (MQTT 5.0, reason code 0x8E; Mosquitto 2.0 does not), but the
-        retained status does. The process started last stays, so that the two do not evict each other for ever. What
-        the status said before our birth is the past of our own name.
-        """
-        try:
-            status = StatusMessage.decode(payload)
-        except MessageError:
             return
-        own = self._status
-        if status.instance == own.instance:
-            self._is_born = True
-        elif self._is_born and (status.started, status.instance) > (own.started, own.instance):
-            self._has_twin = True
-            where = f"on {status.host}" if status.host != own.host else "here"
-            self._fail(
-                UserError(f"'{self.name}' was started a second time, {where}, and took our place; give one a --name")
-            )
+        try:
+            self._status.check(message.payload)
+        except UserError as error:
+            self._was_replaced = True
+            self._fail(error)
 
     def _fail(self, error: UserError) -> None:
         self._error = error
         # Not in the network's thread, which stopping waits for.
         threading.Thread(target=self.stop, name="end", daemon=True).start()
 
-    def _await_signal(self) -> None:
-        signal.sigwait(ENDING_SIGNALS)
-        threading.Timer(GRACE_S, os._exit, [0]).start()
-        self.stop()
-        # A second signal, from somebody in a hurry.
-        signal.sigwait(ENDING_SIGNALS)
-        os._exit(0)
+    def _notify_systemd(self, session: Session) -> None:
+        watchdog = Watchdog()
+        while not session.connected.wait(0.1):
+            if self.stopping.is_set():
+                return
+        watchdog.notify("READY=1")
+        watchdog.watch(self._is_healthy, self.stopping)
+        watchdog.notify("STOPPING=1")
 
-    def _report(self, counts: Callable[[], Mapping[str, int]]) -> None:
-        while not self.stopping.wait(self.settings.stats_every):
-            stats = StatsMessage(
-                node=self.name,
-                uptime_s=round(time.monotonic() - self._started, 1),
-                counts={
-                    "connections": self.session.connections,
-                    **self.counts,
-                    **counts(),
-                    **self.refusals.counts,
-                },
-                latency_ms=self.latencies.quantiles(),
-                rss_mb=resident_mb(),
-                temperature_c=temperature_c(),
-            )
-            self.session.publish(Outgoing(self.topics.stats(self.name), stats.encode()))
+    def _is_healthy(self, patience: float) -> bool:
+        return self.session.is_sound and not self.work.is_stuck(patience) and not self._is_stuck(patience)
+
+    def _publish_stats(self, session: Session) -> None:
+        while not self.stopping.wait(self._stats_every_s):
+            stats = self._stats.message(self.name, connections=session.connections, more=self._more_counts())
+            session.publish(Outgoing(self.topics.stats(self.name), stats.encode()))

@@ -21,99 +21,140 @@ from vp_mqtt.nodes.bundles import find_initial_bundle
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import MessageError
-from vp_mqtt.protocol.topics import ANY, TopicError, Topics
-from vp_mqtt.protocol.votes import encode, select
+from vp_mqtt.protocol.topics import ANY, Topics
+from vp_mqtt.protocol.votes import Vote, encode, select
 
 _PACKET_OVERHEAD_BYTES = 1024
 
 
 @dataclass(frozen=True)
-class _Loaded:
-    """A bundle, and this node's variant of it, ready to run."""
+class LoadedVariant:
+    """A variant of a bundle, ready to run.
+
+    Attributes:
+        manifest: the bundle's.
+        entry: the variant's, in the manifest.
+        k: classes in a vote.
+        predict: the model.
+    """
 
     manifest: Manifest
     entry: VariantEntry
     k: int
     predict: Predictor
 
+    def vote(self, message: Received) -> Vote:
+        """Return the variant's vote on a frame, as its message arrived.
+
+        Raises:
+            ValueError: the frame is not a picture that can be decoded.
+            cv2.error: it cannot be resized.
+        """
+        resolution, preprocessing = self.entry.resolution, self.manifest.preprocessing
+        picture = pictures.decode(message.payload, resolution + preprocessing.margin)
+        probabilities = self.predict(pictures.prepare(picture, resolution, preprocessing))
+        compute_ms = (time.monotonic() - message.at) * 1000
+        return select(probabilities, self.k, self.manifest.short_digest, compute_ms)
+
+
+def load_variant(bundle: Bundle, variant: int, *, k: int | None, runtime: str, threads: int) -> LoadedVariant:
+    """Load a variant of a bundle.
+
+    Args:
+        bundle: on disk.
+        variant: the variant's index.
+        k: classes in a vote; None for what the bundle says.
+        runtime: "auto" for the fastest that is installed, or a runtime's name.
+        threads: of the runtime, at least 1.
+
+    Raises:
+        UserError: variant, k or runtime are not usable.
+    """
+    manifest, entry = bundle.manifest, bundle.variant(variant)
+    if k is not None:
+        manifest.check_k(k, "--k")
+    model, classes = bundle.model_bytes(variant), len(manifest.classes)
+    if runtime == runtimes.AUTO:
+        _, predict = runtimes.load_fastest(model, resolution=entry.resolution, classes=classes, threads=threads)
+    else:
+        predict = runtimes.load(runtime, model, resolution=entry.resolution, classes=classes, threads=threads)
+    return LoadedVariant(manifest, entry, k or manifest.k, predict)
+
 
 class VariantNode:
     """Runs one variant of a family on the frames of all cameras of a site."""
 
     def __init__(self, settings: VariantSettings) -> None:
-        """Load the model; if it is to come from the broker, wait for it.
-
-        Raises:
-            UserError: bundle, variant or k are not usable.
-        """
+        """Prepare, without connecting."""
         self._settings = settings
-        # OpenCV's own threads would compete with the model's for a decode of a millisecond.
-        cv2.setNumThreads(1)
-        start = find_initial_bundle(settings, settings.node_name(str(settings.variant)), settings.variant)
-        self._follower = start.follower
-        self._loaded = self._load(start.bundle)
+        self._loaded: LoadedVariant | None = None
+        self._follower: follow.Follower | None = None
         self._inbox: Inbox[Received] = Inbox(per_source=1)
         site = Topics(settings.site)
         self._bundle_topic = site.bundle()
-        following = [(self._bundle_topic, 1)] if self._follower else []
         self._node = Node(
-            settings,
-            parts=(str(settings.variant),),
+            site=settings.site,
+            name=settings.node_name(str(settings.variant)),
+            role=settings.role,
             variant=settings.variant,
-            bundle=start.bundle,
-            subscriptions=[(site.frame(ANY), 0), *following],
+            stats_every_s=settings.stats_every,
+            subscriptions=[(site.frame(ANY), 0)],
             on_message=self._receive,
             on_stop=self._inbox.close,
+            more_counts=lambda: {"frames_dropped": self._inbox.dropped},
             max_packet_bytes=settings.max_frame_bytes + _PACKET_OVERHEAD_BYTES,
         )
 
-    def _load(self, bundle: Bundle) -> _Loaded:
-        settings = self._settings
-        entry = bundle.variant(settings.variant)
-        if settings.k is not None:
-            bundle.manifest.check_k(settings.k, "--k")
-        predict = self._predictor(entry, bundle.model_bytes(settings.variant), len(bundle.manifest.classes))
-        return _Loaded(bundle.manifest, entry, settings.k or bundle.manifest.k, predict)
+    def start(self) -> None:
+        """Load the model, and connect; waits for the broker if the bundle is to come from there.
 
-    def _predictor(self, entry: VariantEntry, model: bytes, classes: int) -> Predictor:
-        resolution, threads = entry.resolution, self._settings.threads
-        if self._settings.runtime == runtimes.AUTO:
-            return runtimes.load_fastest(model, resolution=resolution, classes=classes, threads=threads)[1]
-        return runtimes.load(self._settings.runtime, model, resolution=resolution, classes=classes, threads=threads)
+        Raises:
+            UserError: bundle, variant or k are not usable, or the broker refuses us.
+            Interrupted: an ending signal came while it was waiting.
+        """
+        # OpenCV's own threads would compete with the model's for a decode of a millisecond.
+        cv2.setNumThreads(1)
+        start = find_initial_bundle(self._settings, self._node.name, self._settings.variant)
+        self._follower = start.follower
+        self._load(start.bundle)
+        if self._follower is not None:
+            self._node.subscribe([self._bundle_topic], qos=1)
+            self._follower.follow(self._switch, self._node.stopping)
+        self._node.start(self._settings.broker_options())
+
+    def run(self) -> None:
+        """Vote until stopped.
+
+        Raises:
+            UserError: the session ended with a permanent failure.
+        """
+        self._node.run(self._work)
+
+    def stop(self) -> None:
+        """End `run` soon; may be called from any thread."""
+        self._node.stop()
+
+    def _load(self, bundle: Bundle) -> None:
+        settings = self._settings
+        loaded = load_variant(
+            bundle, settings.variant, k=settings.k, runtime=settings.runtime, threads=settings.threads
+        )
+        self._loaded = loaded
+        self._node.set_bundle(bundle.manifest)
+        resolution, classes = loaded.entry.resolution, len(bundle.manifest.classes)
+        LOGGER.info(
+            "variant %d of '%s': %d x %d pixels, %d classes",
+            *(loaded.entry.index, bundle.manifest.name, resolution, resolution, classes),
+        )
 
     def _switch(self, bundle: Bundle) -> None:
         """Run another bundle from the next frame on (in the follower's thread).
 
         Raises:
-            UserError: it has no such variant, or the model cannot be loaded: the one before goes on.
+            UserError: it has no such variant, or the model cannot be loaded; the previous bundle keeps running.
         """
-        if bundle.manifest.digest == self._loaded.manifest.digest:
-            return
-        self._loaded = self._load(bundle)
-        self._node.set_bundle(bundle.manifest)
-        self._tell()
-
-    def run(self) -> None:
-        """Vote until told to stop.
-
-        Raises:
-            UserError: the broker will not have us.
-        """
-        self._tell()
-        if self._follower is not None:
-            self._follower.follow(self._switch, self._node.stopping)
-        self._node.run(self._work, lambda: {"frames_dropped": self._inbox.dropped})
-
-    def _tell(self) -> None:
-        loaded = self._loaded
-        LOGGER.info(
-            "variant %d of '%s': %d x %d pixels, %d classes",
-            loaded.entry.index,
-            loaded.manifest.name,
-            loaded.entry.resolution,
-            loaded.entry.resolution,
-            len(loaded.manifest.classes),
-        )
+        if self._loaded is None or bundle.manifest.digest != self._loaded.manifest.digest:
+            self._load(bundle)
 
     def _receive(self, message: Received) -> None:
         """Keep the newest frame of each camera (in the network's thread)."""
@@ -131,33 +172,29 @@ class VariantNode:
     def _work(self) -> None:
         while not self._node.stopping.is_set():
             message = self._inbox.get()
-            if message is not None:
-                with self._node.work.piece():
-                    self._answer(message)
+            if message is not None and self._loaded is not None:
+                with self._node.work.item():
+                    self._answer(message, self._loaded)
 
-    def _answer(self, message: Received) -> None:
-        loaded = self._loaded
+    def _answer(self, message: Received, loaded: LoadedVariant) -> None:
         try:
             camera = topics.parse(message.topic).source
             frame = FrameId.decode(message.correlation)
-            resolution, preprocessing = loaded.entry.resolution, loaded.manifest.preprocessing
-            picture = pictures.decode(message.payload, resolution + preprocessing.margin)
-            batch = pictures.prepare(picture, resolution, preprocessing)
-            probabilities = loaded.predict(batch)
-            compute_ms = (time.monotonic() - message.at) * 1000
-            vote = select(probabilities, loaded.k, loaded.manifest.short_digest, compute_ms)
-        except (TopicError, ValueError, cv2.error) as error:
-            reason = "picture cannot be resized" if isinstance(error, cv2.error) else str(error)
-            self._node.refusals.add(message.topic, reason)
+            vote = loaded.vote(message)
+        except ValueError as error:
+            self._node.refusals.add(message.topic, str(error))
             return
-        except Exception as error:  # noqa: BLE001 (whatever a picture makes the runtime raise, the next one is due)
+        except cv2.error:
+            self._node.refusals.add(message.topic, "picture cannot be resized")
+            return
+        except Exception as error:  # noqa: BLE001 (whatever a picture makes the runtime raise, the next frame is due)
             LOGGER.debug("inference failed", exc_info=error)
             self._node.refusals.add(message.topic, "inference failed")
             return
         self._node.counts["frames"] += 1
-        self._node.latencies.add(compute_ms)
+        self._node.latencies.add(vote.compute_ms)
         vote_topic = self._node.topics.vote(camera, loaded.entry.index)
-        sent = self._node.session.publish(Outgoing(vote_topic, encode(vote), correlation=frame.encode()))
+        sent = self._node.publish(Outgoing(vote_topic, encode(vote), correlation=frame.encode()))
         self._node.counts["votes" if sent else "votes_unsent"] += 1
 
 
@@ -167,8 +204,9 @@ def run(settings: VariantSettings) -> None:
     Raises:
         UserError: the settings, the bundle or the broker are not usable.
     """
+    node = VariantNode(settings)
     try:
-        node = VariantNode(settings)
+        node.start()
     except follow.Interrupted:
         return
     node.run()

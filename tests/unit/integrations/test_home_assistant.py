@@ -117,24 +117,24 @@ def test_different_sites_have_different_ids() -> None:
     assert len({config_topic(site) for site in sites}) == len(sites)
 
 
-def test_news_are_told_once_and_a_birth_after_its_wait() -> None:
+def test_changes_are_announced_once_and_a_birth_is_answered_after_its_wait() -> None:
     announcer = Announcer("home", "fusion", 5.0)
-    assert announcer.take(0.0) is not None
-    assert announcer.take(1.0) is None
-    announcer.saw_camera("cam0", 2.0)
-    announcer.saw_board("v0", 0, 2.0)
-    first = announcer.take(2.0)
+    assert announcer.discovery_if_due(0.0) is not None
+    assert announcer.discovery_if_due(1.0) is None
+    announcer.note_camera("cam0", 2.0)
+    announcer.note_board("v0", 0, 2.0)
+    first = announcer.discovery_if_due(2.0)
     assert first is not None
     assert set(decode(first.payload).components) == {"vp-home_cam0-label", "vp-home_cam0-frame", "vp-home_v0-problem"}
-    announcer.saw_camera("cam0", 3.0)
-    announcer.saw_board("v0", 0, 3.0)
-    assert announcer.take(3.0) is None
-    announcer.heard_birth(4.0, 2.0)
-    assert announcer.take(5.9) is None
-    again = announcer.take(6.0)
+    announcer.note_camera("cam0", 3.0)
+    announcer.note_board("v0", 0, 3.0)
+    assert announcer.discovery_if_due(3.0) is None
+    announcer.note_birth(4.0, 2.0)
+    assert announcer.discovery_if_due(5.9) is None
+    again = announcer.discovery_if_due(6.0)
     assert again == first
-    announcer.saw_board("v0", None, 7.0)
-    gone = announcer.take(7.0)
+    announcer.note_board("v0", None, 7.0)
+    gone = announcer.discovery_if_due(7.0)
     assert gone is not None
     assert "vp-home_v0-problem" not in decode(gone.payload).components
 

@@ -12,7 +12,7 @@ from tests.support.jpegs import half_and_half, turned, without_tables
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, is_whole_jpeg, jpeg_head, jpeg_size, prepare
-from vp_mqtt.nodes.camera import can_pass
+from vp_mqtt.nodes.frame_encoder import can_pass
 from vp_mqtt.site.photos import photo_like
 
 JPEG = encode_jpeg(half_and_half(), 90)

@@ -1,0 +1,88 @@
+"""A node's retained status, and the detection of a second process under the node's name."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+
+from vp_mqtt import __version__
+from vp_mqtt.bundle.manifest import Manifest
+from vp_mqtt.errors import UserError
+from vp_mqtt.mqtt.message import Outgoing
+from vp_mqtt.protocol.messages import MessageError, Role, State, StatusMessage
+from vp_mqtt.protocol.topics import Topics
+
+
+class NodeStatus:
+    """A node's retained status: its birth ("online"), its goodbye ("stopped") and its will ("offline")."""
+
+    def __init__(self, *, site: str, name: str, role: Role, variant: int | None = None) -> None:
+        """Describe the node.
+
+        Args:
+            site: the site's name.
+            name: the node's name.
+            role: what the node does.
+            variant: the variant's index, for a variant node.
+        """
+        self.topic = Topics(site).status(name)
+        self._has_been_online = False
+        self._message = StatusMessage(
+            state=State.ONLINE,
+            node=name,
+            role=role,
+            version=__version__,
+            host=socket.gethostname(),
+            client_id=f"vp-{site}-{name}",
+            instance=secrets.token_hex(4),
+            started=round(time.time(), 3),
+            variant=variant,
+        )
+
+    @property
+    def client_id(self) -> str:
+        """The node's MQTT client id."""
+        return self._message.client_id
+
+    def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] | None = None) -> None:
+        """Name the bundle that the node works with.
+
+        Args:
+            manifest: the bundle's.
+            ready: of a fusion node, the bundles whose votes it can fuse.
+        """
+        self._message = self._message.model_copy(
+            update={
+                "bundle": manifest.name,
+                "digest": manifest.short_digest.hex(),
+                "ready": None if ready is None else tuple(known.short_digest.hex() for known in ready),
+            }
+        )
+
+    def message(self, state: State) -> Outgoing:
+        """Return the status message for a state."""
+        payload = self._message.model_copy(update={"state": state}).encode()
+        return Outgoing(self.topic, payload, qos=1, retain=True)
+
+    def check(self, payload: bytes) -> None:
+        """Check the status that the broker delivers for our name.
+
+        Not every broker informs a client that another one took over its id (MQTT 5.0, reason code 0x8E; Mosquitto 2.0
+        does not), but the retained status shows it. The process started last stays, so that two do not evict each
+        other for ever. What the status was before our birth is our name's past.
+
+        Raises:
+            UserError: a second process, started after this one, runs under our name and has replaced us at the broker.
+        """
+        try:
+            status = StatusMessage.decode(payload)
+        except MessageError:
+            return
+        own = self._message
+        if status.instance == own.instance:
+            self._has_been_online = True
+        elif self._has_been_online and (status.started, status.instance) > (own.started, own.instance):
+            where = f"on {status.host}" if status.host != own.host else "here"
+            raise UserError(f"'{own.node}' was started a second time, {where}, and took our place; give one a --name")
