@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil  # type: ignore[import-untyped,unused-ignore] # its stubs may be missing
+import psutil
 import typer
 from rich.console import Console
 from rich.table import Table

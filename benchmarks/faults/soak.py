@@ -85,7 +85,7 @@ def run_soak(settings: SoakSettings) -> dict[str, Any]:
         UserError: the bundle is not usable, or a program is missing.
     """
     try:
-        import psutil  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415
+        import psutil  # noqa: PLC0415
     except ImportError:
         raise UserError("psutil is not installed: `pip install vp-mqtt[bench]`") from None
     variants = range(len(open_bundle(settings.bundle).manifest.variants))

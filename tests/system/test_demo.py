@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped,unused-ignore] # its stubs may be missing
+import psutil
 import pytest
 
 from vp_mqtt.bundle.folder import builtin_bundles, open_bundle

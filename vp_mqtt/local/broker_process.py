@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-import psutil  # type: ignore[import-untyped,unused-ignore] # its stubs may be missing
+import psutil
 
 from vp_mqtt.local import ports
 from vp_mqtt.local.guard import STOP_S
