@@ -11,7 +11,8 @@ import numpy as np
 
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
-from vp_mqtt.config.settings import FusionSettings, VariantSettings, load
+from vp_mqtt.config.loading import load
+from vp_mqtt.config.settings import FusionSettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.protocol import topics, votes

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.broker import Mosquitto
 from tests.support.site import Probe
-from vp_mqtt.config.settings import ROLES, load
+from vp_mqtt.config.loading import load
+from vp_mqtt.config.settings import ROLES
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.topics import Kind
 

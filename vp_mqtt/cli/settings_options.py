@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 
 from vp_mqtt import logs
 from vp_mqtt.cli.lazy import VersionOption
-from vp_mqtt.config.settings import CommonSettings, describe, env_name, flag_of, is_secret, load
+from vp_mqtt.config.loading import describe, env_name, flag_of, is_secret, load
+from vp_mqtt.config.settings import CommonSettings
 
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 

@@ -1,39 +1,21 @@
-"""Settings of the nodes: flag over environment over TOML file over default.
-
-A TOML file holds keys for all roles at its top and keys of one role in a table of the role's name; one file can serve a
-whole site:
-
-    broker = "mqtt://192.168.1.10"
-    site = "home"
-
-    [camera]
-    source = "0"
-
-    [variant]
-    k = 3
-"""
+"""The settings of each role, as pydantic models; see `loading` for where their values come from."""
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vp_mqtt.config.broker import DEFAULT_URL, BrokerOptions, check_url
 from vp_mqtt.errors import UserError
-from vp_mqtt.files import error_reason, read_toml
 from vp_mqtt.protocol.messages import Role
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
 ENV_PREFIX = "VP_"
 NCNN_REMOVED = "ncnn is no longer supported: use onnxruntime or openvino"
-
-SettingsT = TypeVar("SettingsT", bound="CommonSettings")
 
 
 def _readable_file(path: Path) -> Path:
@@ -274,105 +256,3 @@ ROLES: dict[str, type[CommonSettings]] = {
     model.role: model
     for model in (CameraSettings, VariantSettings, FusionSettings, WatchSettings, StageSettings, PushSettings)
 }
-
-
-def flag_of(field: str) -> str:
-    """Return a field's command-line flag."""
-    return "--" + field.replace("_", "-")
-
-
-def is_secret(field: str) -> bool:
-    """Tell whether a field may come from the environment only."""
-    return field == "password"
-
-
-def read_table(path: Path, role: str) -> dict[str, Any]:
-    """Return a role's values in a TOML file: those at its top, then those in the role's table.
-
-    Raises:
-        UserError: the file cannot be read, is not TOML, or has a key that is not a setting.
-    """
-    document = read_toml(path, name=f"--config {path}")
-    tables = {name: document.pop(name) for name in ROLES if isinstance(document.get(name), dict)}
-    for name, table in ({"": document} | tables).items():
-        allowed = (ROLES[name] if name else CommonSettings).model_fields.keys()
-        for key in table:
-            where = f"[{name}] {key}" if name else key
-            if is_secret(key):
-                raise UserError(
-                    f"--config {path}: {where}: a secret has no place here; use VP_PASSWORD or password_file"
-                )
-            if key not in allowed:
-                hint = next((f"; it belongs in [{r}]" for r, m in ROLES.items() if key in m.model_fields), "")
-                raise UserError(f"--config {path}: {where}: there is no such setting{hint if not name else ''}")
-    merged: dict[str, Any] = document | tables.get(role, {})
-    return merged
-
-
-def load(model: type[SettingsT], flags: Mapping[str, object], config: Path | None = None) -> SettingsT:
-    """Return the settings of a role: flag over environment over TOML file over default.
-
-    Args:
-        model: the role's settings.
-        flags: the flags that were given, by field name.
-        config: the TOML file, if any.
-
-    Raises:
-        UserError: a value is missing or wrong; the message names it and where it comes from.
-    """
-    table = read_table(config, model.role) if config is not None else {}
-
-    class Loaded(model):  # type: ignore[misc, valid-type]
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, table)
-
-    try:
-        settings: SettingsT = Loaded(**flags)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        reason = error_reason(first)
-        if not first["loc"]:
-            raise UserError(reason) from None
-        field = str(first["loc"][0])
-        if first["type"] == "missing":
-            raise UserError(f"{flag_of(field)} is missing: {model.model_fields[field].description}") from None
-        place = {
-            "flag": flag_of(field),
-            "environment": env_name(field),
-            "file": f"--config {config}: {field}",
-            "default": flag_of(field),
-        }[source_of(field, flags, table)]
-        hidden = is_secret(field) or (field == "broker" and "@" in str(first["input"]))
-        given = "" if hidden or str(first["input"]) in reason else f" (given: {first['input']!r})"
-        raise UserError(f"{place}: {reason}{given}") from None
-    return settings
-
-
-def env_name(field: str) -> str:
-    """Return a field's environment variable."""
-    return ENV_PREFIX + field.upper()
-
-
-def source_of(field: str, flags: Mapping[str, object], table: Mapping[str, object]) -> str:
-    """Return where a field's value comes from: "flag", "environment", "file" or "default"."""
-    if field in flags:
-        return "flag"
-    if any(name.upper() == env_name(field) for name in os.environ):
-        return "environment"
-    return "file" if field in table else "default"
-
-
-def describe(settings: CommonSettings, flags: Mapping[str, object], config: Path | None) -> list[tuple[str, str, str]]:
-    """Return (field, value, source) of every setting, secrets masked, for `--show-settings`."""
-    table = read_table(config, settings.role) if config is not None else {}
-    return [
-        (field, str(getattr(settings, field)), source_of(field, flags, table)) for field in type(settings).model_fields
-    ]

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from vp_mqtt.config.settings import (
-    CameraSettings,
-    CommonSettings,
-    FamilySettings,
-    FusionSettings,
-    VariantSettings,
-    load,
-)
+from vp_mqtt.config.loading import load
+from vp_mqtt.config.settings import CameraSettings, CommonSettings, FamilySettings, FusionSettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.site import board_checks, broker_checks
 from vp_mqtt.site.finding import Finding, WrongError

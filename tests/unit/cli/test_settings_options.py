@@ -11,7 +11,8 @@ import pytest
 
 from vp_mqtt.cli import app
 from vp_mqtt.cli.settings_options import PANELS
-from vp_mqtt.config.settings import ROLES, CameraSettings, CommonSettings, is_secret
+from vp_mqtt.config.loading import is_secret
+from vp_mqtt.config.settings import ROLES, CameraSettings, CommonSettings
 from vp_mqtt.nodes import signals
 
 SECRET = "hunter2-Geheim"

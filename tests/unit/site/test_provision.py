@@ -13,7 +13,8 @@ from cryptography import x509
 
 from tests.support.provisioned import ProvisionedSite
 from vp_mqtt.bundle.signing import generate
-from vp_mqtt.config.settings import CameraSettings, CommonSettings, FusionSettings, VariantSettings, WatchSettings, load
+from vp_mqtt.config.loading import load
+from vp_mqtt.config.settings import CameraSettings, CommonSettings, FusionSettings, VariantSettings, WatchSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.site.accounts import accounts
 

@@ -2,21 +2,17 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 
-from vp_mqtt.config.settings import (
-    CameraSettings,
-    CommonSettings,
-    FusionSettings,
-    VariantSettings,
-    WatchSettings,
-    describe,
-    load,
-)
+from vp_mqtt.config.loading import describe, load
+from vp_mqtt.config.settings import CameraSettings, CommonSettings, FusionSettings, RemoveSettings, VariantSettings, WatchSettings
 from vp_mqtt.errors import UserError
+from vp_mqtt.protocol.messages import Role
 
 SECRET = "hunter2-Geheim"
 
@@ -163,7 +159,7 @@ def test_a_secret_in_a_file_is_refused_and_not_repeated(table: str, config: Path
     config.write_text(f'{table}password = "{SECRET}"\n')
     message = refused(FusionSettings, {}, config)
     assert message.startswith(f"--config {config}: ")
-    assert "password: a secret has no place here; use VP_PASSWORD or password_file" in message
+    assert "password: a secret does not belong here; use VP_PASSWORD or password_file" in message
     assert SECRET not in message
 
 
@@ -301,3 +297,37 @@ def test_whatever_is_given_as_a_number_is_one_or_is_told_in_one_line(text: str) 
         said = str(error)
         assert said.splitlines() == [said]
         assert said.startswith("--deadline-ms: ")
+
+
+# Roles
+
+
+class LampSettings(CommonSettings):
+    """A role that is not one of the product's."""
+
+    role: ClassVar[Role] = "stage"
+
+    colour: str = Field(default="white", description="colour of the light")
+
+
+def test_a_further_role_has_a_table_and_variables_of_its_own(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text('site = "all"\n[stage]\ncolour = "red"\n[fusion]\ndeadline_ms = 5\n')
+    loaded = load(LampSettings, {}, config)
+    assert (loaded.site, loaded.colour) == ("all", "red")
+    assert ("colour", "red", "file") in describe(loaded, {}, config)
+    monkeypatch.setenv("VP_COLOUR", "green")
+    assert load(LampSettings, {}, config).colour == "green"
+    assert load(LampSettings, {"colour": "blue"}, config).colour == "blue"
+
+
+def test_a_mistake_in_the_table_of_a_further_role_is_reported(config: Path) -> None:
+    config.write_text("[stage]\ncolor = 1\n")
+    assert refused(LampSettings, {}, config) == f"--config {config}: [stage] color: there is no such setting"
+    config.write_text("colour = 1\n")
+    assert refused(LampSettings, {}, config).endswith("colour: there is no such setting; it belongs in [stage]")
+
+
+def test_a_role_shared_by_two_commands_has_one_table(config: Path) -> None:
+    config.write_text('[watch]\ncamera = "cam7"\nkeepalive = 20\n')
+    assert load(WatchSettings, {}, config).camera == "cam7"
+    assert load(RemoveSettings, {}, config).keepalive == 20

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.config.test_settings import SECRET, refused
-from vp_mqtt.config.settings import FusionSettings, describe, load
+from tests.unit.config.test_loading import SECRET, refused
+from vp_mqtt.config.loading import describe, load
+from vp_mqtt.config.settings import FusionSettings
 from vp_mqtt.errors import UserError
 
 

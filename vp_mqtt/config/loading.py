@@ -1,0 +1,137 @@
+"""Loading of settings: flag over environment variable over TOML file over default.
+
+The keys at the top of a TOML file are for all roles, those in a table of a role's name for that role only, so that one
+file can serve a whole site:
+
+    broker = "mqtt://192.168.1.10"
+    site = "home"
+
+    [camera]
+    source = "0"
+
+    [variant]
+    k = 3
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from vp_mqtt.config.settings import ENV_PREFIX, ROLES, CommonSettings
+from vp_mqtt.errors import UserError
+from vp_mqtt.files import error_reason, read_toml
+
+SettingsT = TypeVar("SettingsT", bound=CommonSettings)
+
+
+def flag_of(field: str) -> str:
+    """Return a field's command-line flag."""
+    return "--" + field.replace("_", "-")
+
+
+def env_name(field: str) -> str:
+    """Return a field's environment variable; its case does not matter."""
+    return ENV_PREFIX + field.upper()
+
+
+def is_secret(field: str) -> bool:
+    """Return whether a field may be set in the environment only."""
+    return field == "password"
+
+
+def read_table(path: Path, model: type[CommonSettings]) -> dict[str, Any]:
+    """Return what a TOML file says about a role's settings: the keys at its top, then those in the role's table.
+
+    Args:
+        path: the file.
+        model: the role's settings. Its role may be one of `ROLES` or a further one, whose table is then known as well.
+
+    Raises:
+        UserError: the file cannot be read, is not TOML, or has a key that is not a setting, in whatever table.
+    """
+    models = {model.role: model} | ROLES
+    document = read_toml(path, name=f"--config {path}")
+    tables = {role: document.pop(role) for role in models if isinstance(document.get(role), dict)}
+    _check_keys(path, "", document, CommonSettings, models)
+    for role, table in tables.items():
+        _check_keys(path, f"[{role}] ", table, models[role], models)
+    values = document | tables.get(model.role, {})
+    # Two models may share a role, and with it a table.
+    return {key: value for key, value in values.items() if key in model.model_fields}
+
+
+def _check_keys(
+    path: Path,
+    where: str,
+    table: Mapping[str, object],
+    model: type[CommonSettings],
+    models: Mapping[str, type[CommonSettings]],
+) -> None:
+    for key in table:
+        if is_secret(key):
+            raise UserError(
+                f"--config {path}: {where}{key}: a secret does not belong here; use VP_PASSWORD or password_file"
+            )
+        if key in model.model_fields:
+            continue
+        home = next((role for role, other in models.items() if key in other.model_fields), None)
+        hint = f"; it belongs in [{home}]" if home is not None and not where else ""
+        raise UserError(f"--config {path}: {where}{key}: there is no such setting{hint}")
+
+
+def load(model: type[SettingsT], flags: Mapping[str, object], config: Path | None = None) -> SettingsT:
+    """Return the settings of a role.
+
+    Args:
+        model: the role's settings.
+        flags: the flags that were given, by field name.
+        config: the TOML file, if any.
+
+    Raises:
+        UserError: a value is missing or wrong; the message names it and its source.
+    """
+    table = read_table(config, model) if config is not None else {}
+    # pydantic-settings reads the environment itself, and prefers what it is given: the file's values, too, if they
+    # were not left out here.
+    from_file = {field: value for field, value in table.items() if source_of(field, flags, table) == "file"}
+    try:
+        return model(**{**from_file, **flags})
+    except ValidationError as error:
+        details = error.errors(include_url=False)[0]
+    reason = error_reason(details)
+    if not details["loc"]:
+        raise UserError(reason)
+    field = str(details["loc"][0])
+    if details["type"] == "missing":
+        raise UserError(f"{flag_of(field)} is missing: {model.model_fields[field].description}")
+    source = source_of(field, flags, table)
+    names = {"environment": env_name(field), "file": f"--config {config}: {field}"}
+    given = str(details["input"])
+    is_hidden = is_secret(field) or (field == "broker" and "@" in given)
+    shown = "" if is_hidden or given in reason else f" (given: {details['input']!r})"
+    raise UserError(f"{names.get(source, flag_of(field))}: {reason}{shown}")
+
+
+def source_of(field: str, flags: Mapping[str, object], table: Mapping[str, object]) -> str:
+    """Return the source of a field's value: "flag", "environment", "file" or "default"."""
+    if field in flags:
+        return "flag"
+    if any(name.upper() == env_name(field) for name in os.environ):
+        return "environment"
+    return "file" if field in table else "default"
+
+
+def describe(settings: CommonSettings, flags: Mapping[str, object], config: Path | None) -> list[tuple[str, str, str]]:
+    """Return (field, value, source) of every setting, for `--show-settings`; secrets are masked.
+
+    Raises:
+        UserError: the file cannot be read any more.
+    """
+    model = type(settings)
+    table = read_table(config, model) if config is not None else {}
+    return [(field, str(getattr(settings, field)), source_of(field, flags, table)) for field in model.model_fields]
