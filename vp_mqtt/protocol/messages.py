@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -128,7 +128,8 @@ class State(StrEnum):
     """Its connection broke: the broker published its will."""
 
 
-Role = Literal["camera", "variant", "fusion", "watch", "stage", "push"]
+Role = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""What a node does: camera, variant or fusion, or something of the site's own."""
 
 
 class StatusMessage(Message):
@@ -136,7 +137,7 @@ class StatusMessage(Message):
 
     state: State
     node: _Name
-    role: Role
+    role: Role = Field(description="camera, variant or fusion; further kinds of nodes are possible")
     version: Annotated[str, Field(max_length=64)]
     host: Annotated[str, Field(max_length=255)]
     client_id: Annotated[str, Field(max_length=255)]

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from vp_mqtt.config.loading import describe, load
-from vp_mqtt.config.settings import CameraSettings, CommonSettings, FusionSettings, RemoveSettings, VariantSettings, WatchSettings
+from vp_mqtt.config.settings import (
+    CameraSettings,
+    CommonSettings,
+    FusionSettings,
+    RemoveSettings,
+    VariantSettings,
+    WatchSettings,
+)
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.messages import Role
 
@@ -305,13 +312,13 @@ def test_whatever_is_given_as_a_number_is_one_or_is_told_in_one_line(text: str) 
 class LampSettings(CommonSettings):
     """A role that is not one of the product's."""
 
-    role: ClassVar[Role] = "stage"
+    role: ClassVar[Role] = "lamp"
 
     colour: str = Field(default="white", description="colour of the light")
 
 
 def test_a_further_role_has_a_table_and_variables_of_its_own(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config.write_text('site = "all"\n[stage]\ncolour = "red"\n[fusion]\ndeadline_ms = 5\n')
+    config.write_text('site = "all"\n[lamp]\ncolour = "red"\n[fusion]\ndeadline_ms = 5\n')
     loaded = load(LampSettings, {}, config)
     assert (loaded.site, loaded.colour) == ("all", "red")
     assert ("colour", "red", "file") in describe(loaded, {}, config)
@@ -321,10 +328,10 @@ def test_a_further_role_has_a_table_and_variables_of_its_own(config: Path, monke
 
 
 def test_a_mistake_in_the_table_of_a_further_role_is_reported(config: Path) -> None:
-    config.write_text("[stage]\ncolor = 1\n")
-    assert refused(LampSettings, {}, config) == f"--config {config}: [stage] color: there is no such setting"
+    config.write_text("[lamp]\ncolor = 1\n")
+    assert refused(LampSettings, {}, config) == f"--config {config}: [lamp] color: there is no such setting"
     config.write_text("colour = 1\n")
-    assert refused(LampSettings, {}, config).endswith("colour: there is no such setting; it belongs in [stage]")
+    assert refused(LampSettings, {}, config).endswith("colour: there is no such setting; it belongs in [lamp]")
 
 
 def test_a_role_shared_by_two_commands_has_one_table(config: Path) -> None:

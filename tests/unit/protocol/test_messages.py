@@ -247,7 +247,7 @@ def test_counts_are_integers_of_a_size_that_can_be_counted(value: object) -> Non
         (LabelMessage, LABEL, {"top": LABEL["top"] * 6}, "top: too_long"),
         (LabelMessage, LABEL, {"top": [{"label": "cat"}]}, "top: missing"),
         (StatusMessage, STATUS, {"state": "asleep"}, "state: enum"),
-        (StatusMessage, STATUS, {"role": "broker"}, "role: literal_error"),
+        (StatusMessage, STATUS, {"role": "a/b"}, "role: string_pattern_mismatch"),
         (StatusMessage, STATUS, {"node": "a/b"}, "node: string_pattern_mismatch"),
         (StatusMessage, STATUS, {"digest": "0123ABCD"}, "digest: string_pattern_mismatch"),
         (StatusMessage, STATUS, {"digest": "0123abcd0"}, "digest: string_pattern_mismatch"),
