@@ -1,4 +1,4 @@
-"""The settings of each role, as pydantic models; see `loading` for where their values come from."""
+"""The settings of each role, as pydantic models; `loading` reads them from flags, environment and files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from vp_mqtt.protocol.messages import Role
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
 ENV_PREFIX = "VP_"
+_GIVE_UP_HELP = "seconds to keep looking for the broker at startup; 0: for ever"
 NCNN_REMOVED = "ncnn is no longer supported: use onnxruntime or openvino"
 
 
@@ -42,31 +43,33 @@ Side = Annotated[int, Field(ge=16, le=8192)]
 
 
 class CommonSettings(BaseSettings):
-    """What every node needs to know."""
+    """Settings that every role has."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, validate_default=False)
     role: ClassVar[Role]
 
     broker: Annotated[str, AfterValidator(check_url)] = Field(
-        default=DEFAULT_URL, description="the broker's address: mqtt://, mqtts://, ws:// or wss://HOST:PORT"
+        default=DEFAULT_URL, description="broker address: mqtt://, mqtts://, ws:// or wss://HOST:PORT"
     )
-    site: Name = Field(default="home", description="the site's name: second level of every topic")
-    name: Name | None = Field(default=None, description="the node's name; by default from role, index and host")
-    username: str | None = Field(default=None, description="account at the broker")
-    password: SecretStr | None = Field(default=None, description="only from the environment")
-    password_file: InputFile | None = Field(default=None, description="file that holds the account's password")
+    site: Name = Field(default="home", description="name of the site, the second level of every topic")
+    name: Name | None = Field(
+        default=None, description="name of the node; default: made from role, index and host name"
+    )
+    username: str | None = Field(default=None, description="user name at the broker")
+    password: SecretStr | None = Field(default=None, description="password at the broker; from the environment only")
+    password_file: InputFile | None = Field(default=None, description="file with the password")
     ca_file: InputFile | None = Field(
-        default=None, description="certificate authority that the broker must be signed by"
+        default=None, description="certificate authority (PEM) that must have signed the broker's certificate"
     )
     cert_file: InputFile | None = Field(default=None, description="client certificate (PEM)")
-    key_file: InputFile | None = Field(default=None, description="key of the client certificate (PEM)")
-    keepalive: int = Field(default=10, ge=2, le=3600, description="seconds of silence after which a link is tested")
-    give_up_after: float = Field(
-        default=0, ge=0, le=1e6, description="seconds to look for the broker at start before giving up; 0: for ever"
+    key_file: InputFile | None = Field(default=None, description="private key of the client certificate (PEM)")
+    keepalive: int = Field(
+        default=10, ge=2, le=3600, description="MQTT keepalive: seconds of silence before the connection is probed"
     )
-    stats_every: float = Field(default=5.0, gt=0, le=3600, description="seconds between two messages with counters")
-    log_json: bool = Field(default=False, description="log as JSON, one object a line")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least level logged")
+    give_up_after: float = Field(default=0, ge=0, le=1e6, description=_GIVE_UP_HELP)
+    stats_every: float = Field(default=5.0, gt=0, le=3600, description="seconds between statistics messages")
+    log_json: bool = Field(default=False, description="log JSON, one object per line")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level to log")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -76,8 +79,8 @@ class CommonSettings(BaseSettings):
             raise ValueError("give either VP_PASSWORD or --password-file, not both")
         return self
 
-    def secret(self) -> str | None:
-        """Return the password, from the environment or from its file.
+    def read_password(self) -> str | None:
+        """Return the password: from the environment, or from the password file.
 
         Raises:
             UserError: the file cannot be read.
@@ -100,7 +103,7 @@ class CommonSettings(BaseSettings):
         return BrokerOptions(
             url=self.broker,
             username=self.username,
-            password=self.secret(),
+            password=self.read_password(),
             ca_file=self.ca_file,
             cert_file=self.cert_file,
             key_file=self.key_file,
@@ -117,21 +120,21 @@ class CommonSettings(BaseSettings):
 
 
 class FamilySettings(CommonSettings):
-    """A node that works with a family."""
+    """Settings of a node that runs or fuses a family."""
 
     bundle: str = Field(
         default="auto",
-        description="the family: a bundle's folder, the name of one in the box, 'broker' (what was pushed to the site) "
-        "or 'auto' (that if there is one, else --fallback)",
+        description="the family: folder of a bundle, name of a bundled one, 'broker' (the one pushed to the site) "
+        "or 'auto' (that one if there is any, else --fallback)",
     )
     fallback: str = Field(
         default="fashion-mnist",
-        description="what 'auto' runs until a bundle is pushed: a bundle's folder, or the name of one in the box",
+        description="what 'auto' runs until a bundle is pushed: folder of a bundle, or name of a bundled one",
     )
     bundle_key: InputFile | None = Field(
-        default=None, description="public key (PEM) that a bundle from the broker must be signed by"
+        default=None, description="public key (PEM); bundles from the broker must be signed with its private key"
     )
-    bundle_cache: Path | None = Field(default=None, description="folder that bundles from the broker are kept in")
+    bundle_cache: Path | None = Field(default=None, description="folder to keep bundles from the broker in")
 
 
 def _refuse_ncnn(value: object) -> object:
@@ -141,17 +144,22 @@ def _refuse_ncnn(value: object) -> object:
 
 
 class VariantSettings(FamilySettings):
-    """A variant node."""
+    """Settings of a variant node."""
 
     role: ClassVar[Role] = "variant"
 
     variant: int = Field(ge=0, description="index of the variant that this node runs")
-    k: int | None = Field(default=None, ge=1, le=255, description="classes in a vote; by default what the bundle says")
-    threads: int = Field(default=1, ge=1, le=64, description="threads of the model's runtime")
+    k: int | None = Field(default=None, ge=1, le=255, description="classes per vote; default: what the bundle says")
+    threads: int = Field(default=1, ge=1, le=64, description="threads that the runtime may use")
     runtime: Annotated[Literal["auto", "onnxruntime", "openvino"], BeforeValidator(_refuse_ncnn)] = Field(
-        default="auto", description="what runs the model; auto: the fastest that is installed, measured once"
+        default="auto", description="inference runtime; auto: the fastest of those installed, measured once"
     )
-    max_frame_bytes: int = Field(default=8_000_000, ge=1_000, le=250_000_000, description="larger frames are refused")
+    max_frame_bytes: int = Field(
+        default=8_000_000,
+        ge=1_000,
+        le=250_000_000,
+        description="size limit of a frame, in bytes; larger ones are refused",
+    )
 
 
 class StageSettings(CommonSettings):
@@ -164,95 +172,100 @@ class StageSettings(CommonSettings):
     precision: Literal["float32", "float16", "int8"] = Field(
         default="float32", description="how the feature maps travel that this node sends"
     )
-    threads: int = Field(default=1, ge=1, le=64, description="threads of the model's runtime")
-    max_frame_bytes: int = Field(default=8_000_000, ge=1_000, le=250_000_000, description="larger frames are refused")
+    threads: int = Field(default=1, ge=1, le=64, description="threads that the runtime may use")
+    max_frame_bytes: int = Field(
+        default=8_000_000,
+        ge=1_000,
+        le=250_000_000,
+        description="size limit of a frame, in bytes; larger ones are refused",
+    )
 
 
 class FusionSettings(FamilySettings):
-    """The fusion node."""
+    """Settings of a fusion node."""
 
     role: ClassVar[Role] = "fusion"
 
     deadline_ms: float = Field(
-        default=250.0, gt=0, le=60_000, description="how long a frame's votes are waited for, in ms"
+        default=250.0, gt=0, le=60_000, description="how long to wait for the votes on a frame, in ms"
     )
     suspect_after: int = Field(
-        default=3, ge=1, le=1000, description="frames in a row without a vote after which a variant is not waited for"
+        default=3, ge=1, le=1000, description="frames in a row without a vote before a variant is no longer waited for"
     )
-    valid_for: float = Field(default=5.0, gt=0, le=86_400, description="how long a label is valid, in seconds")
+    valid_for: float = Field(default=5.0, gt=0, le=86_400, description="validity of a label, in seconds")
     home_assistant: bool = Field(default=False, description="show the site in Home Assistant (MQTT discovery)")
 
 
 class RemoveSettings(CommonSettings):
-    """`vp home-assistant-remove`."""
+    """Settings of `vp home-assistant-remove`."""
 
     role: ClassVar[Role] = "watch"
 
-    give_up_after: float = Field(
-        default=5.0, ge=0, le=1e6, description="seconds to look for the broker at start before giving up; 0: for ever"
-    )
+    give_up_after: float = Field(default=5.0, ge=0, le=1e6, description=_GIVE_UP_HELP)
 
 
 class CameraSettings(CommonSettings):
-    """A camera node."""
+    """Settings of a camera node."""
 
     role: ClassVar[Role] = "camera"
 
-    camera: Name = Field(default="cam0", description="the camera's name, a level of its topics")
+    camera: Name = Field(default="cam0", description="name of the camera, a level of its topics")
     source: str = Field(
-        default="samples", description="webcam number, video file, stream's address, folder of pictures, or 'samples'"
+        default="samples", description="number of a webcam, video file, URL of a stream, folder of images, or 'samples'"
     )
     fps: float = Field(default=10.0, gt=0, le=1000, description="frames per second")
     size: Annotated[tuple[Side, Side] | None, NoDecode, BeforeValidator(_size)] = Field(
-        default=None, description="WIDTHxHEIGHT of the published frames; by default the source's own"
+        default=None, description="size of the published frames, WIDTHxHEIGHT; default: that of the source"
     )
     quality: int = Field(
         default=90,
         ge=1,
         le=100,
-        description="quality of the JPEGs that the camera makes; given, JPEG sources are encoded anew, too",
+        description="JPEG quality, 1 to 100; if set, JPEG sources are re-encoded, too",
     )
-    loop: bool = Field(default=True, description="start again at the end of a file or folder, or end the node (--once)")
-    in_flight: int = Field(default=2, ge=1, le=100, description="frames on their way to the broker; more are dropped")
-    frames: int = Field(default=0, ge=0, description="end after so many frames; 0: never")
+    loop: bool = Field(default=True, description="at the end of a file or folder, start over (--loop) or exit (--once)")
+    in_flight: int = Field(
+        default=2, ge=1, le=100, description="unacknowledged frames at a time; further ones are dropped"
+    )
+    frames: int = Field(default=0, ge=0, description="exit after so many frames; 0: never")
 
     @property
-    def encodes_anew(self) -> bool:
-        """Whether JPEG sources are encoded anew, since somebody named a quality, even if it is the default's."""
+    def reencodes(self) -> bool:
+        """Whether JPEG sources are re-encoded: if a quality is set, be it the default one."""
         return "quality" in self.model_fields_set
 
 
 class WatchSettings(CommonSettings):
-    """`vp watch`."""
+    """Settings of `vp watch`."""
 
     role: ClassVar[Role] = "watch"
 
     camera: Annotated[str, Field(pattern=r"^\+$|" + NAME_PATTERN)] = Field(
-        default="+", description="the camera whose labels are shown; + for all"
+        default="+", description="camera whose labels to show; + for all"
     )
-    give_up_after: float = Field(
-        default=5.0, ge=0, le=1e6, description="seconds to look for the broker at start before giving up; 0: for ever"
-    )
+    give_up_after: float = Field(default=5.0, ge=0, le=1e6, description=_GIVE_UP_HELP)
 
 
 class PushSettings(CommonSettings):
-    """`vp push`."""
+    """Settings of `vp push`."""
 
     role: ClassVar[Role] = "push"
 
     sign: InputFile | None = Field(default=None, description="private key (PEM) to sign the bundle with")
     chunk_bytes: int = Field(
-        default=131_072, ge=64, le=900_000, description="largest chunk; smaller where the broker takes no such packet"
+        default=131_072,
+        ge=64,
+        le=900_000,
+        description="largest chunk, in bytes; less if the broker accepts only smaller packets",
     )
     ready_within: float = Field(
-        default=15.0, ge=0, le=3600, description="seconds that fusion nodes have to get ready before the switch"
+        default=15.0, ge=0, le=3600, description="seconds to wait for fusion nodes to get ready before the switch"
     )
-    give_up_after: float = Field(
-        default=10.0, ge=0, le=1e6, description="seconds to look for the broker at start before giving up; 0: for ever"
-    )
+    give_up_after: float = Field(default=10.0, ge=0, le=1e6, description=_GIVE_UP_HELP)
 
 
 ROLES: dict[str, type[CommonSettings]] = {
     model.role: model
     for model in (CameraSettings, VariantSettings, FusionSettings, WatchSettings, StageSettings, PushSettings)
 }
+"""The settings by role, and thus by name of their table in a TOML file."""

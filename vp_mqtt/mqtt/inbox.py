@@ -1,4 +1,4 @@
-"""A bounded inbox between the network's thread and a node's own."""
+"""A bounded inbox between the network's thread and the thread that does the work."""
 
 from __future__ import annotations
 
@@ -10,23 +10,30 @@ T = TypeVar("T")
 
 
 class Inbox(Generic[T]):
-    """Holds at most so many items per source, the newest ones, and hands them out source by source in turn.
+    """Bounded queues, one per source, read in turn (round robin).
 
-    Putting never blocks: when a source's queue is full its oldest item is dropped and counted, so that what is handed
-    out is never older than need be, and a source that floods delays nobody else.
+    Putting never blocks. When the queue of a source is full, its oldest item is dropped and counted: what is read is as
+    recent as possible, and a source that floods the inbox delays no other.
+
+        inbox: Inbox[Received] = Inbox(per_source=1)
+        session = Session(options, ..., on_message=lambda message: inbox.put(message.topic, message))
+        while (message := inbox.get()) is not None:
+            handle(message)
+
+    Attributes:
+        dropped: items that were put and will never be read, other than those in the inbox when it was closed.
     """
 
     def __init__(self, *, per_source: int, max_sources: int = 1024) -> None:
         """Start empty.
 
         Args:
-            per_source: items held per source, at least 1; with 1, the newest wins.
-            max_sources: sources that may have items waiting at a time; items of further ones are dropped.
+            per_source: queue length of a source, at least 1; with 1, the newest item replaces the one before.
+            max_sources: sources that may have items in the inbox at the same time; items of further ones are dropped.
         """
         self._per_source = per_source
         self._max_sources = max_sources
         self._queues: OrderedDict[str, deque[T]] = OrderedDict()
-        self._first: deque[T] = deque()
         self._condition = threading.Condition()
         self._closed = False
         self.dropped = 0
@@ -44,22 +51,18 @@ class Inbox(Generic[T]):
             queue.append(item)
             self._condition.notify()
 
-    def put_first(self, item: T) -> None:
-        """Add an item of the node's own, which is never dropped and is handed out before those of the sources."""
-        with self._condition:
-            self._first.append(item)
-            self._condition.notify()
-
     def get(self, timeout: float | None = None) -> T | None:
-        """Wait for an item; None when the time (in s) is over or the inbox is closed."""
+        """Wait for an item and return it; may be called from any thread.
+
+        Args:
+            timeout: in seconds; None for no limit, 0 to not wait.
+
+        Returns:
+            The oldest item of the source whose turn it is; None if the time is up or the inbox is closed.
+        """
         with self._condition:
-            if (
-                not self._condition.wait_for(lambda: self._first or self._queues or self._closed, timeout)
-                or self._closed
-            ):
+            if not self._condition.wait_for(lambda: self._queues or self._closed, timeout) or self._closed:
                 return None
-            if self._first:
-                return self._first.popleft()
             source, queue = self._queues.popitem(last=False)
             item = queue.popleft()
             if queue:
@@ -67,7 +70,7 @@ class Inbox(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Hand out nothing more, and wake whoever waits."""
+        """Wake up everyone who waits; from now on, `get` returns None."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

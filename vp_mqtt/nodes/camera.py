@@ -35,7 +35,7 @@ class CameraNode:
         self._settings = settings
         self._source: Source | None = None
         self._encoder = FrameEncoder(
-            size=settings.size, quality=settings.quality, passes_through=not settings.encodes_anew
+            size=settings.size, quality=settings.quality, passes_through=not settings.reencodes
         )
         self._run = secrets.randbits(32)
         self._sequence = 0

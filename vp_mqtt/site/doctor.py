@@ -40,7 +40,7 @@ def examine(path: Path, model: type[CommonSettings]) -> Iterator[Finding]:
     """
     try:
         settings = load(model, {}, path)
-        settings.secret()
+        settings.read_password()
     except UserError as error:
         yield Finding(path.stem, "settings", False, str(error), "mend site.toml, provision again, and copy the folder")
         return

@@ -121,7 +121,7 @@ def test_the_advice_for_a_password_in_the_address() -> None:
 def test_the_password_comes_from_the_environment_and_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VP_PASSWORD", SECRET)
     loaded = load(FusionSettings, {"username": "node"})
-    assert loaded.secret() == SECRET
+    assert loaded.read_password() == SECRET
     assert SECRET not in everything_shown(loaded)
     assert ("password", "**********", "environment") in describe(loaded, {}, None)
 
@@ -131,18 +131,18 @@ def test_the_password_comes_from_a_file_without_its_line_end_and_is_never_shown(
     for written in (SECRET, SECRET + "\n", SECRET + "\r\n"):
         file.write_text(written, newline="")
         loaded = load(FusionSettings, {"password_file": str(file)})
-        assert loaded.secret() == SECRET
+        assert loaded.read_password() == SECRET
         assert SECRET not in everything_shown(loaded)
 
 
 def test_a_password_may_begin_and_end_with_a_space(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text(" p\u00e4ss \n", encoding="utf-8")
-    assert load(FusionSettings, {"password_file": str(file)}).secret() == " p\u00e4ss "
+    assert load(FusionSettings, {"password_file": str(file)}).read_password() == " p\u00e4ss "
 
 
 def test_without_a_password_there_is_none() -> None:
-    assert load(FusionSettings, {}).secret() is None
+    assert load(FusionSettings, {}).read_password() is None
 
 
 def test_two_passwords_are_refused_and_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,9 +176,9 @@ def test_a_password_file_that_is_not_text_or_gone_is_told_without_what_it_holds(
     file.write_bytes(SECRET.encode() + b"\xff")
     loaded = load(FusionSettings, {"password_file": str(file)})
     with pytest.raises(UserError) as caught:
-        loaded.secret()
+        loaded.read_password()
     assert str(caught.value).startswith(f"--password-file {file}: ")
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     file.unlink()
     with pytest.raises(UserError, match="No such file"):
-        loaded.secret()
+        loaded.read_password()

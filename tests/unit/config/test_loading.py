@@ -279,7 +279,7 @@ def test_a_quality_that_is_named_is_known_to_be_even_if_it_is_the_defaults(
         monkeypatch.setenv("VP_QUALITY", str(quality))
     flags: dict[str, object] = {"quality": str(quality)} if origin == "flag" else {"size": "64x48"}
     loaded = load(CameraSettings, flags, config)
-    assert loaded.encodes_anew == (origin != "default")
+    assert loaded.reencodes == (origin != "default")
     assert loaded.quality == (90 if origin == "default" else quality)
 
 

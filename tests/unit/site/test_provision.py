@@ -52,7 +52,7 @@ def test_every_node_reads_its_settings_and_finds_its_files(
         settings = load(models.get(account.role, WatchSettings), {}, Path(f"{account.file}.toml"))
         assert settings.broker == f"mqtts://127.0.0.1:{site.port}"
         assert settings.username == account.name
-        assert len(settings.secret() or "") >= 32
+        assert len(settings.read_password() or "") >= 32
         if isinstance(settings, VariantSettings):
             assert settings.variant == account.variant
             assert settings.bundle == "auto"
