@@ -9,7 +9,8 @@ import numpy as np
 
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.config.settings import VariantSettings
-from vp_mqtt.inference.pictures import Picture, encode_jpeg, is_whole_jpeg, jpeg_head
+from vp_mqtt.inference.jpeg import Jpeg
+from vp_mqtt.inference.pictures import Picture, encode_jpeg
 from vp_mqtt.nodes.sources import Captured
 
 _MIN_QUALITY = 30
@@ -56,7 +57,7 @@ class FrameEncoder:
         """
         jpeg = captured.jpeg
         if jpeg is not None and self._passes_through and can_pass(jpeg, self._size, limit):
-            return EncodedFrame(jpeg, is_passed_through=True)
+            return EncodedFrame(jpeg.data, is_passed_through=True)
         picture = captured.picture
         if self._size is not None and picture.shape[1::-1] != self._size:
             shrinks = self._size[0] < picture.shape[1]
@@ -69,7 +70,7 @@ class FrameEncoder:
         return None if shrunk is None else EncodedFrame(shrunk, is_shrunk=True)
 
 
-def can_pass(jpeg: bytes, size: tuple[int, int] | None, limit: int) -> bool:
+def can_pass(jpeg: Jpeg, size: tuple[int, int] | None, limit: int) -> bool:
     """Return whether a JPEG can be published as it is.
 
     Args:
@@ -77,11 +78,11 @@ def can_pass(jpeg: bytes, size: tuple[int, int] | None, limit: int) -> bool:
         size: width and height that published frames are to have, in pixels; None for any.
         limit: the broker's limit of its size, in bytes.
     """
-    head = jpeg_head(jpeg)
-    if head is None or not head.is_common or not is_whole_jpeg(jpeg):
+    head = jpeg.head
+    if not head.is_common:
         return False
     # Every variant would refuse a larger one.
-    if len(jpeg) > min(limit, _MAX_FRAME_BYTES) or not 0 < head.size[0] * head.size[1] <= MAX_PIXELS:
+    if len(jpeg.data) > min(limit, _MAX_FRAME_BYTES) or not 0 < head.size[0] * head.size[1] <= MAX_PIXELS:
         return False
     # EXIF may contain where and when a photograph was taken, which is private.
     return not head.has_exif and (size is None or head.size == size)

@@ -11,13 +11,19 @@ from hypothesis import strategies as st
 from tests.support.jpegs import half_and_half, turned, without_tables
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.bundle.manifest import Preprocessing
-from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, is_whole_jpeg, jpeg_head, jpeg_size, prepare
-from vp_mqtt.nodes.frame_encoder import can_pass
+from vp_mqtt.inference.jpeg import Jpeg, read_head
+from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
+from vp_mqtt.nodes import frame_encoder
 from vp_mqtt.site.photos import photo_like
 
 JPEG = encode_jpeg(half_and_half(), 90)
 PROGRESSIVE = cv2.imencode(".jpg", half_and_half(), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
 START_OF_FRAME = JPEG.index(b"\xff\xc0")
+
+
+def can_pass(data: bytes, size: tuple[int, int] | None, limit: int) -> bool:
+    jpeg = Jpeg.parse(data)
+    return jpeg is not None and frame_encoder.can_pass(jpeg, size, limit)
 
 
 def changed(offset: int, *values: int) -> bytes:
@@ -55,7 +61,9 @@ def test_a_jpeg_of_another_size_does_not_pass() -> None:
 
 
 def test_a_jpeg_with_exif_which_may_tell_a_place_and_turn_the_picture_does_not_pass() -> None:
-    assert jpeg_size(turned(JPEG)) == (64, 48)
+    jpeg = Jpeg.parse(turned(JPEG))
+    assert jpeg is not None
+    assert jpeg.head.size == (64, 48)
     assert not can_pass(turned(JPEG), None, 1_000_000)
     assert decode(turned(JPEG)).shape == (64, 48, 3)
     assert not can_pass(turned(JPEG), (64, 48), 1_000_000)
@@ -90,10 +98,10 @@ def test_as_many_pixels_as_receivers_take_pass() -> None:
 
 
 def test_the_head_of_a_jpeg_is_read() -> None:
-    head = jpeg_head(JPEG)
+    head = read_head(JPEG)
     assert head is not None
     assert (head.size, head.is_common, head.has_exif) == ((64, 48), True, False)
-    head = jpeg_head(turned(PROGRESSIVE))
+    head = read_head(turned(PROGRESSIVE))
     assert head is not None
     assert (head.size, head.is_common, head.has_exif) == ((64, 48), True, True)
 
@@ -101,8 +109,8 @@ def test_the_head_of_a_jpeg_is_read() -> None:
 @given(st.binary(max_size=300))
 def test_what_is_not_a_jpeg_has_no_head_and_does_not_pass(data: bytes) -> None:
     for garbage in (data, b"\xff\xd8" + data, b"\xff\xd8\xff\xe0" + data):
-        if jpeg_head(garbage) is None:
-            assert not is_whole_jpeg(garbage)
+        if read_head(garbage) is None:
+            assert Jpeg.parse(garbage) is None
             assert not can_pass(garbage, None, 1_000_000)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
+from vp_mqtt.inference.jpeg import Jpeg
 from vp_mqtt.inference.pictures import Picture, decode, encode_jpeg
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes import sources
@@ -113,7 +114,7 @@ def test_a_picture_that_cannot_be_read_is_told_of_once_however_often_the_folder_
     (tmp_path / "2.jpg").write_bytes(whole[:-20])
     source = open_source(str(tmp_path))
     for _ in range(3):
-        assert [captured.jpeg for captured in source.captures()] == [whole]
+        assert [captured.jpeg for captured in source.captures()] == [Jpeg.parse(whole)]
     assert [line for line in warnings.messages if "2.jpg" in line] == [f"{tmp_path / '2.jpg'}: not a picture; left out"]
 
 
@@ -130,7 +131,7 @@ def test_jpegs_come_as_they_are_and_are_decoded_only_when_they_are_new_or_asked_
     jpeg = write(tmp_path / "1.JPG", 10).read_bytes()
     source = open_source(str(tmp_path))
     for _ in range(3):
-        assert [captured.jpeg for captured in source.captures()] == [jpeg]
+        assert [captured.jpeg for captured in source.captures()] == [Jpeg.parse(jpeg)]
     assert decoded == [jpeg], "to see that it can be"
     captured = next(source.captures())
     assert captured.decoded is None
@@ -139,7 +140,7 @@ def test_jpegs_come_as_they_are_and_are_decoded_only_when_they_are_new_or_asked_
 
     other = write(tmp_path / "1.JPG", 200).read_bytes()
     os.utime(tmp_path / "1.JPG", ns=(1, 1))
-    assert [captured.jpeg for captured in source.captures()] == [other]
+    assert [captured.jpeg for captured in source.captures()] == [Jpeg.parse(other)]
     assert decoded == [jpeg, jpeg, other]
 
 
@@ -147,9 +148,9 @@ def test_a_jpeg_that_is_damaged_after_it_was_seen_is_left_out(tmp_path: Path) ->
     whole = write(tmp_path / "1.jpg", 10).read_bytes()
     (tmp_path / "2.jpg").write_bytes(whole)
     source = open_source(str(tmp_path))
-    assert [captured.jpeg for captured in source.captures()] == [whole] * 2
+    assert [captured.jpeg for captured in source.captures()] == [Jpeg.parse(whole)] * 2
     (tmp_path / "2.jpg").write_bytes(whole[: len(whole) // 2])
-    assert [captured.jpeg for captured in source.captures()] == [whole]
+    assert [captured.jpeg for captured in source.captures()] == [Jpeg.parse(whole)]
 
 
 def test_pictures_that_are_no_jpeg_or_have_something_behind_it_come_decoded(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from vp_mqtt.inference.jpeg import Jpeg
 from vp_mqtt.inference.pictures import Picture, PictureError, encode_jpeg
 from vp_mqtt.nodes.sources import Captured, LiveStream, live, open_source
 from vp_mqtt.nodes.sources.live import jpeg_of
@@ -219,7 +220,7 @@ def test_a_webcam_is_asked_for_jpeg_and_gives_it_as_it_is(jpeg_webcam: Webcam) -
     }
     jpeg_webcam.give(row(JPEG + bytes(5)))
     captured = next(jpeg_webcam.stream.captures())
-    assert captured.jpeg == JPEG
+    assert captured.jpeg == Jpeg.parse(JPEG)
     assert captured.decoded is None
     assert captured.picture.shape == (48, 64, 3)
     assert captured.picture is captured.picture, "decoded once"
@@ -230,7 +231,7 @@ def test_a_webcam_that_breaks_off_is_asked_for_jpeg_again(jpeg_webcam: Webcam) -
     captures = jpeg_webcam.stream.captures()
     for opened in (1, 2):
         jpeg_webcam.give(row(JPEG))
-        assert next(captures).jpeg == JPEG
+        assert next(captures).jpeg == Jpeg.parse(JPEG)
         assert (jpeg_webcam.opened, len(jpeg_webcam.is_set)) == (opened, 2)
         jpeg_webcam.break_off()
 
@@ -252,11 +253,11 @@ def test_a_broken_jpeg_of_a_webcam_is_counted_and_left_out(jpeg_webcam: Webcam) 
     for number in range(8):
         jpeg_webcam.give(row(broken[number % 4]))
     jpeg_webcam.give(row(JPEG))
-    assert next(captures).jpeg == JPEG
+    assert next(captures).jpeg == Jpeg.parse(JPEG)
     # Once a whole one has come, rubbish is a broken one, too.
     for frame in (b"rubbish", JPEG):
         jpeg_webcam.give(row(frame))
-    assert next(captures).jpeg == JPEG
+    assert next(captures).jpeg == Jpeg.parse(JPEG)
     assert jpeg_webcam.refused == ["broken JPEG"] * 9
     assert jpeg_webcam.opened == 1
 
@@ -288,7 +289,7 @@ def test_a_webcam_that_cannot_be_asked_for_jpeg_is_decoded(
 
 def test_a_jpeg_that_is_damaged_inside_is_a_picture_error_when_it_is_decoded() -> None:
     head = JPEG.index(b"\xff\xda")
-    damaged = Captured(jpeg=JPEG[:head] + b"\xff\xd9")
+    damaged = Captured(jpeg=Jpeg.parse(JPEG[:head] + b"\xff\xd9"))
     with pytest.raises(PictureError):
         _ = damaged.picture
 

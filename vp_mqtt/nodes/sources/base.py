@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from vp_mqtt.inference import pictures
+from vp_mqtt.inference.jpeg import Jpeg
 from vp_mqtt.inference.pictures import Picture
 
 
@@ -19,12 +20,12 @@ class Captured:
     Attributes:
         decoded: as `picture`, where the source has it; None only where there is a JPEG.
         truth: the true class name, if the source knows it.
-        jpeg: as the source delivered it, whole: from its head to its end marker.
+        jpeg: as the source delivered it.
     """
 
     decoded: Picture | None = None
     truth: str | None = None
-    jpeg: bytes | None = None
+    jpeg: Jpeg | None = None
 
     @cached_property
     def picture(self) -> Picture:
@@ -33,7 +34,11 @@ class Captured:
         Raises:
             PictureError: the JPEG cannot be decoded.
         """
-        return self.decoded if self.decoded is not None else pictures.decode(self.jpeg or b"")
+        return (
+            self.decoded
+            if self.decoded is not None
+            else pictures.decode(self.jpeg.data if self.jpeg is not None else b"")
+        )
 
 
 class Source(ABC):

@@ -13,7 +13,8 @@ import numpy as np
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
-from vp_mqtt.inference.pictures import PICTURE_SUFFIXES, PictureError, is_whole_jpeg
+from vp_mqtt.inference.jpeg import Jpeg
+from vp_mqtt.inference.pictures import PICTURE_SUFFIXES, PictureError
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes.sources.base import Captured, Source
 from vp_mqtt.protocol.class_names import as_class_name
@@ -77,14 +78,15 @@ class PictureFolder(Source):
         with file.open("rb") as opened:
             state = os.fstat(opened.fileno())
             data = opened.read()
-        if not is_whole_jpeg(data):
+        jpeg = Jpeg.parse(data)
+        if jpeg is None:
             return Captured(pictures.decode(data), self._truth(file))
         stamp = state.st_mtime_ns, state.st_size
         if self._decodable.get(file) == stamp:
-            return Captured(truth=self._truth(file), jpeg=data)
+            return Captured(truth=self._truth(file), jpeg=jpeg)
         picture = pictures.decode(data)
         self._decodable[file] = stamp
-        return Captured(picture, self._truth(file), data)
+        return Captured(picture, self._truth(file), jpeg)
 
     def _truth(self, file: Path) -> str | None:
         if not self._is_folder or file.parent == self._path:

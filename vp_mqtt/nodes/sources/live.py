@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.inference.pictures import begins_as_jpeg, is_whole_jpeg
+from vp_mqtt.inference.jpeg import Jpeg, begins_as_jpeg
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.session import backoff
 from vp_mqtt.nodes.sources.base import Captured, Source
@@ -130,11 +130,12 @@ class LiveStream(Source):
         """Keep a frame as the newest picture; stop asking for JPEG if the webcam delivers something else."""
         captured = Captured(frame)
         if self._is_raw:
-            jpeg = jpeg_of(frame)
-            if jpeg is None and self.pictures_seen == 0:
+            data = jpeg_of(frame)
+            if data is None and self.pictures_seen == 0:
                 self._asks_for_jpeg = False
                 return
-            if jpeg is None or not is_whole_jpeg(jpeg):
+            jpeg = Jpeg.parse(data) if data is not None else None
+            if jpeg is None:
                 # A webcam's first frames, and some of those on a bad cable, are often broken: no reason to give up.
                 self._broken += 1
                 self._asks_for_jpeg = self._broken < _MAX_BROKEN
