@@ -107,7 +107,7 @@ def test_check_tells_whether_the_broker_can_be_reached(folder: Path, broker: Mos
     broker.stop()
     done = vp(folder, "check")
     assert done.returncode == 1
-    assert "is it running?" in done.stdout
+    assert "is Mosquitto running there?" in done.stdout
     edit(folder, 'host = "127.0.0.1"', 'host = "nobody.invalid"')
     assert "'nobody.invalid' is not known" in vp(folder, "check").stdout
 

@@ -1,6 +1,6 @@
-"""Checks of `vp site doctor`: the board itself: clock, camera, bundle, and speed.
+"""Checks of a board itself: its clock, camera, bundle and speed.
 
-Each returns what was seen, None if that cannot be told, and raises a `WrongError` if it is not as it should be.
+Each returns what was seen, None if that cannot be found out, and raises a `CheckError` if something is wrong.
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
 from vp_mqtt.nodes.sources import LiveStream, open_source
 from vp_mqtt.site.broker_checks import is_online
-from vp_mqtt.site.finding import PATIENCE_S, WrongError
+from vp_mqtt.site.finding import PATIENCE_S, CheckError
 
-_ROUNDS = 30
-_SIDES = (480, 640)
+_FRAMES = 30
+_FRAME_SHAPE = (480, 640)
+_POLL_S = 0.05
 _OTHER_BUNDLE = "provision again with a bundle that has it, or push one: vp push"
 
 
 def clock() -> str | None:
-    """Ask systemd whether the clock is set by a time server."""
+    """Check with systemd whether the clock is synchronised with a time server."""
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     command = ["timedatectl", "show", "--property", "NTPSynchronized", "--value"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match told.stdout.strip():
+    match answer.stdout.strip():
         case "yes":
             return f"{now}, synchronised"
         case "no":
-            raise WrongError(f"{now}, not synchronised", "sudo timedatectl set-ntp true; is a time server in reach?")
+            raise CheckError(f"{now}, not synchronised", "sudo timedatectl set-ntp true; can it reach a time server?")
     return None
 
 
@@ -51,29 +52,32 @@ def camera(settings: CameraSettings) -> str:
     except UserError as error:
         if settings.source.isdecimal() and is_online(settings):
             return f"webcam {settings.source} is in use by the camera node, which is online"
-        raise WrongError(str(error), remedy) from None
-    if isinstance(source, LiveStream):
-        # It yields nothing while there is nothing: closed from here, its loop ends.
-        timer = time.monotonic() + PATIENCE_S
-        while source.pictures_seen == 0 and time.monotonic() < timer:
-            time.sleep(0.05)
-        if source.pictures_seen == 0:
-            source.close()
-            raise WrongError(f"{settings.source} shows nothing within {PATIENCE_S:g} s", remedy)
+        raise CheckError(str(error), remedy) from None
     try:
+        # A live stream blocks until it has a picture.
+        if isinstance(source, LiveStream) and not _has_picture(source):
+            raise CheckError(f"{settings.source} shows nothing within {PATIENCE_S:g} s", remedy)
         captured = next(source.captures(), None)
         size = captured.picture.shape[1::-1] if captured is not None else None
     except (UserError, PictureError) as error:
-        raise WrongError(str(error), remedy) from None
+        raise CheckError(str(error), remedy) from None
     finally:
         source.close()
     if size is None:
-        raise WrongError(f"{settings.source} has no pictures", remedy)
+        raise CheckError(f"{settings.source} has no pictures", remedy)
     width, height = size
     return f"{settings.source}: a picture of {width} x {height} pixels"
 
 
-def _find_bundle(settings: FamilySettings) -> Bundle:
+def _has_picture(stream: LiveStream) -> bool:
+    """Wait for a stream's first picture; return False if there is none in time."""
+    until = time.monotonic() + PATIENCE_S
+    while stream.pictures_seen == 0 and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    return stream.pictures_seen > 0
+
+
+def _open_bundle(settings: FamilySettings) -> Bundle:
     variant = settings.variant if isinstance(settings, VariantSettings) else None
     try:
         if settings.bundle not in {"auto", "broker"}:
@@ -81,27 +85,27 @@ def _find_bundle(settings: FamilySettings) -> Bundle:
         cache = Cache(settings.bundle_cache or default_folder(), settings.site, Verifier(settings.bundle_key))
         found = cache.recall(variant)
         if found is None and settings.bundle == "broker":
-            raise WrongError("none is here yet", "push one: vp push BUNDLE --broker ..")
+            raise CheckError("there is none yet", "push one: vp push BUNDLE --broker ..")
         return found or open_bundle(settings.fallback)
     except UserError as error:
-        raise WrongError(str(error), _OTHER_BUNDLE) from None
+        raise CheckError(str(error), _OTHER_BUNDLE) from None
 
 
-def bundle_verdict(settings: FamilySettings) -> str:
-    """Check the bundle that the node would start with, and its model of it."""
-    bundle = _find_bundle(settings)
+def bundle(settings: FamilySettings) -> str:
+    """Open the bundle that the node would start with, and a variant's model in it."""
+    bundle = _open_bundle(settings)
     manifest = bundle.manifest
     if isinstance(settings, VariantSettings):
         try:
             bundle.model_bytes(settings.variant)
         except UserError as error:
-            raise WrongError(str(error), _OTHER_BUNDLE) from None
-    return f"'{manifest.name}' ({manifest.short_digest.hex()}), {len(manifest.classes)} classes, whole"
+            raise CheckError(str(error), _OTHER_BUNDLE) from None
+    return f"'{manifest.name}' ({manifest.short_digest.hex()}), {len(manifest.classes)} classes, complete"
 
 
 def speed(settings: VariantSettings, deadline_ms: float) -> str:
-    """Time what the board does for a frame, from the JPEG to the probabilities."""
-    bundle = _find_bundle(settings)
+    """Measure the time that the board takes for a frame, from the JPEG to the probabilities."""
+    bundle = _open_bundle(settings)
     try:
         entry = bundle.variant(settings.variant)
         model, classes = bundle.model_bytes(settings.variant), len(bundle.manifest.classes)
@@ -112,19 +116,19 @@ def speed(settings: VariantSettings, deadline_ms: float) -> str:
         else:
             predict = runtimes.load(name, model, resolution=resolution, classes=classes, threads=threads)
     except UserError as error:
-        raise WrongError(str(error), _OTHER_BUNDLE) from None
-    noise = np.random.default_rng(0).integers(0, 256, (*_SIDES, 3), dtype=np.uint8)
+        raise CheckError(str(error), _OTHER_BUNDLE) from None
+    noise = np.random.default_rng(0).integers(0, 256, (*_FRAME_SHAPE, 3), dtype=np.uint8)
     jpeg = encode_jpeg(np.ascontiguousarray(noise), 85)
     times = []
-    for _ in range(_ROUNDS):
+    for _ in range(_FRAMES):
         started = time.perf_counter()
         predict(prepare(decode(jpeg), entry.resolution, bundle.manifest.preprocessing))
         times.append((time.perf_counter() - started) * 1000)
     slow = statistics.quantiles(times, n=20)[-1]
-    told = f"{statistics.median(times):.1f} ms a frame of 640 x 480 (19 of 20 within {slow:.1f} ms) in {name}"
+    measured = f"{statistics.median(times):.1f} ms a frame of 640 x 480 (19 of 20 within {slow:.1f} ms) in {name}"
     if slow > deadline_ms:
-        raise WrongError(
-            f"{told}: more than the deadline of {deadline_ms:g} ms",
+        raise CheckError(
+            f"{measured}: more than the deadline of {deadline_ms:g} ms",
             "give this board a smaller variant (a lower index), more threads, or raise deadline_ms in site.toml",
         )
-    return f"{told}; the deadline is {deadline_ms:g} ms"
+    return f"{measured}; the deadline is {deadline_ms:g} ms"

@@ -1,4 +1,4 @@
-"""`vp site doctor`: on a board, what is wrong between it and the site, and what helps."""
+"""`vp site doctor`: on a board, finds what is wrong between its nodes and the site, and what to do about it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from vp_mqtt.config.loading import load
 from vp_mqtt.config.settings import CameraSettings, CommonSettings, FamilySettings, FusionSettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.site import board_checks, broker_checks
-from vp_mqtt.site.finding import Finding, WrongError
+from vp_mqtt.site.finding import CheckError, Finding
 
 INSTALLED = Path("/etc/vp-mqtt")
 """Where `install.sh` puts a board's settings."""
 
+_NEED_CONNECTION = {"port", "TLS", "account"}
+_CONNECTION = {"host name", "port", "TLS"}
+
 
 def settings_files(folder: Path) -> list[tuple[Path, type[CommonSettings]]]:
-    """Return the settings of a board's nodes, with what reads them.
+    """Return the settings files of a board's nodes, each with its model.
 
     Raises:
         UserError: there are none.
@@ -32,44 +35,50 @@ def settings_files(folder: Path) -> list[tuple[Path, type[CommonSettings]]]:
 
 
 def examine(path: Path, model: type[CommonSettings]) -> Iterator[Finding]:
-    """Look at everything that one node needs; the current folder must be the settings' own, as they name files in it.
+    """Check everything that one node needs.
 
     Args:
-        path: of the settings.
-        model: what reads them.
+        path: the node's settings file. The current folder must be its own, since it names files beside it.
+        model: the settings in it.
     """
     try:
         settings = load(model, {}, path)
         settings.read_password()
     except UserError as error:
-        yield Finding(path.stem, "settings", False, str(error), "mend site.toml, provision again, and copy the folder")
+        yield Finding(path.stem, "settings", False, str(error), "fix site.toml, provision again, and copy the folder")
         return
     node = settings.node_name()
     yield Finding(node, "settings", True, f"{path.name} is valid")
+    failed: str | None = None
+    for what, check in _checks(settings, path):
+        if failed is not None and what in _NEED_CONNECTION:
+            yield Finding(node, what, None, f"not checked: fix the {failed} first")
+            continue
+        try:
+            verdict = check()
+        except CheckError as error:
+            yield Finding(node, what, False, error.verdict, error.remedy)
+            if what in _CONNECTION:
+                failed = what
+            continue
+        yield Finding(node, what, None if verdict is None else True, verdict or "cannot be found out here")
+
+
+def _checks(settings: CommonSettings, path: Path) -> list[tuple[str, Callable[[], str | None]]]:
+    """Return the checks of a node, each with its subject, in the order in which they are made."""
+    options = settings.broker_options()
     checks: list[tuple[str, Callable[[], str | None]]] = [
-        ("host name", lambda: broker_checks.host_name(settings)),
-        ("port", lambda: broker_checks.port(settings)),
-        ("TLS", lambda: broker_checks.tls(settings)),
+        ("host name", lambda: broker_checks.host_name(options.host, options.port)),
+        ("port", lambda: broker_checks.port(options.host, options.port)),
+        ("TLS", lambda: broker_checks.tls(options)),
         ("clock", board_checks.clock),
         ("account", lambda: broker_checks.account(settings)),
     ]
     if isinstance(settings, CameraSettings):
         checks.append(("camera", lambda: board_checks.camera(settings)))
     if isinstance(settings, FamilySettings):
-        checks.append(("bundle", lambda: board_checks.bundle_verdict(settings)))
+        checks.append(("bundle", lambda: board_checks.bundle(settings)))
     if isinstance(settings, VariantSettings):
         deadline_ms = load(FusionSettings, {}, path).deadline_ms
         checks.append(("speed", lambda: board_checks.speed(settings, deadline_ms)))
-    broken: str | None = None
-    for what, check in checks:
-        if broken is not None and what in {"port", "TLS", "account"}:
-            yield Finding(node, what, None, f"not looked at: first mend the {broken}")
-            continue
-        try:
-            verdict = check()
-        except WrongError as wrong:
-            yield Finding(node, what, False, wrong.verdict, wrong.remedy)
-            if what in {"host name", "port", "TLS"}:
-                broken = what
-            continue
-        yield Finding(node, what, None if verdict is None else True, verdict or "cannot be told here")
+    return checks

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PATIENCE_S = 10.0
-"""How long any one thing is waited for, in s."""
+"""How long one check waits for an answer, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        node: whose settings it is about.
-        what: the thing, in a word or two.
-        is_well: whether it is as it should be; None if that cannot be told here.
+        node: name of the node that was checked.
+        what: subject of the check, in a word or two.
+        is_well: whether it passed; None if that cannot be found out here.
         verdict: what was seen.
-        remedy: what helps, where something is wrong.
+        remedy: what to do if it failed.
     """
 
     node: str
@@ -27,8 +27,13 @@ class Finding:
     remedy: str | None = None
 
 
-class WrongError(Exception):
-    """Something that is not as it should be: verdict and remedy."""
+class CheckError(Exception):
+    """A check failed.
+
+    Attributes:
+        verdict: what is wrong.
+        remedy: what to do about it.
+    """
 
     def __init__(self, verdict: str, remedy: str) -> None:
         super().__init__(verdict)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from vp_mqtt.bundle.folder import Bundle, builtin_bundles, open_bundle
 from vp_mqtt.errors import UserError
+from vp_mqtt.site import broker_checks
 from vp_mqtt.site.accounts import accounts, folder_of
+from vp_mqtt.site.finding import CheckError
 from vp_mqtt.site.passwords import weakness
 from vp_mqtt.site.plan import SitePlan
 
-CONNECT_TIMEOUT_S = 3.0
+_CONNECT_TIMEOUT_S = 3.0
 
 
 def plan_bundle(plan: SitePlan, base: Path) -> Bundle:
@@ -119,16 +120,13 @@ def _variant_problems(plan: SitePlan, base: Path) -> list[str]:
 
 
 def unreachable(plan: SitePlan) -> list[str]:
-    """Try the broker's address, and return what is wrong with it, if anything."""
+    """Try to reach the broker, and return what is wrong, if anything."""
     host, port = plan.broker.host, plan.broker.port
     try:
-        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
-    except socket.gaierror:
-        return [f"[broker] host '{host}' is not known: check the name, or write the IP address"]
-    except TimeoutError:
-        return [f"the broker does not answer at {host}, port {port}: is it on, and does a firewall let us through?"]
-    except OSError as error:
-        return [f"the broker cannot be reached at {host}, port {port} ({error.strerror}): is it running?"]
+        broker_checks.host_name(host, port)
+        broker_checks.port(host, port, timeout=_CONNECT_TIMEOUT_S)
+    except CheckError as error:
+        return [f"[broker] {error.verdict}: {error.remedy}"]
     return []
 
 
