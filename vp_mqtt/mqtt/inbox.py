@@ -13,7 +13,7 @@ class Inbox(Generic[T]):
     """Bounded queues, one per source, read in turn (round robin).
 
     Putting never blocks. When the queue of a source is full, its oldest item is dropped and counted: what is read is as
-    recent as possible, and a source that floods the inbox delays no other.
+    recent as possible, and a source that floods the inbox delays no other. The node's own events go first.
 
         inbox: Inbox[Received] = Inbox(per_source=1)
         session = Session(options, ..., on_message=lambda message: inbox.put(message.topic, message))
@@ -33,6 +33,7 @@ class Inbox(Generic[T]):
         """
         self._per_source = per_source
         self._max_sources = max_sources
+        self._first: deque[T] = deque()
         self._queues: OrderedDict[str, deque[T]] = OrderedDict()
         self._condition = threading.Condition()
         self._closed = False
@@ -51,6 +52,15 @@ class Inbox(Generic[T]):
             queue.append(item)
             self._condition.notify()
 
+    def put_first(self, item: T) -> None:
+        """Add an event of the node's own, which is never dropped and is read before all items of sources.
+
+        The queue of these has no bound: they must be few. May be called from any thread.
+        """
+        with self._condition:
+            self._first.append(item)
+            self._condition.notify()
+
     def get(self, timeout: float | None = None) -> T | None:
         """Wait for an item and return it; may be called from any thread.
 
@@ -58,11 +68,15 @@ class Inbox(Generic[T]):
             timeout: in seconds; None for no limit, 0 to not wait.
 
         Returns:
-            The oldest item of the source whose turn it is; None if the time is up or the inbox is closed.
+            The oldest of the node's own events, else that of the source whose turn it is; None if the time is up or the
+            inbox is closed.
         """
         with self._condition:
-            if not self._condition.wait_for(lambda: self._queues or self._closed, timeout) or self._closed:
+            self._condition.wait_for(lambda: self._first or self._queues or self._closed, timeout)
+            if self._closed or not (self._first or self._queues):
                 return None
+            if self._first:
+                return self._first.popleft()
             source, queue = self._queues.popitem(last=False)
             item = queue.popleft()
             if queue:
