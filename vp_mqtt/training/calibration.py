@@ -1,4 +1,4 @@
-"""Fusion fitted on pictures that were not learned from: a temperature per variant, and weights of the votes."""
+"""Fits the fusion on pictures the networks were not trained on: a temperature per variant and the vote weights."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 Probabilities = NDArray[np.float32]
 
-_LEAST = 1e-7
-_GOLDEN = (math.sqrt(5) - 1) / 2
-_HALVINGS = 40
-_ROUNDS = 500
+_MIN_PROBABILITY = 1e-7
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.1, 10.0
+_TEMPERATURE_TOLERANCE = 1e-8
+"""Of the temperature's logarithm."""
+_MAX_ITERATIONS = 500
 _CONVERGED = 1e-7
-_LEAST_WEIGHT = 0.02
+_MIN_WEIGHT = 0.02
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What was fitted.
+    """Fitted parameters of the fusion.
 
     Attributes:
-        temperatures: of each variant, greater than 0; below 1 its probabilities become sharper.
-        weights: of each variant's vote, greater than 0; they add up to what the paper's weights add up to.
+        temperatures: per variant, greater than 0; a value below 1 sharpens its probabilities.
+        weights: of each variant's vote, greater than 0; their sum is that of the family's original weights.
     """
 
     temperatures: tuple[float, ...]
@@ -33,7 +36,7 @@ class Fit:
 
 def soften(probabilities: Probabilities, temperature: float) -> Probabilities:
     """Return the softmax of logits divided by a temperature, from probabilities, shape (.., classes)."""
-    logits = np.log(np.maximum(probabilities, _LEAST)) / temperature
+    logits = np.log(np.maximum(probabilities, _MIN_PROBABILITY)) / temperature
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     return np.asarray(powers / powers.sum(-1, keepdims=True), dtype=np.float32)
 
@@ -46,23 +49,24 @@ def fit_temperature(probabilities: Probabilities, labels: NDArray[np.int64]) -> 
         labels: shape (N,).
     """
 
-    def loss(log_temperature: float) -> float:
-        right = soften(probabilities, math.exp(log_temperature))[np.arange(len(labels)), labels]
-        return -float(np.log(np.maximum(right, _LEAST)).mean())
+    logits = np.log(np.maximum(probabilities, _MIN_PROBABILITY, dtype=np.float64))
 
-    # The loss has one minimum in the inverse temperature: golden-section search.
-    low, high = math.log(0.1), math.log(10.0)
-    for _ in range(_HALVINGS):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        if loss(left) < loss(right):
-            high = right
-        else:
-            low = left
-    return math.exp((low + high) / 2)
+    def negative_log_likelihood(log_temperature: float) -> float:
+        of_labels = log_softmax(logits / math.exp(log_temperature), axis=1)[np.arange(len(labels)), labels]
+        return -float(np.maximum(of_labels, math.log(_MIN_PROBABILITY)).mean())
+
+    # The loss has a single minimum: it is convex in the inverse temperature.
+    found = minimize_scalar(
+        negative_log_likelihood,
+        method="bounded",
+        bounds=(math.log(_MIN_TEMPERATURE), math.log(_MAX_TEMPERATURE)),
+        options={"xatol": _TEMPERATURE_TOLERANCE},
+    )
+    return math.exp(found.x)
 
 
 def top_k(probabilities: Probabilities, k: int) -> Probabilities:
-    """Return the probabilities with all but the k largest of each row set to zero, as a vote has them."""
+    """Return the probabilities with all but the k largest of each row set to zero, as in a vote."""
     kept = np.zeros_like(probabilities)
     largest = np.argsort(-probabilities, axis=-1, kind="stable")[..., :k]
     np.put_along_axis(kept, largest, np.take_along_axis(probabilities, largest, -1), -1)
@@ -70,37 +74,37 @@ def top_k(probabilities: Probabilities, k: int) -> Probabilities:
 
 
 def fit_weights(probabilities: Probabilities, labels: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """Return the weights, shape (variants,), that add up to 1, under which the labels are most likely.
+    """Return the weights, shape (variants,), sum 1, that maximise the likelihood of the labels.
 
-    The fused sums are a mixture of the votes: expectation and maximisation in turn (Dempster et al. 1977). No weight
-    falls below 2 %, so that a board that is left alone is still heard.
+    The fused sums are a mixture of the votes, fitted by expectation-maximisation (Dempster et al. 1977). No weight
+    falls below 2 %, so that the vote of a variant that remains alone still counts.
 
     Args:
         probabilities: shape (variants, N, classes).
         labels: shape (N,).
         k: classes in a vote.
     """
-    votes = top_k(probabilities, k)[:, np.arange(len(labels)), labels] + _LEAST
+    votes = top_k(probabilities, k)[:, np.arange(len(labels)), labels] + _MIN_PROBABILITY
     weights = np.full(len(votes), 1 / len(votes))
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ITERATIONS):
         shares = weights[:, np.newaxis] * votes
         updated = (shares / shares.sum(0)).mean(1)
         done = float(np.abs(updated - weights).max()) < _CONVERGED
         weights = updated
         if done:
             break
-    floored = np.maximum(weights, _LEAST_WEIGHT)
+    floored = np.maximum(weights, _MIN_WEIGHT)
     return np.asarray(floored / floored.sum())
 
 
 def fit_fusion(probabilities: Probabilities, labels: NDArray[np.int64], k: int, total: float) -> Fit:
-    """Fit temperatures, then weights that add up to `total`.
+    """Fit the temperatures, then the vote weights.
 
     Args:
-        probabilities: of pictures that were not learned from, shape (variants, N, classes).
+        probabilities: of pictures not used in training, shape (variants, N, classes).
         labels: shape (N,).
         k: classes in a vote.
-        total: what the weights add up to.
+        total: sum of the fitted weights.
     """
     temperatures = [fit_temperature(one, labels) for one in probabilities]
     softened = np.stack([soften(one, t) for one, t in zip(probabilities, temperatures, strict=True)])
