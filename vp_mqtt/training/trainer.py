@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,11 +13,12 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import Picture, resize_square
 from vp_mqtt.logs import LOGGER
+from vp_mqtt.training.averaging import WeightAverages
 from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.training.datasets import Dataset, Pictures
 from vp_mqtt.training.engine import GraphedPasses, Passes, ThreadedPasses
@@ -30,7 +30,6 @@ from vp_mqtt.training.pretrained.starting_weights import Start, in_order, load_f
 from vp_mqtt.training.progress import Progress, QuietProgress
 from vp_mqtt.training.view_batches import DrawnBatches, to_input
 
-_AVERAGED_EVERY = 8
 _VALIDATION_BATCH = 125
 _CURVES_EVERY_S = 30.0
 _MEASURED_PICTURES = 128
@@ -92,7 +91,7 @@ class JointTraining:
                 if needs_statistics(network):
                     measure_statistics(network, self._some_inputs(spec.resolution).cpu())
             network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._averages = [copy.deepcopy(network) for network in self._networks]
+        self._averages = WeightAverages(self._networks, recipe.average)
         self._resolutions = [spec.resolution for spec in origin.family.variants]
         self._teachers: list[VariantNetwork] = []
         self._teacher_resolutions: list[int] = []
@@ -144,14 +143,14 @@ class JointTraining:
         if self._device.type == "cuda":
             return GraphedPasses(
                 self._networks,
-                self._averages,
+                self._averages.networks,
                 self._teachers,
                 frozen_blocks=frozen_blocks,
                 batch=self._recipe.batch,
             )
         return ThreadedPasses(
             self._networks,
-            self._averages,
+            self._averages.networks,
             self._teachers,
             frozen_blocks=frozen_blocks,
             threads=self._threads,
@@ -192,11 +191,9 @@ class JointTraining:
             ours, theirs = self._origin.model_dump(), saved.origin.model_dump()
             other = ", ".join(key for key in ours if ours[key] != theirs[key])
             raise UserError(f"{self._out}: the checkpoint there has another {other}; train into another folder")
-        for network, average, state, averaged in zip(
-            self._networks, self._averages, saved.networks, saved.averages, strict=True
-        ):
+        for network, state in zip(self._networks, saved.networks, strict=True):
             network.load_state_dict(state)
-            average.load_state_dict(averaged)
+        self._averages.restore(saved.averages, saved.epoch * self._steps)
         self._optimizer.load_state_dict(saved.optimizer)
         self._schedule.load_state_dict(saved.schedule)
         self._epoch, self._history = saved.epoch, saved.history
@@ -271,7 +268,6 @@ class JointTraining:
             network.train()
             network.dropout.seed(int(self._chance(_DROPOUT, index).integers(2**62)))
         self._passes.begin()
-        averaged, current = _floating(self._averages), _floating(self._networks)
         progress = (epoch / max(1, recipe.epochs - 1)) if recipe.epochs > 1 else 1.0
         mixes = recipe.mixup > 0 and progress < recipe.mixup_until
         fused_share = recipe.early_fused if progress < 0.5 else recipe.late_fused  # noqa: PLR2004 (half-way)
@@ -286,11 +282,7 @@ class JointTraining:
             total += self._learn(views, labels, step=step, share=share, fused_share=fused_share)
             self._optimizer.step()
             self._schedule.step()
-            if (done + 1) % _AVERAGED_EVERY == 0:
-                rounds = (done + 1) / _AVERAGED_EVERY
-                decay = min(recipe.average**_AVERAGED_EVERY, (1 + rounds) / (10 + rounds))
-                with torch.no_grad():
-                    torch._foreach_lerp_(averaged, current, 1 - decay)
+            self._averages.update_after(done + 1)
             self._progress.step(step + 1, total)
         self._progress.end()
         return float(total) / self._steps
@@ -340,7 +332,7 @@ class JointTraining:
             origin=self._origin,
             epoch=self._epoch,
             networks=[network.state_dict() for network in self._networks],
-            averages=[average.state_dict() for average in self._averages],
+            averages=[average.state_dict() for average in self._averages.networks],
             optimizer=self._optimizer.state_dict(),
             schedule=self._schedule.state_dict(),
             history=self._history,
@@ -356,10 +348,6 @@ class JointTraining:
                 draw_curves(self._history, self._out, f"{self._origin.family.name} on {self._origin.dataset}")
         except OSError as error:
             LOGGER.warning("%s: history not written (%s)", self._out, error.strerror)
-
-
-def _floating(networks: Sequence[nn.Module]) -> list[Tensor]:
-    return [tensor for network in networks for tensor in network.state_dict().values() if tensor.is_floating_point()]
 
 
 def _accuracy(scores: Tensor, labels: Tensor) -> float:
