@@ -14,10 +14,11 @@ from benchmarks.comparators.partition import write_stages
 from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.manifest import FamilySpec
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.checkpoint import Checkpoint, Origin, Recipe
+from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.export import export
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.presets import load_family
+from vp_mqtt.training.recipe import Recipe
 
 Kind = Literal["single", "mp", "cp", "vp"]
 

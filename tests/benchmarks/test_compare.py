@@ -25,8 +25,9 @@ from benchmarks.testbed.recording import Seen, SeenLabel
 from tests.support import tiny
 from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
 from vp_mqtt.protocol.frames import FrameId
-from vp_mqtt.training.checkpoint import Checkpoint, Origin, Recipe
+from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.networks import VariantNetwork
+from vp_mqtt.training.recipe import Recipe
 
 _COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "grey": (90, 90, 90)}
 

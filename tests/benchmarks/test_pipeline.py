@@ -19,9 +19,10 @@ from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.protocol.frames import FrameId
-from vp_mqtt.training.checkpoint import Checkpoint, Origin, Recipe
+from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.export import export
 from vp_mqtt.training.networks import VariantNetwork
+from vp_mqtt.training.recipe import Recipe
 
 SPEC = VariantSpec(resolution=32, alpha=0.1, head=16, pooling="average")
 CLASSES = ("red", "green", "blue", "grey")

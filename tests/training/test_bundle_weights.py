@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -19,7 +20,8 @@ from tests.training.test_pretrained import CLASSES
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, VariantSpec
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.checkpoint import Checkpoint, Origin, Recipe
+from vp_mqtt.training.builder import build_trainer
+from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.datasets import load
 from vp_mqtt.training.evaluation.evaluate import evaluate
 from vp_mqtt.training.export import export, halve_weights
@@ -27,7 +29,7 @@ from vp_mqtt.training.networks import VariantNetwork, measure_statistics, needs_
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.pretrained.starting_weights import in_order, load_fitting, weights_of
 from vp_mqtt.training.quantize import quantize
-from vp_mqtt.training.trainer import JointTraining
+from vp_mqtt.training.recipe import Recipe
 
 SPECS = (
     VariantSpec(resolution=32, alpha=0.1, head=16),
@@ -121,13 +123,14 @@ def test_a_network_with_statistics_needs_none(trained: Checkpoint) -> None:
 
 def test_a_training_begins_where_the_bundle_is(tmp_path: Path) -> None:
     dataset = load("fashion-mnist", write_fashion_mnist(tmp_path / "data"), 0)
+    dataset = dataclasses.replace(dataset, validation=dataset.train)
     bundle = open_bundle("fashion-mnist")
     assert bundle.manifest.classes == dataset.classes
     family = load_family("small")
     origin = Origin(family=family, classes=dataset.classes, dataset="b", recipe=Recipe(epochs=1, batch=64))
     starts = weights_of(["fashion-mnist"], None, family)
-    training = JointTraining(origin, dataset, tmp_path / "run", weights=starts)
-    found = training.validate(dataset.train)
+    training = build_trainer(origin, dataset, tmp_path / "run", weights=starts)
+    found = training.validate()
     # Stripes are no clothes, but each variant takes them for some.
     judged = evaluate(bundle, dataset.train, ks=[1]).accuracy.variants
     assert [found[f"variant {index}"] for index in range(len(judged))] == pytest.approx(judged, abs=0.03)

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import torch
 
 from vp_mqtt.bundle.manifest import VariantSpec
-from vp_mqtt.training.engine import ThreadedPasses
+from vp_mqtt.training.engine import NetworkSet, ThreadedPasses, VariantThreads
 from vp_mqtt.training.networks import VariantNetwork
 
 SPECS = [VariantSpec(resolution=40, head=32), VariantSpec(resolution=48, head=48)]
@@ -27,14 +25,12 @@ def test_passes_side_by_side_give_logits_and_gradients_of_each_network_alone(fro
         network.features[:frozen_blocks].requires_grad_(requires_grad=False)
     for network in same:
         network.features[:frozen_blocks].eval()
-    passes = ThreadedPasses(
-        variants, networks(3), [teacher], frozen_blocks=frozen_blocks, threads=ThreadPoolExecutor(2), order=[1, 0]
-    )
-    passes.begin()
-    outputs, lessons = passes.forward(lambda index: inputs[index])
+    passes = ThreadedPasses(NetworkSet(variants, networks(3), [teacher], frozen_blocks), VariantThreads((40, 48), 2))
+    passes.begin_epoch()
+    outputs, from_teachers = passes.forward(lambda index: inputs[index])
     gradients = [torch.randn_like(output) for output in outputs]
     passes.backward(gradients)
-    torch.testing.assert_close(lessons[0], teacher(inputs[2]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(from_teachers[0], teacher(inputs[2]), rtol=1e-4, atol=1e-5)
     for network, alone, x, gradient, output in zip(variants, same, inputs[:2], gradients, outputs, strict=True):
         expected = alone(x)
         expected.backward(gradient)
@@ -45,9 +41,9 @@ def test_passes_side_by_side_give_logits_and_gradients_of_each_network_alone(fro
                 torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-2, atol=1e-3)
 
 
-def test_an_average_is_judged_as_it_is_exported() -> None:
+def test_an_average_is_validated_as_it_is_exported() -> None:
     averages = networks(3)
-    passes = ThreadedPasses(networks(1), averages, [], frozen_blocks=0, threads=ThreadPoolExecutor(1), order=[1, 0])
+    passes = ThreadedPasses(NetworkSet(networks(1), averages, []), VariantThreads((40, 48), 1))
     inputs = torch.rand(3, 3, 48, 48)
-    torch.testing.assert_close(passes.average(1, inputs), averages[1].eval()(inputs))
+    torch.testing.assert_close(passes.average_logits(1, inputs), averages[1].eval()(inputs))
     assert not averages[1].training

@@ -15,12 +15,20 @@ from tests.training.test_networks import network
 from tests.training.test_pretrained import CLASSES, as_torchvision, write_npz
 from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, Recipe
+from vp_mqtt.training.builder import build_trainer
+from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.training.datasets import load
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.presets import load_family
-from vp_mqtt.training.pretrained.starting_weights import Match, Start, in_order, load_fitting, short_name, weights_of
-from vp_mqtt.training.trainer import JointTraining
+from vp_mqtt.training.pretrained.starting_weights import (
+    Match,
+    StartingWeights,
+    in_order,
+    load_fitting,
+    short_name,
+    weights_of,
+)
+from vp_mqtt.training.recipe import Recipe
 
 
 def test_of_several_files_the_one_trained_at_the_nearest_resolution_is_taken(tmp_path: Path) -> None:
@@ -99,7 +107,9 @@ def test_trainings_and_files_serve_one_width_each(tmp_path: Path) -> None:
     starts = weights_of([str(file), *map(str, runs)], None, FamilySpec(name="new", variants=tuple(specs)))
     kept = [load_fitting(VariantNetwork(s, 3), in_order(starts, s, CLASSES)).kept for s in specs]
     assert [len(names) for names in kept] == [0, 0, 7]
-    assert in_order([Start({"file": np.zeros(1, np.float32)}), *starts[1:]], specs[0], CLASSES)[-1].keys() == {"file"}
+    assert in_order([StartingWeights({"file": np.zeros(1, np.float32)}), *starts[1:]], specs[0], CLASSES)[
+        -1
+    ].keys() == {"file"}
 
 
 def test_what_is_no_training_is_told(tmp_path: Path) -> None:
@@ -137,11 +147,11 @@ def test_a_family_goes_on_from_a_training_of_one_variant(tmp_path: Path) -> None
         dataset=dataset.name,
         recipe=Recipe(epochs=1, batch=8),
     )
-    before = JointTraining(one, dataset, tmp_path / "one").run()
+    before = build_trainer(one, dataset, tmp_path / "one").run()
     starts = weights_of([str(tmp_path / "one")], None, family)
     every = one.model_copy(update={"family": family, "pretrained": "one"})
-    training = JointTraining(every, dataset, tmp_path / "every", weights=starts)
-    for state in training._checkpoint().networks:
+    training = build_trainer(every, dataset, tmp_path / "every", weights=starts)
+    for state in training.checkpoint().networks:
         assert all(
             torch.equal(value, before.averages[0][name])
             for name, value in state.items()

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +27,24 @@ from vp_mqtt.bundle.manifest import Preprocessing, VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import prepare, resize_square
 from vp_mqtt.training.augment import ViewRecipe, draw_views
-from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, Recipe, read_recipe
+from vp_mqtt.training.builder import build_trainer
+from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.training.datasets import load
+from vp_mqtt.training.device_inputs import to_input
 from vp_mqtt.training.evaluation.evaluate import evaluate
 from vp_mqtt.training.export import export, largest_difference, to_onnx
 from vp_mqtt.training.history import CURVES_NAME, HISTORY_NAME
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.quantize import quantize
-from vp_mqtt.training.trainer import JointTraining
-from vp_mqtt.training.view_batches import to_input
+from vp_mqtt.training.recipe import Recipe, read_recipe
+from vp_mqtt.training.trainer import Trainer
 
 EPOCHS = 8
 RECIPE = {"epochs": EPOCHS, "batch": 40, "frozen_steps": 2, "average": 0.9, "learning_rate": 6e-3, "mixup": 0}
 
 
-def training(folder: Path, out: Path, **recipe: float) -> JointTraining:
+def training(folder: Path, out: Path, **recipe: float) -> Trainer:
     family = folder / "family.toml"
     family.write_text(FAMILY, encoding="utf-8")
     dataset = load("fashion-mnist", write_fashion_mnist(folder / "data", train=480))
@@ -52,7 +54,7 @@ def training(folder: Path, out: Path, **recipe: float) -> JointTraining:
         dataset=dataset.name,
         recipe=Recipe.model_validate({**RECIPE, **recipe}),
     )
-    return JointTraining(origin, dataset, out)
+    return build_trainer(origin, dataset, out)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_training_learns_and_writes_what_it_did(trained: Path) -> None:
 
 
 def test_frozen_blocks_never_learn_and_the_others_do(tmp_path: Path) -> None:
-    before = training(tmp_path, tmp_path / "run")._checkpoint()
+    before = training(tmp_path, tmp_path / "run").checkpoint()
     start = [{name: tensor.clone() for name, tensor in state.items()} for state in before.networks]
     after = training(tmp_path, tmp_path / "run", epochs=1, frozen_blocks=5).run()
     for old, new in zip(start, after.networks, strict=True):
@@ -95,27 +97,27 @@ def test_frozen_blocks_give_what_they_would_unfolded(tmp_path: Path, monkeypatch
             monkeypatch.setattr("vp_mqtt.training.engine.fold_batch_norm", lambda blocks: copy.deepcopy(blocks).eval())
         run = training(tmp_path, tmp_path / str(folds), epochs=1, frozen_blocks=5)
         torch.manual_seed(3)
-        for module in (module for network in run._networks for module in network.modules()):
+        for module in (module for network in run._learner._variants for module in network.modules()):
             if isinstance(module, torch.nn.BatchNorm2d):
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5)
                 module.running_mean = torch.rand_like(module.weight) - 0.5
         losses.append(recorded(run))
-        names = run._checkpoint().networks[0].keys()
+        names = run.checkpoint().networks[0].keys()
         assert run.run().networks[0].keys() == names
     assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-4)
 
 
-def recorded(run: JointTraining) -> list[float]:
+def recorded(run: Trainer) -> list[float]:
     """Return a list that every step's loss is added to."""
     losses: list[float] = []
-    original = run._learn
+    original = run._learner.learn
 
-    def learn(views: list[torch.Tensor], labels: torch.Tensor, **place: Any) -> torch.Tensor:
+    def learn(views: Sequence[torch.Tensor], labels: torch.Tensor, **place: int) -> torch.Tensor:
         loss = original(views, labels, **place)
         losses.append(float(loss))
         return loss
 
-    run._learn = learn  # type: ignore[method-assign]
+    run._learner.learn = learn  # type: ignore[method-assign]
     return losses
 
 
@@ -142,6 +144,27 @@ def test_a_training_resumed_is_the_training_continued(tmp_path: Path) -> None:
     # Sums in another order differ in their last digit, which some steps later is no longer the last.
     assert continued[:3] == pytest.approx(losses[len(losses) // 2 :][:3], rel=1e-3)
     assert resumed.schedule == finished.schedule
+
+
+def test_a_checkpoint_of_version_0_1_is_resumed(tmp_path: Path) -> None:
+    before = training(tmp_path, tmp_path / "run", epochs=2).checkpoint()
+    content: dict[str, Any] = {
+        "origin": before.origin.model_dump_json(),
+        "epoch": 1,
+        "networks": before.networks,
+        "averages": before.averages,
+        "optimizer": before.optimizer,
+        "schedule": before.schedule | {"last_epoch": 11, "_step_count": 12},
+        "history": [{"epoch": 1.0, "loss": 2.0, "fused": 0.1, "variant 0": 0.1, "variant 1": 0.1, "seconds": 1.0}],
+    }
+    (tmp_path / "run").mkdir()
+    torch.save(content, tmp_path / "run" / "checkpoint.pt")
+    resumed = training(tmp_path, tmp_path / "run", epochs=2)
+    resumed.resume()
+    after = resumed.run()
+    assert after.history[0] == content["history"][0]
+    assert (len(after.history), after.epoch, after.schedule["last_epoch"]) == (2, 2, 22)
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True).keys() == content.keys()
 
 
 def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
@@ -188,7 +211,7 @@ def test_saving_on_a_full_disk_keeps_what_was_saved(trained: Path, tmp_path: Pat
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(UserError, match="still there"):
+        with pytest.raises(UserError, match="previous checkpoint is kept"):
             checkpoint.save(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -344,7 +367,7 @@ def test_eval_prints_json_and_refuses_other_classes(trained: Path, tmp_path: Pat
 
 
 def test_too_few_pictures_for_a_batch_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="less than a batch"):
+    with pytest.raises(UserError, match="fewer than one batch"):
         training(tmp_path, tmp_path / "run", batch=1000)
 
 
@@ -361,13 +384,13 @@ def test_a_teacher_of_the_same_classes_is_learned_from(trained: Path, tmp_path: 
         recipe=Recipe.model_validate({**RECIPE, "epochs": 1, "missing": 0.5, "mutual": 0.3}),
         teacher=teacher.summary(),
     )
-    alone = JointTraining(origin, dataset, folder / "alone").run()
-    taught = JointTraining(origin, dataset, folder / "taught", teacher=teacher).run()
+    alone = build_trainer(origin, dataset, folder / "alone").run()
+    taught = build_trainer(origin, dataset, folder / "taught", teacher=teacher).run()
     assert taught.history[0]["loss"] != alone.history[0]["loss"]
     assert "8 epochs, validation accuracy" in str(taught.origin.teacher)
     others = dataclasses.replace(teacher, origin=teacher.origin.model_copy(update={"classes": ("a", "b")}))
     with pytest.raises(UserError, match="other classes"):
-        JointTraining(origin, dataset, folder / "refused", teacher=others)
+        build_trainer(origin, dataset, folder / "refused", teacher=others)
 
 
 def test_a_recipe_comes_from_a_file_and_assignments_which_win(tmp_path: Path) -> None:

@@ -79,11 +79,12 @@ def train(
     from rich.console import Console  # noqa: PLC0415
 
     from vp_mqtt.training import datasets, presets  # noqa: PLC0415
-    from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin, read_recipe  # noqa: PLC0415
+    from vp_mqtt.training.builder import build_trainer  # noqa: PLC0415
+    from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin  # noqa: PLC0415
     from vp_mqtt.training.pretrained.starting_weights import short_name, weights_of  # noqa: PLC0415
     from vp_mqtt.training.pretrained.weight_files import CONVENTIONS  # noqa: PLC0415
     from vp_mqtt.training.progress import progress_for  # noqa: PLC0415
-    from vp_mqtt.training.trainer import JointTraining  # noqa: PLC0415
+    from vp_mqtt.training.recipe import read_recipe  # noqa: PLC0415
 
     logs.set_up(json_lines=False, level="info")
     if not resume and (out / CHECKPOINT_NAME).exists():
@@ -112,7 +113,7 @@ def train(
         teacher=lesson.summary() if lesson else None,
     )
     weights = [] if resume else weights_of(files, convention, origin.family)
-    training = JointTraining(
+    training = build_trainer(
         origin, dataset, out, weights=weights, teacher=lesson, progress=progress_for(Console(stderr=True))
     )
     if resume:

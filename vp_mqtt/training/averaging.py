@@ -63,4 +63,4 @@ class WeightAverages:
         # `count` is on the networks' device, where reading it would wait for the GPU; the original is on the CPU.
         updates = int(self._averaged.n_averaged)
         decay = min(self._decay, (1 + updates) / (10 + updates))
-        get_ema_multi_avg_fn(decay)(averaged, current, count)
+        get_ema_multi_avg_fn(decay)(averaged, current, count)  # type: ignore[no-untyped-call]

@@ -48,7 +48,6 @@ def fit_temperature(probabilities: Probabilities, labels: NDArray[np.int64]) -> 
         probabilities: shape (N, classes).
         labels: shape (N,).
     """
-
     logits = np.log(np.maximum(probabilities, _MIN_PROBABILITY, dtype=np.float64))
 
     def negative_log_likelihood(log_temperature: float) -> float:

@@ -1,4 +1,4 @@
-"""How training tells how far it is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a training: a bar on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,20 +16,32 @@ _LOSS_EVERY = 10
 
 
 class Progress(Protocol):
-    """Is told of the progress of a training."""
+    """Receives the progress of a training."""
 
     def begin(self, epoch: int, epochs: int, steps: int, batch: int) -> None:
-        """Take note that an epoch (from 0) of so many begins, with so many steps of so many pictures."""
+        """Begin an epoch.
+
+        Args:
+            epoch: from 0.
+            epochs: of the training.
+            steps: in this epoch.
+            batch: pictures per step.
+        """
 
     def step(self, done: int, total: SupportsFloat) -> None:
-        """Take note that so many steps of the epoch are done, with this sum of losses (read it seldom: it waits)."""
+        """Report steps done.
+
+        Args:
+            done: steps done in this epoch.
+            total: sum of their losses. Converting it to a float waits for the GPU, so do it rarely.
+        """
 
     def end(self) -> None:
-        """Take note that the epoch is done."""
+        """End the epoch."""
 
 
-class QuietProgress:
-    """Tells nobody."""
+class SilentProgress:
+    """No-op progress reporter."""
 
     def begin(self, epoch: int, epochs: int, steps: int, batch: int) -> None:
         """Do nothing."""
@@ -42,24 +54,24 @@ class QuietProgress:
 
 
 class LoggedProgress:
-    """Logs pictures/s and the time left, every half a minute."""
+    """Logs pictures/s and the time left every 30 seconds."""
 
     def __init__(self) -> None:
-        """Start silent."""
+        """Start without an epoch."""
         self._epoch = self._epochs = self._steps = self._batch = 0
-        self._started = self._told = 0.0
+        self._started = self._logged_at = 0.0
 
     def begin(self, epoch: int, epochs: int, steps: int, batch: int) -> None:
-        """Take note of a new epoch."""
+        """Begin an epoch."""
         self._epoch, self._epochs, self._steps, self._batch = epoch, epochs, steps, batch
-        self._started = self._told = time.monotonic()
+        self._started = self._logged_at = time.monotonic()
 
     def step(self, done: int, total: SupportsFloat) -> None:
-        """Log a line if the last is long ago."""
+        """Log a line if the last one is 30 seconds old."""
         now = time.monotonic()
-        if now - self._told < _LINE_EVERY_S:
+        if now - self._logged_at < _LINE_EVERY_S:
             return
-        self._told = now
+        self._logged_at = now
         rate = done / (now - self._started)
         left = (self._epochs - self._epoch) * self._steps - done
         LOGGER.info(
@@ -73,11 +85,11 @@ class LoggedProgress:
         )
 
     def end(self) -> None:
-        """Do nothing: the training itself tells the epoch's result."""
+        """Do nothing: the trainer logs the epoch's result."""
 
 
 class BarProgress:
-    """Draws a bar for the epoch, with pictures/s and the time left of the whole training."""
+    """Draws a bar for each epoch, with pictures/s and the time left for the whole training."""
 
     def __init__(self, console: Console) -> None:
         """Draw on this console."""
@@ -121,11 +133,11 @@ class BarProgress:
         )
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
 
 def progress_for(console: Console) -> Progress:
-    """Return a bar for a terminal, log lines for anything else."""
+    """Return a bar if the console is a terminal, else log lines."""
     return BarProgress(console) if console.is_terminal else LoggedProgress()

@@ -41,7 +41,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartingWeights:
     """Weights that variants may start from.
 
     Attributes:
@@ -105,7 +105,7 @@ def load_fitting(network: VariantNetwork, files: Sequence[Arrays]) -> Match:
 
 
 def in_order(
-    starts: Sequence[Start], spec: VariantSpec, classes: tuple[str, ...], *, with_filters: bool = True
+    starts: Sequence[StartingWeights], spec: VariantSpec, classes: tuple[str, ...], *, with_filters: bool = True
 ) -> list[Arrays]:
     """Return what a variant may start from, the best first, for `load_fitting` to take the first of its width.
 
@@ -120,12 +120,12 @@ def in_order(
         with_filters: a narrow head starts from as many filters of the file's wide last convolution.
     """
 
-    def distance(start: Start) -> tuple[bool, bool, int, int]:
+    def distance(start: StartingWeights) -> tuple[bool, bool, int, int]:
         if start.resolution is None:
             return (start.spec is None, True, 0, 0)
         return (start.spec is None, False, abs(start.resolution - spec.resolution), -start.resolution)
 
-    def for_variant(start: Start) -> Arrays:
+    def for_variant(start: StartingWeights) -> Arrays:
         theirs = start.spec
         if theirs is None and with_filters:
             return {**start.arrays, **_some_filters(start.arrays, spec)}
@@ -158,7 +158,7 @@ def _some_filters(weights: Arrays, spec: VariantSpec) -> Arrays:
     }
 
 
-def weights_of(files: Sequence[str], convention: Convention | None, family: FamilySpec) -> list[Start]:
+def weights_of(files: Sequence[str], convention: Convention | None, family: FamilySpec) -> list[StartingWeights]:
     """Read weights to start from.
 
     Args:
@@ -172,16 +172,18 @@ def weights_of(files: Sequence[str], convention: Convention | None, family: Fami
     Raises:
         UserError: a file cannot be read, a width is not published, or there is no network.
     """
-    starts: list[Start] = []
+    starts: list[StartingWeights] = []
     for file in files:
         if file == "imagenet":
             wanted = sorted({(variant.alpha, nearest_published(variant.resolution)) for variant in family.variants})
             fetched = [(fetch_imagenet(alpha, resolution), resolution) for alpha, resolution in wanted]
-            starts += [Start(read_weights(path, convention), resolution=resolution) for path, resolution in fetched]
+            starts += [
+                StartingWeights(read_weights(path, convention), resolution=resolution) for path, resolution in fetched
+            ]
             continue
         path, resolution = _resolution_of(file)
         ours = _of_bundle(file) or _read_training(path)
-        starts += ours or [Start(read_weights(path, convention), resolution=resolution)]
+        starts += ours or [StartingWeights(read_weights(path, convention), resolution=resolution)]
     return starts
 
 
@@ -193,7 +195,7 @@ def _resolution_of(file: str) -> tuple[Path, int | None]:
     return Path(name), int(resolution)
 
 
-def _of_bundle(name_or_folder: str) -> list[Start]:
+def _of_bundle(name_or_folder: str) -> list[StartingWeights]:
     """Return the networks of a bundle; none if it is something else.
 
     Raises:
@@ -204,7 +206,7 @@ def _of_bundle(name_or_folder: str) -> list[Start]:
         return []
     bundle = open_bundle(folder.resolve() if folder.exists() else name_or_folder)
     return [
-        Start(
+        StartingWeights(
             bundle_weights(bundle, entry.index),
             VariantSpec(**{name: getattr(entry, name) for name in VariantSpec.model_fields}),
             bundle.manifest.classes,
@@ -214,7 +216,7 @@ def _of_bundle(name_or_folder: str) -> list[Start]:
     ]
 
 
-def _read_training(path: Path) -> list[Start]:
+def _read_training(path: Path) -> list[StartingWeights]:
     """Return the averaged networks of a training of ours; none if a file is something else.
 
     Raises:
@@ -232,7 +234,7 @@ def _read_training(path: Path) -> list[Start]:
     specs, classes = trained.origin.family.variants, trained.origin.classes
     states = [as_arrays(network.state_dict()) for network in networks]
     return [
-        Start(
+        StartingWeights(
             {name: array for name, array in state.items() if not name.endswith(COUNTER)},
             spec,
             classes,

@@ -1,0 +1,149 @@
+"""Builds a trainer from what a family is trained from: networks, optimiser, passes, batches and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.logs import LOGGER
+from vp_mqtt.training.averaging import WeightAverages
+from vp_mqtt.training.checkpoint import Checkpoint, Origin
+from vp_mqtt.training.cuda_graphs import GraphedPasses
+from vp_mqtt.training.datasets import Dataset, Pictures
+from vp_mqtt.training.device_inputs import DeviceInputs
+from vp_mqtt.training.engine import NetworkSet, Passes, ThreadedPasses, VariantThreads
+from vp_mqtt.training.learner import JointLearner
+from vp_mqtt.training.networks import VariantNetwork, measure_statistics, needs_statistics
+from vp_mqtt.training.optimization import Optimization
+from vp_mqtt.training.parallel import cores
+from vp_mqtt.training.pretrained.starting_weights import StartingWeights, in_order, load_fitting
+from vp_mqtt.training.progress import Progress, SilentProgress
+from vp_mqtt.training.trainer import Trainer
+from vp_mqtt.training.validation import Validator
+from vp_mqtt.training.view_batches import ViewBatches
+
+_VALIDATION_BATCH_ON_CPU = 125
+_PICTURES_FOR_STATISTICS = 128
+
+
+def build_trainer(
+    origin: Origin,
+    dataset: Dataset,
+    out: Path,
+    *,
+    weights: Sequence[StartingWeights] = (),
+    teacher: Checkpoint | None = None,
+    progress: Progress | None = None,
+) -> Trainer:
+    """Return the trainer of a family, on a GPU if torch finds one, else on the CPU.
+
+    Args:
+        origin: what is trained.
+        dataset: to train and validate on.
+        out: folder for the checkpoint and the history.
+        weights: initial weights; each variant takes the first that fit, see `in_order`.
+        teacher: a trained family of the same classes, for distillation.
+        progress: receives every step.
+
+    Raises:
+        UserError: the weights or the teacher do not fit, a picture cannot be read, or there are too few for a batch.
+    """
+    recipe = origin.recipe
+    if len(dataset.train) < recipe.batch:
+        raise UserError(
+            f"the training set has {len(dataset.train)} pictures, fewer than one batch of {recipe.batch};"
+            f" write --batch {max(1, len(dataset.train) // 4)}"
+        )
+    cv2.setNumThreads(1)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    inputs = DeviceInputs(device)
+    variants = _build_variants(origin, dataset.train, weights, inputs, device)
+    averages = WeightAverages(variants, recipe.average)
+    networks = NetworkSet(variants, averages.networks, _load_teachers(teacher, origin, device), recipe.frozen_blocks)
+    batches = _build_batches(origin, dataset.train, teacher)
+    optimization = Optimization(variants, recipe, batches.steps)
+    threads = _start_threads(origin, device)
+    passes = _build_passes(networks, recipe.batch, threads, device)
+    return Trainer(
+        origin,
+        out,
+        learner=JointLearner(origin, networks, passes, averages=averages, optimization=optimization, device=device),
+        batches=batches,
+        validator=_build_validator(origin, dataset.validation, inputs, device),
+        threads=threads,
+        progress=progress or SilentProgress(),
+    )
+
+
+def _build_variants(
+    origin: Origin,
+    pictures: Pictures,
+    weights: Sequence[StartingWeights],
+    inputs: DeviceInputs,
+    device: torch.device,
+) -> list[VariantNetwork]:
+    recipe, variants = origin.recipe, origin.family.variants
+    torch.manual_seed(recipe.seed)
+    networks = [VariantNetwork(spec, len(origin.classes)) for spec in variants]
+    for spec, network in zip(variants, networks, strict=True):
+        if weights:
+            match = load_fitting(network, in_order(weights, spec, origin.classes, with_filters=recipe.head_filters))
+            LOGGER.debug("loaded %s; random %s; unused %s", match.loaded, match.kept, match.unused)
+            if needs_statistics(network):
+                measure_statistics(network, _statistics_inputs(pictures, recipe.seed, inputs, spec.resolution))
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return networks
+
+
+def _statistics_inputs(pictures: Pictures, seed: int, inputs: DeviceInputs, resolution: int) -> Tensor:
+    chosen = np.random.default_rng(seed).permutation(len(pictures))[:_PICTURES_FOR_STATISTICS]
+    return inputs.read(pictures, chosen.tolist(), resolution).cpu()
+
+
+def _load_teachers(teacher: Checkpoint | None, origin: Origin, device: torch.device) -> list[VariantNetwork]:
+    if teacher is None:
+        return []
+    if teacher.origin.classes != origin.classes:
+        raise UserError("--teacher: it was trained on other classes than those of this data set")
+    networks = teacher.trained_networks()
+    for network in networks:
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return networks
+
+
+def _build_batches(origin: Origin, pictures: Pictures, teacher: Checkpoint | None) -> ViewBatches:
+    recipe = origin.recipe
+    families = [origin.family] if teacher is None else [origin.family, teacher.origin.family]
+    resolutions = [spec.resolution for family in families for spec in family.variants]
+    return ViewBatches(pictures, resolutions, recipe.views, batch=recipe.batch, seed=recipe.seed, epochs=recipe.epochs)
+
+
+def _start_threads(origin: Origin, device: torch.device) -> VariantThreads:
+    resolutions = [spec.resolution for spec in origin.family.variants]
+    # On a CPU, variants side by side, each in one thread, are faster than threads within their small convolutions.
+    workers = min(cores(), len(resolutions)) if device.type == "cpu" else 1
+    torch.set_num_threads(max(1, cores() // workers))
+    return VariantThreads(resolutions, workers)
+
+
+def _build_passes(networks: NetworkSet, batch: int, threads: VariantThreads, device: torch.device) -> Passes:
+    if device.type == "cuda":
+        return GraphedPasses(networks, batch)
+    return ThreadedPasses(networks, threads)
+
+
+def _build_validator(origin: Origin, pictures: Pictures, inputs: DeviceInputs, device: torch.device) -> Validator:
+    return Validator(
+        pictures,
+        inputs,
+        resolutions=[spec.resolution for spec in origin.family.variants],
+        vote_weights=origin.family.weights(),
+        k=origin.recipe.k,
+        batch=origin.recipe.batch if device.type == "cuda" else _VALIDATION_BATCH_ON_CPU,
+    )
