@@ -1,28 +1,34 @@
-"""`vp site`. What a command needs is imported when it runs."""
+"""`vp site`. Each command imports what it needs when it runs."""
 
 from __future__ import annotations
 
 import datetime as dt
 import importlib.util
 import json as json_module
+import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vp_mqtt import logs
 from vp_mqtt.errors import UserError
 
 HELP = "Set up a site of boards, from the plan to running nodes."
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False)
 
+if TYPE_CHECKING:
+    from vp_mqtt.site.finding import Finding
+
 _FILE = Path("site.toml")
 _PROVISIONED = "provisioned"
 
-File = Annotated[Path, typer.Argument(help="the site's plan")]
+File = Annotated[Path, typer.Argument(help="file of the site's plan")]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help=f"the provisioned folder (default: {_PROVISIONED} beside it)"),
+    typer.Option("--out", metavar="DIR", help=f"the provisioned folder (default: {_PROVISIONED} beside the plan)"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
@@ -46,18 +52,20 @@ def init(
     file: File = _FILE,
     name: Annotated[str | None, typer.Option(help="the site's name")] = None,
     broker: Annotated[str | None, typer.Option(metavar="HOST", help="host name or IP address of the broker")] = None,
-    boards: Annotated[str | None, typer.Option(metavar="A,B,C", help="boards, one variant each, in this order")] = None,
+    boards: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="boards, each running one variant, in order")
+    ] = None,
     camera: Annotated[str | None, typer.Option(metavar="BOARD", help="the board with the camera")] = None,
-    source: Annotated[str | None, typer.Option(help="the camera's source, as vp-camera takes it")] = None,
+    source: Annotated[str | None, typer.Option(help="the camera's source, as for vp-camera --source")] = None,
     fusion: Annotated[str | None, typer.Option(metavar="BOARD", help="the board that fuses the votes")] = None,
-    bundle: Annotated[str | None, typer.Option(help="a bundle in the box by name, or a bundle's folder")] = None,
-    force: Annotated[bool, typer.Option("--force", help="replace a file that is there")] = False,
+    bundle: Annotated[str | None, typer.Option(help="name of a built-in bundle, or a bundle's folder")] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite an existing file")] = False,
 ) -> None:
-    """Ask a few questions, or take flags, and write a commented site.toml."""
+    """Write a commented site.toml from flags, or from the answers to a few questions."""
     from vp_mqtt.site import new_plan  # noqa: PLC0415
 
     if file.exists() and not force:
-        raise UserError(f"{file} is there already; change it in an editor, or replace it with --force")
+        raise UserError(f"{file} exists already; change it in an editor, or overwrite it with --force")
     answers: dict[str, str] = {}
     given = {
         "name": name,
@@ -77,7 +85,7 @@ def init(
             raise UserError(f"--{question.key} is missing: {question.text}")
         answers[question.key] = value if value is not None else str(default)
     new_plan.write(file, answers, _names(answers["boards"]))
-    typer.echo(f"wrote {file}; look it over, then: vp site check {file} && vp site provision {file}")
+    typer.echo(f"wrote {file}; review it, then: vp site check {file} && vp site provision {file}")
 
 
 @app.command()
@@ -85,10 +93,10 @@ def check(
     *,
     file: File = _FILE,
     out: Out = None,
-    offline: Annotated[bool, typer.Option("--offline", help="do not try the broker's address")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="do not connect to the broker")] = False,
     json: Json = False,
 ) -> None:
-    """Say what is wrong with a site's plan, in words; exit code 1 if anything is."""
+    """Report what is wrong with a site's plan; exit code 1 if anything is."""
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
     from vp_mqtt.site.problems import problems, unreachable, weak_passwords  # noqa: PLC0415
 
@@ -99,7 +107,7 @@ def check(
     if json:
         typer.echo(json_module.dumps({"site": plan.name, "ok": not found, "problems": found}))
     else:
-        typer.echo("\n".join(found) if found else f"{file}: site '{plan.name}' is sound")
+        typer.echo("\n".join(found) if found else f"{file}: no problems in the plan of site '{plan.name}'")
     raise typer.Exit(1 if found else 0)
 
 
@@ -109,13 +117,13 @@ def provision(
     file: File = _FILE,
     out: Out = None,
     rotate: Annotated[
-        list[str] | None, typer.Option(metavar="BOARD", help="give it new keys and passwords; may be repeated")
+        list[str] | None, typer.Option(metavar="BOARD", help="issue new keys and passwords for it; may be repeated")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write a folder for every board and for the broker, ready to copy; what is there and still good is kept."""
+    """Write a folder for every board and for the broker, ready to copy; valid keys and passwords are kept."""
     if importlib.util.find_spec("cryptography") is None:
-        raise UserError("making certificates needs a library: `pip install vp-mqtt[site]`")
+        raise UserError("creating certificates needs a library: `pip install vp-mqtt[site]`")
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
     from vp_mqtt.site.provision import provision as run  # noqa: PLC0415
 
@@ -124,8 +132,8 @@ def provision(
     done = run(read_plan(file), file.absolute().parent, root, rotate=frozenset(rotate or ()), now=now)
     changes = done.changes
     if json:
-        told = {"folder": str(root), "written": changes.written, "removed": changes.removed, "weak": done.weak}
-        typer.echo(json_module.dumps(told))
+        result = {"folder": str(root), "written": changes.written, "removed": changes.removed, "weak": done.weak}
+        typer.echo(json_module.dumps(result))
         return
     for path in changes.written:
         typer.echo(f"wrote {path}")
@@ -137,7 +145,7 @@ def provision(
         typer.echo(f"{root}: nothing to change")
         return
     typer.echo(
-        f"{root}: keep authority/ safe and to yourself; copy broker/ and each of boards/ and run install.sh there"
+        f"{root}: keep authority/ safe and secret; copy broker/ and boards/* to their machines and run install.sh"
     )
 
 
@@ -147,12 +155,12 @@ def status(
     file: File = _FILE,
     out: Out = None,
     account: Annotated[
-        str | None, typer.Option(metavar="PERSON", help="whose account to look with (default: the operator's)")
+        str | None, typer.Option(metavar="PERSON", help="account to log in with (default: the operator's)")
     ] = None,
-    wait: Annotated[float, typer.Option(min=0.1, max=3600, help="seconds to listen, at most")] = 11.0,
+    wait: Annotated[float, typer.Option(min=0.1, max=3600, help="longest time to listen, in seconds")] = 11.0,
     json: Json = False,
 ) -> None:
-    """Say who is online and how they fare; exit code 1 if something of the plan is missing."""
+    """Report which nodes are online and how they perform; exit code 1 if any of the plan is missing."""
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
     from vp_mqtt.site.status import look, person_settings  # noqa: PLC0415
 
@@ -176,11 +184,7 @@ def doctor(
     ] = None,
     json: Json = False,
 ) -> None:
-    """On a board: find what is wrong between it and the site, and what helps; exit code 1 if anything is."""
-    import os  # noqa: PLC0415
-    from dataclasses import asdict  # noqa: PLC0415
-
-    from vp_mqtt import logs  # noqa: PLC0415
+    """On a board: find what is wrong between it and the site, and how to fix it; exit code 1 if anything is."""
     from vp_mqtt.site.doctor import INSTALLED, examine, settings_files  # noqa: PLC0415
 
     logs.set_up(json_lines=False, level="error")
@@ -192,11 +196,15 @@ def doctor(
         for finding in examine(Path(path.name), model):
             findings.append(finding)
             if not json:
-                mark = {True: "ok     ", False: "WRONG  ", None: "unknown"}[finding.is_well]
-                typer.echo(f"{mark}  {finding.node}: {finding.what}: {finding.verdict}")
-                if finding.remedy:
-                    typer.echo(f"         -> {finding.remedy}")
+                _print_finding(finding)
     is_well = all(finding.is_well is not False for finding in findings)
     if json:
         typer.echo(json_module.dumps({"ok": is_well, "findings": [asdict(finding) for finding in findings]}))
     raise typer.Exit(0 if is_well else 1)
+
+
+def _print_finding(finding: Finding) -> None:
+    mark = {True: "ok     ", False: "WRONG  ", None: "unknown"}[finding.is_well]
+    typer.echo(f"{mark}  {finding.node}: {finding.what}: {finding.verdict}")
+    if finding.remedy:
+        typer.echo(f"         -> {finding.remedy}")

@@ -1,4 +1,4 @@
-"""The accounts of a site, and what each may do at the broker: no more than its role needs (docs/wire.md)."""
+"""A site's accounts, and the access rights of each at the broker: no more than its role needs (docs/wire.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AccountRole = Literal["camera", "variant", "fusion", "watch", "operator", "home-
 
 BOARDS = "boards"
 PEOPLE = "people"
-"""Folders of the provisioned one."""
+"""Folders within the provisioned folder."""
 
 _HOME_STATUS = "homeassistant/status"
 _HOME_CONFIG = "homeassistant/device/+/config"
@@ -22,7 +22,7 @@ _HOME_CONFIG = "homeassistant/device/+/config"
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What may be done on the topics that a filter matches."""
+    """Access to the topics that a filter matches."""
 
     access: Access
     topics: str
@@ -34,9 +34,9 @@ class Account:
 
     Attributes:
         name: user name, common name of the client certificate, and for a node also its name.
-        role: what it does.
-        board: the board it runs on; None for people.
-        rights: all that it may do; everything else is refused.
+        role: the node's role, or the person's.
+        board: the board that the node runs on; None for people.
+        rights: everything that it may do; the broker refuses the rest.
         variant: the variant's index, for a variant node.
         camera: the camera's name, for a camera node.
     """
@@ -57,22 +57,22 @@ class Account:
 
     @property
     def file(self) -> str:
-        """The name, without suffix, of the node's files, which the unit looks for."""
+        """The name, without suffix, of the account's files; a node's unit expects them."""
         return f"node-{self.variant}" if self.role == "variant" else self.role
 
 
 def folder_of(account: Account) -> str:
-    """Return the folder, within the provisioned one, that holds an account's settings, keys and password."""
+    """Return the folder, within the provisioned folder, with an account's settings, keys and password."""
     return f"{PEOPLE}/{account.name}" if account.board is None else f"{BOARDS}/{account.board}/settings"
 
 
 def _own(site: Topics, name: str) -> tuple[Right, ...]:
-    # A node reads its own status to notice a second process of its name.
+    # A node reads its own status to notice a second process with its name.
     return Right("readwrite", site.status(name)), Right("write", site.stats(name))
 
 
 def accounts(plan: SitePlan) -> list[Account]:
-    """Return all accounts of a site: its nodes', then its people's."""
+    """Return all accounts of a site: first the nodes', then the people's."""
     site = Topics(plan.name)
     bundles = Right("read", f"{ROOT}/{plan.name}/bundle/#")
     found = [
@@ -129,7 +129,7 @@ def _people(plan: SitePlan, site: Topics) -> list[Account]:
             rights: tuple[Right, ...] = (
                 Right("read", f"{ROOT}/{plan.name}/#"),
                 Right("write", f"{ROOT}/{plan.name}/bundle/#"),
-                # To clear the retained status of a node, or the entry in Home Assistant, that is gone for good.
+                # To clear the retained status, or the entry in Home Assistant, of a node that has been removed.
                 Right("write", site.status(ANY)),
                 Right("write", _HOME_CONFIG),
             )
@@ -147,8 +147,8 @@ def _people(plan: SitePlan, site: Topics) -> list[Account]:
 
 
 def access_rules(all_accounts: Sequence[Account]) -> str:
-    """Return the text of Mosquitto's access rules; an account may do what is listed for it, and nothing else."""
-    lines = ["# Written by `vp site provision`: what each account may do. Whatever is not listed is refused."]
+    """Return the text of Mosquitto's access rules; what they do not list for an account is refused."""
+    lines = ["# Written by `vp site provision`: what each account may do. Everything else is refused."]
     for account in all_accounts:
         where = "" if account.board is None else f", on board {account.board}"
         lines += ["", f"# {account.role}{where}", f"user {account.name}"]

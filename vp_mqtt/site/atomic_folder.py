@@ -1,4 +1,4 @@
-"""A folder of files that changes as a whole: written aside, then put in place, so that it is never half of one."""
+"""A folder that changes atomically: the new one is written beside it and then takes its place."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import write_atomically
 
 PUBLIC = 0o644
 SECRET = 0o600
@@ -35,28 +36,28 @@ class Changes:
     removed: tuple[str, ...]
 
 
-def _aside(root: Path, kind: str) -> Path:
+def _beside(root: Path, kind: str) -> Path:
     return root.with_name(f".{root.name}.{kind}")
 
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold the folder against a second one of us, and mend what a run that was killed has left.
+    """Lock the folder against another process, and clean up after one that was killed.
 
     Raises:
-        UserError: another one is at work, or the place cannot be written to.
+        UserError: another process holds the lock, or the folder cannot be written.
     """
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with _aside(root, "lock").open("w") as lock:
+        with _beside(root, "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(f"{root}: another `vp site provision` is writing there; wait for it") from None
-            if not root.exists() and _aside(root, "old").exists():
-                _aside(root, "old").rename(root)
+            if not root.exists() and _beside(root, "old").exists():
+                _beside(root, "old").rename(root)
             for kind in ("new", "old"):
-                shutil.rmtree(_aside(root, kind), ignore_errors=True)
+                shutil.rmtree(_beside(root, kind), ignore_errors=True)
             yield
     except OSError as error:
         raise UserError(f"{error.filename or root}: {error.strerror}") from None
@@ -69,26 +70,26 @@ def _is_same(path: Path, content: Content) -> bool:
         return False
 
 
-def write(root: Path, files: Mapping[str, Content], gone: Collection[str] = ()) -> Changes:
-    """Make a folder hold these files, and return what changed; to be called while it is `locked`.
+def write(root: Path, files: Mapping[str, Content], obsolete: Collection[str] = ()) -> Changes:
+    """Write files into a folder that is `locked`, and return what changed.
 
-    Files that are there already and not named are kept. Nothing is changed until everything is written.
+    Existing files that are not named are kept. The folder does not change before everything is written.
 
     Args:
         root: the folder.
         files: by path within the folder.
-        gone: paths of files and folders that are to go.
+        obsolete: paths of files and folders to remove.
 
     Raises:
-        OSError: the place cannot be written to; the folder is as it was.
+        OSError: the folder cannot be written; it is unchanged.
     """
     written = tuple(sorted(path for path, content in files.items() if not _is_same(root / path, content)))
-    removed = tuple(sorted(path for path in gone if (root / path).exists()))
+    removed = tuple(sorted(path for path in obsolete if (root / path).exists()))
     if not written and not removed:
         return Changes((), ())
-    new, old = _aside(root, "new"), _aside(root, "old")
+    new, old = _beside(root, "new"), _beside(root, "old")
     if root.exists():
-        # Links, not copies: a file that stays is the same file. Those that change are unlinked first.
+        # Links, not copies: unchanged files stay the same files.
         shutil.copytree(root, new, copy_function=os.link, symlinks=True)
     else:
         new.mkdir()
@@ -100,20 +101,11 @@ def write(root: Path, files: Mapping[str, Content], gone: Collection[str] = ()) 
         else:
             target.unlink()
     for path in written:
-        _write_file(new / path, files[path])
+        (new / path).parent.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
+        # A new file in place of the link.
+        write_atomically(new / path, files[path].data, mode=files[path].mode)
     if root.exists():
         root.rename(old)
     new.rename(root)
     shutil.rmtree(old, ignore_errors=True)
     return Changes(written, removed)
-
-
-def _write_file(path: Path, content: Content) -> None:
-    path.parent.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content.data)
-        os.fchmod(file.fileno(), content.mode)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""The first site.toml, from a few answers."""
+"""`vp site init`: writes the first site.toml from the answers to a few questions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ Answers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, and its answer if none is given, from the answers before."""
+    """A question about a new site.
+
+    Attributes:
+        key: name of the answer, and of its flag.
+        text: the question.
+        default: returns the default answer, given the answers so far; None: there is none.
+    """
 
     key: str
     text: str
@@ -26,32 +32,32 @@ class Question:
 QUESTIONS = (
     Question("name", "the site's name", lambda _: "home"),
     Question("broker", "host name or IP address of the broker, as the boards reach it", lambda _: None),
-    Question("boards", "boards that run a variant each, such as pi-0,pi-1,pi-2", lambda _: None),
+    Question("boards", "boards that run one variant each, such as pi-0,pi-1,pi-2", lambda _: None),
     Question("camera", "the board with the camera", lambda _: "pi-cam"),
     Question(
         "source", "the camera's source: a webcam's number, a video, a stream, a folder, or samples", lambda _: "0"
     ),
     Question("fusion", "the board that fuses the votes", lambda answers: answers["camera"]),
-    Question("bundle", "the bundle: the name of one in the box, or a folder", lambda _: "fashion-mnist"),
+    Question("bundle", "the bundle: the name of a built-in one, or a folder", lambda _: "fashion-mnist"),
 )
 
 _HEAD = """\
-# A site: `vp site check` says what is wrong with it, `vp site provision` makes the folders for its machines.
+# A site's plan: `vp site check` reports what is wrong with it, `vp site provision` writes the folders for its machines.
 
 name = {name} # second level of every topic
-bundle = {bundle} # what runs until you push another: a bundle in the box, or the folder of your own
+bundle = {bundle} # runs until you push another: the name of a built-in bundle, or the folder of your own
 # bundle_key = "operator.key.pub" # pushed bundles must be signed with this key (vp keygen)
-deadline_ms = 250.0 # how long votes are waited for: the slowest board's time for a frame, and room for the network
-package = {package} # what pip installs on the boards: a wheel's file (pip wheel --no-deps .) is copied along
+deadline_ms = 250.0 # how long to wait for votes: the slowest board's time for a frame, plus some for the network
+package = {package} # what pip installs on the boards; a wheel (pip wheel --no-deps .) is copied to them
 
 [broker]
-host = {broker} # as the boards reach it: its certificate is for this name or address
-# names = ["broker.local"] # further ones
+host = {broker} # as the boards reach it; its certificate is for this name or address
+# names = ["broker.local"] # further names and addresses
 port = 8883 # TLS only
 
 [fusion]
 board = {fusion}
-# home_assistant = true # announce the site to Home Assistant
+# home_assistant = true # show the site in Home Assistant
 
 [[cameras]]
 name = "cam0" # a level of its topics
@@ -60,7 +66,7 @@ source = {source} # a webcam's number, a video file, rtsp://.., a folder of pict
 fps = 5.0
 # size = "320x240" # small frames keep the Wi-Fi free
 
-# Accounts of people and their programs: "watch" sees labels and statuses (and pictures with frames = true), "operator"
+# Accounts for people and their programs: "watch" sees labels and statuses (pictures too with frames = true), "operator"
 # may also push bundles, "home-assistant" is for Home Assistant.
 [[people]]
 name = "operator"
@@ -69,7 +75,7 @@ role = "operator"
 [[people]]
 name = "watch"
 
-# Every machine that runs something. A variant runs on one board only.
+# Every machine that runs a node. Each variant runs on one board only.
 """
 
 
@@ -83,7 +89,7 @@ def text(answers: Answers, boards: Sequence[str], package: str) -> str:
 
     Args:
         answers: by the questions' keys.
-        boards: that run a variant each, by index.
+        boards: the boards that run one variant each, by index.
         package: what pip installs on them.
     """
     parts = [_HEAD.format(**{key: toml_value(value) for key, value in {**answers, "package": package}.items()})]
@@ -94,10 +100,10 @@ def text(answers: Answers, boards: Sequence[str], package: str) -> str:
 
 
 def write(file: Path, answers: Answers, boards: Sequence[str]) -> None:
-    """Write a plan, unless it would not be read again; a wheel of ours that lies beside it is what boards install.
+    """Write a valid plan; boards will install the newest wheel of this package beside it, if there is one.
 
     Raises:
-        UserError: an answer is not usable, or the file cannot be written.
+        UserError: an answer is not valid, or the file cannot be written.
     """
     plan = text(answers, boards, _package(file.absolute().parent))
     parse_plan(plan, "site.toml")

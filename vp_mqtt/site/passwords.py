@@ -1,4 +1,4 @@
-"""Passwords: drawn at random, and stored at the broker as Mosquitto does."""
+"""Passwords: generated at random, and stored in Mosquitto's format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import secrets
 
-_BYTES = 24
+_PASSWORD_BYTES = 24
 _SALT_BYTES = 12
 _ITERATIONS = 1000
 _MAX_ITERATIONS = 10_000_000
@@ -16,17 +16,17 @@ _SHORTEST = 12
 _FEWEST_DIFFERENT = 6
 
 
-def draw() -> str:
+def generate() -> str:
     """Return a new password of 192 random bits, as 32 letters, digits, `-` and `_`."""
-    return secrets.token_urlsafe(_BYTES)
+    return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
 def weakness(password: str, account: str) -> str | None:
-    """Tell what makes a password easy to guess; None if nothing does.
+    """Return what makes a password easy to guess; None if nothing does.
 
     Args:
-        password: as someone may have put it in place of a drawn one.
-        account: whose it is.
+        password: generated, or replaced by a person.
+        account: the account's name.
     """
     if len(password) < _SHORTEST:
         return f"it has {len(password)} characters: use {_SHORTEST} or more"
@@ -44,14 +44,14 @@ def _hash(password: str, salt: bytes, iterations: int) -> bytes:
 def entry(account: str, password: str, salt: bytes | None = None) -> str:
     """Return a line of Mosquitto's password file: `ACCOUNT:$7$ITERATIONS$SALT$HASH`.
 
-    PBKDF2-HMAC-SHA512 (RFC 8018) with a salt of 12 bytes and a key of 64, as mosquitto_passwd writes it. A drawn
-    password cannot be guessed whatever the iterations; many of them would hold up the broker, which checks passwords
-    in the one thread that also delivers messages.
+    PBKDF2-HMAC-SHA512 (RFC 8018) with a salt of 12 bytes and a key of 64, as mosquitto_passwd writes it. A
+    generated password cannot be guessed whatever the number of iterations; many would delay the broker, which checks
+    passwords in the same thread that delivers messages.
 
     Args:
         account: the user name.
-        password: to be stored.
-        salt: 12 bytes; drawn without.
+        password: the password to store.
+        salt: 12 bytes; by default random.
     """
     salt = salt or secrets.token_bytes(_SALT_BYTES)
     parts = base64.b64encode(salt).decode(), base64.b64encode(_hash(password, salt, _ITERATIONS)).decode()
@@ -59,7 +59,7 @@ def entry(account: str, password: str, salt: bytes | None = None) -> str:
 
 
 def matches(line: str, account: str, password: str) -> bool:
-    """Tell whether a line of a password file is this account's, with this password."""
+    """Return whether a line of a password file holds this account and password."""
     name, _, stored = line.partition(":")
     match stored.split("$"):
         case ["", "7", iterations, salt, digest] if name == account and iterations.isdecimal():

@@ -1,4 +1,4 @@
-"""A certificate authority of the site's own (RFC 5280): EC keys on P-256, for servers and clients apart."""
+"""A site's own certificate authority (RFC 5280): EC keys on P-256, and separate certificates for server and clients."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_DAYS = 3650
-"""How long the authority is valid: boards in the field get no other one by themselves."""
+"""How long the authority is valid: boards in the field do not get a new one by themselves."""
 
 RENEW_SHARE = 1 / 3
-"""A certificate with less than this share of its life left is renewed."""
+"""A certificate with less than this share of its lifetime left is renewed."""
 
-_EARLIER = dt.timedelta(days=1)
-"""Valid from a day before it was made: a board's clock may be behind."""
+_CLOCK_TOLERANCE = dt.timedelta(days=1)
+"""Certificates are valid from a day before they are made: a board's clock may be behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def new_authority(site: str, now: dt.datetime) -> KeyPair:
-    """Make a site's certificate authority.
+    """Create a site's certificate authority.
 
     Args:
         site: the site's name.
@@ -70,7 +70,7 @@ def new_authority(site: str, now: dt.datetime) -> KeyPair:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _EARLIER)
+        .not_valid_before(now - _CLOCK_TOLERANCE)
         .not_valid_after(now + dt.timedelta(days=AUTHORITY_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
@@ -101,7 +101,7 @@ class Authority:
         """Load a certificate authority.
 
         Raises:
-            ValueError: the certificate or the key cannot be read, or they do not belong together.
+            ValueError: the certificate or the key cannot be read, or the key is not the certificate's.
         """
         try:
             self._certificate = x509.load_pem_x509_certificate(pair.certificate)
@@ -116,8 +116,8 @@ class Authority:
         """Issue a server's certificate.
 
         Args:
-            names: host names and IP addresses that it is reached by.
-            valid: first and last moment, with time zone.
+            names: host names and IP addresses under which it is reached.
+            valid: start and end of its validity, with time zone.
         """
         alternatives = x509.SubjectAlternativeName([_alternative(name) for name in dict.fromkeys(names)])
         return self._issue(names[0], valid, ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
@@ -127,7 +127,7 @@ class Authority:
 
         Args:
             name: the account, as common name.
-            valid: first and last moment, with time zone.
+            valid: start and end of its validity, with time zone.
         """
         return self._issue(name, valid, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
@@ -159,12 +159,12 @@ class Authority:
         certificate = builder.sign(self._key, hashes.SHA256())
         return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), pem)
 
-    def is_good(self, pair: KeyPair, names: Sequence[str], now: dt.datetime) -> bool:
-        """Tell whether a certificate is this authority's, for these names, with its key, and far from its end.
+    def is_valid(self, pair: KeyPair, names: Sequence[str], now: dt.datetime) -> bool:
+        """Return whether a certificate is this authority's, for these names, matches its key, and need not be renewed.
 
         Args:
             pair: the certificate and its key.
-            names: of a server: all that it must be for; of a client: its account.
+            names: the names that it must be for: of a server, all its names; of a client, its account.
             now: with time zone.
         """
         try:
@@ -174,11 +174,11 @@ class Authority:
         except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             return False
         end = certificate.not_valid_after_utc
-        life = end - certificate.not_valid_before_utc
+        lifetime = end - certificate.not_valid_before_utc
         return (
             key.public_key() == certificate.public_key()
             and _names(certificate) == {_normal(name) for name in names}
-            and certificate.not_valid_before_utc <= now < end - life * RENEW_SHARE
+            and certificate.not_valid_before_utc <= now < end - lifetime * RENEW_SHARE
         )
 
 
@@ -192,5 +192,5 @@ def _names(certificate: x509.Certificate) -> set[str]:
 
 
 def validity(now: dt.datetime, days: int) -> tuple[dt.datetime, dt.datetime]:
-    """Return first and last moment of a certificate made now that is valid for so many days."""
-    return now - _EARLIER, now + dt.timedelta(days=days)
+    """Return start and end of the validity of a certificate made now that is valid for `days` days."""
+    return now - _CLOCK_TOLERANCE, now + dt.timedelta(days=days)

@@ -1,4 +1,4 @@
-"""A site's plan: the file site.toml, which names its broker, boards, cameras and who looks on."""
+"""A site's plan: the file site.toml, with its broker, boards, cameras and people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _host(text: str) -> str:
 
 
 def _whole(value: object) -> object:
-    # TOML tells true from 1; pydantic does not.
+    # TOML distinguishes true from 1; pydantic does not.
     if isinstance(value, bool):
         raise ValueError("write a whole number")  # noqa: TRY004 (pydantic reports ValueError as the user's)
     return value
@@ -41,14 +41,14 @@ class _Table(BaseModel):
 
 
 class BrokerPlan(_Table):
-    """The broker: where it is reached, and how its machine keeps things.
+    """The broker: its address, and where its machine stores data.
 
     Attributes:
-        host: host name or IP address that the boards reach it by; its certificate is for this.
+        host: host name or IP address under which the boards reach it; its certificate is for this.
         port: TCP port, TLS only.
         names: further host names and IP addresses that its certificate is for.
-        bind: the address it listens on; every one of the machine's without.
-        state: folder on its machine in which Mosquitto keeps what is retained.
+        bind: the address that it listens on; None: every address of the machine.
+        state: folder on its machine in which Mosquitto stores retained messages.
     """
 
     host: Host
@@ -62,9 +62,9 @@ class BoardPlan(_Table):
     """A board: a machine of the site that runs nodes.
 
     Attributes:
-        name: what it is called here, and what its folder is called.
+        name: its name in the plan and of its folder.
         variants: indices of the variants that it runs, usually one.
-        threads: of the models' runtime.
+        threads: threads of the models' runtime.
     """
 
     name: Name
@@ -73,7 +73,7 @@ class BoardPlan(_Table):
 
 
 class CameraPlan(_Table):
-    """A camera: a name, the board that it hangs on, and the settings of its node."""
+    """A camera: its name, the board that it is connected to, and its node's settings."""
 
     name: Name
     board: Name
@@ -95,9 +95,9 @@ class PersonPlan(_Table):
 
     Attributes:
         name: the account.
-        role: "watch" sees labels and statuses; "operator" may also push bundles and remove nodes that are gone;
-            "home-assistant" is Home Assistant's own account.
-        frames: whether a watcher may see the pictures, too.
+        role: "watch" sees labels and statuses; "operator" may also push bundles and remove nodes from the broker;
+            "home-assistant" is the account of Home Assistant.
+        frames: whether a "watch" account may also see the pictures.
     """
 
     name: Name
@@ -110,13 +110,13 @@ class SitePlan(_Table):
 
     Attributes:
         name: second level of every topic.
-        bundle: what the boards run until another one is pushed: a bundle in the box by name, or a bundle's folder
-            (relative to site.toml), copied to the boards.
+        bundle: what the boards run until another one is pushed: the name of a built-in bundle, or a bundle's folder
+            (relative to site.toml), which is copied to the boards.
         bundle_key: file of the public key (relative to site.toml, `vp keygen` makes it) that pushed bundles must be
             signed with, copied to the boards; None lets the operator push bundles without a signature.
         deadline_ms: how long a frame's votes are waited for, in ms.
         package: what pip installs on the boards: a wheel's file (relative to site.toml), copied to the boards, or
-            any requirement that pip takes.
+            any requirement that pip accepts.
         certificate_days: how long certificates are valid, in days.
     """
 
@@ -135,7 +135,7 @@ class SitePlan(_Table):
     @model_validator(mode="after")
     def _has_an_operator(self) -> Self:
         if not any(person.role == "operator" for person in self.people):
-            raise ValueError('nobody may push bundles or see the status: add [[people]] with role = "operator"')
+            raise ValueError('no account may push bundles or see the status: add [[people]] with role = "operator"')
         return self
 
     def board(self, name: str) -> BoardPlan | None:

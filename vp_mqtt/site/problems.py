@@ -1,4 +1,4 @@
-"""What is wrong with a site's plan, in words."""
+"""Finds what is wrong with a site's plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plan_bundle(plan: SitePlan, base: Path) -> Bundle:
     """Open the plan's bundle.
 
     Args:
-        plan: the site's.
+        plan: the site's plan.
         base: folder that relative paths in the plan start from.
 
     Raises:
@@ -30,23 +30,25 @@ def plan_bundle(plan: SitePlan, base: Path) -> Bundle:
     return open_bundle(plan.bundle if plan.bundle in builtin_bundles() else base / plan.bundle)
 
 
-def _doubles(names: Iterable[str]) -> list[str]:
+def _duplicates(names: Iterable[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def problems(plan: SitePlan, base: Path) -> list[str]:
-    """Return what is wrong with a plan, one sentence each, without asking the network.
+    """Return what is wrong with a plan, one sentence each, without using the network.
 
     Args:
-        plan: the site's.
+        plan: the site's plan.
         base: folder that relative paths in the plan start from.
     """
-    found = [f"two boards are called '{name}': give each a name of its own" for name in _doubles(_board_names(plan))]
-    found += [f"two cameras are called '{name}': give each a name of its own" for name in _doubles(_cameras(plan))]
+    found = [f"two boards are called '{name}': give each its own name" for name in _duplicates(_board_names(plan))]
+    found += [f"two cameras are called '{name}': give each its own name" for name in _duplicates(_cameras(plan))]
     taken = {account.name for account in accounts(plan) if account.board is not None}
     people = [person.name for person in plan.people]
-    found += [f"[[people]] '{name}' stands there twice" for name in _doubles(people)]
-    found += [f"[[people]] '{name}' is the name of a node: call the account differently" for name in taken & {*people}]
+    found += [f"[[people]] '{name}' is listed twice" for name in _duplicates(people)]
+    found += [
+        f"[[people]] '{name}' is the name of a node: choose another name for the account" for name in taken & {*people}
+    ]
     found += _board_problems(plan)
     found += _variant_problems(plan, base)
     if plan.bundle_key is not None and not (base / plan.bundle_key).is_file():
@@ -76,12 +78,12 @@ def _board_problems(plan: SitePlan) -> list[str]:
     ]
     found += [
         f"board '{name}' has two cameras: one board runs one camera (vp-camera.service)"
-        for name in _doubles(camera.board for camera in plan.cameras)
+        for name in _duplicates(camera.board for camera in plan.cameras)
         if name in names
     ]
     busy = {plan.fusion.board, *(camera.board for camera in plan.cameras)}
     found += [
-        f"board '{board.name}' has nothing to do: give it variants, a camera or the fusion, or take it out"
+        f"board '{board.name}' has nothing to do: give it variants, a camera or the fusion node, or remove it"
         for board in plan.boards
         if not board.variants and board.name not in busy
     ]
@@ -97,7 +99,7 @@ def _variant_problems(plan: SitePlan, base: Path) -> list[str]:
     for variant, boards in sorted(placed.items()):
         if len(boards) > 1:
             where = " and ".join(f"'{name}'" for name in boards)
-            found.append(f"variant {variant} runs on {where}: a second one adds nothing, give it another variant")
+            found.append(f"variant {variant} runs on {where}: a second one adds nothing; give it another variant")
     if not placed:
         found.append("no board runs a variant: add variants = [0] to a board")
     try:
@@ -134,7 +136,7 @@ def weak_passwords(plan: SitePlan, root: Path) -> list[str]:
     """Return which passwords in the provisioned folder, if there is one, are easy to guess.
 
     Args:
-        plan: the site's.
+        plan: the site's plan.
         root: the provisioned folder.
     """
     found = []

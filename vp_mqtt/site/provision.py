@@ -1,4 +1,4 @@
-"""`vp site provision`: a folder for every board, one for the broker, and one for everybody who looks on."""
+"""`vp site provision`: writes a folder for every board, one for the broker, and one for each person."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ from vp_mqtt.site.problems import plan_bundle, problems
 _AUTHORITY = "authority"
 BROKER = "broker"
 _SECRET_LIMIT = 1024
-_OURS = {".toml", ".pub", ".password", ".key", ".crt", ".service", ".whl"}
 
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """What was done.
+    """The result of provisioning a site.
 
     Attributes:
         changes: files written and removed.
@@ -37,7 +36,7 @@ class Provisioned:
 
 
 class _Provisioner:
-    """Gathers the files of a site: what is there and still good is kept."""
+    """Collects the files of a site; keys and passwords that exist and are still valid are kept."""
 
     def __init__(self, plan: SitePlan, root: Path, *, rotate: frozenset[str], now: dt.datetime) -> None:
         self._plan = plan
@@ -63,7 +62,7 @@ class _Provisioner:
         self.files[f"{stem}.key"] = Content(pair.key, SECRET)
 
     def authority(self) -> tuple[Authority, bytes]:
-        """Return the site's authority, made when there is none, and its certificate."""
+        """Return the site's authority, created if there is none, and its certificate."""
         stem = f"{_AUTHORITY}/ca"
         pair = self._kept_pair(stem)
         if pair is None:
@@ -81,13 +80,13 @@ class _Provisioner:
         return authority, pair.certificate
 
     def password(self, account: Account, stem: str) -> str:
-        """Keep an account's password, whoever chose it, or draw one."""
+        """Return an account's password: the existing one, whoever chose it, or a new one."""
         kept = self._kept(f"{stem}.password")
         try:
             password = (kept or b"")[:_SECRET_LIMIT].decode().rstrip("\r\n")
         except UnicodeDecodeError:
             password = ""
-        password = password or passwords.draw()
+        password = password or passwords.generate()
         reason = passwords.weakness(password, account.name)
         if reason is not None:
             self.weak.append(f"weak password in {stem}.password: {reason}")
@@ -99,11 +98,11 @@ class _Provisioner:
         folder = folder_of(account)
         stem = f"{folder}/{account.file}"
         if account.board in self._rotate or account.name in self._rotate:
-            kept_pair, password = None, passwords.draw()
+            kept_pair, password = None, passwords.generate()
             self.files[f"{stem}.password"] = Content(password.encode() + b"\n", SECRET)
         else:
             kept_pair, password = self._kept_pair(stem), self.password(account, stem)
-        if kept_pair is None or not authority.is_good(kept_pair, [account.name], self._now):
+        if kept_pair is None or not authority.is_valid(kept_pair, [account.name], self._now):
             kept_pair = authority.client(account.name, self._valid)
         self._add_pair(stem, kept_pair)
         self.files[f"{folder}/{render.SHARED_CA}"] = Content(ca)
@@ -116,7 +115,7 @@ class _Provisioner:
         names = [broker.host, *broker.names]
         stem = f"{BROKER}/server"
         pair = None if BROKER in self._rotate else self._kept_pair(stem)
-        if pair is None or not authority.is_good(pair, names, self._now):
+        if pair is None or not authority.is_valid(pair, names, self._now):
             pair = authority.server(names, self._valid)
         self._add_pair(stem, pair)
         lines = (self._kept(f"{BROKER}/passwords") or b"").decode(errors="replace").splitlines()
@@ -135,7 +134,7 @@ class _Provisioner:
         }
 
     def board(self, name: str, nodes: Sequence[Account], bundle: Bundle | None, base: Path) -> None:
-        """Add a board's units, its part of the bundle, and what installs them."""
+        """Add a board's systemd units, its part of the bundle, and its install script."""
         folder = f"{BOARDS}/{name}"
         for node in nodes:
             file = render.unit_file(node)
@@ -157,8 +156,8 @@ class _Provisioner:
         script = render.board_install(self._plan, name, package, units)
         self.files[f"{folder}/install.sh"] = Content(script.encode(), PROGRAM)
 
-    def gone(self) -> list[str]:
-        """Return what an earlier plan had and this one has not: boards, people, and nodes' files."""
+    def obsolete(self) -> list[str]:
+        """Return paths that an earlier plan had and this one has not: of boards, people, and nodes."""
         found = []
         for area in (BOARDS, PEOPLE):
             for folder in sorted((self._root / area).glob("*")):
@@ -168,12 +167,12 @@ class _Provisioner:
                     continue
                 for path in sorted(folder.rglob("*")):
                     relative = path.relative_to(self._root).as_posix()
-                    if path.is_file() and _is_ours(path) and relative not in self.files:
+                    if path.is_file() and _is_generated(path) and relative not in self.files:
                         found.append(relative)
         return found
 
 
-def _is_ours(path: Path) -> bool:
+def _is_generated(path: Path) -> bool:
     return (
         path.suffix in {".toml", ".pub", ".password", ".key", ".crt", ".service", ".whl"}
         or path.parent.name == render.BUNDLE
@@ -183,17 +182,17 @@ def _is_ours(path: Path) -> bool:
 def provision(
     plan: SitePlan, base: Path, root: Path, *, rotate: frozenset[str] = frozenset(), now: dt.datetime
 ) -> Provisioned:
-    """Write a site's folders; what is there and still good stays as it is.
+    """Write a site's folders; files that exist and are still valid are kept.
 
     Args:
-        plan: the site's.
+        plan: the site's plan.
         base: folder that relative paths in the plan start from.
-        root: folder to write.
-        rotate: boards, people, or "broker": they get new keys and passwords.
+        root: the folder to write.
+        rotate: boards, people, or "broker", which get new keys and passwords.
         now: with time zone.
 
     Raises:
-        UserError: the plan is not sound, or the folder cannot be written; it is as it was then.
+        UserError: the plan has problems, or the folder cannot be written; it is unchanged then.
     """
     wrong = problems(plan, base)
     if wrong:
@@ -212,5 +211,5 @@ def provision(
         work.broker(authority, ca, all_accounts, secrets)
         for board in plan.boards:
             work.board(board.name, [one for one in all_accounts if one.board == board.name], bundle, base)
-        changes = write(root, work.files, work.gone())
+        changes = write(root, work.files, work.obsolete())
     return Provisioned(changes, tuple(work.weak))

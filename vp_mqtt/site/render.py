@@ -1,4 +1,4 @@
-"""The texts of a provisioned site: settings, the broker's configuration, and what installs them."""
+"""The texts of a provisioned site: settings, the broker's configuration, and install scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vp_mqtt.site.plan import CameraPlan, SitePlan
 
 _FILES = resources.files("vp_mqtt.site") / "files"
 _CONNECTIONS_PER_ACCOUNT = 4
-"""A node holds two while it fetches a bundle; a link that broke lingers until its keepalive is over."""
+"""A node has two while it fetches a bundle; a broken one lingers until its keepalive expires."""
 _SPARE_CONNECTIONS = 20
 
 SHARED_CA = "ca.crt"
@@ -21,11 +21,11 @@ BUNDLE_KEY = "bundle.pub"
 
 
 def toml_value(value: object) -> str:
-    """Return a value as TOML: a text, a number, a boolean, or a list of them."""
+    """Return a string, number, boolean, or list of these as TOML."""
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(toml_value(one) for one in value) + "]"
     if isinstance(value, str):
-        # A JSON string is a TOML basic string, but for the character DEL.
+        # A JSON string is a TOML basic string, except for the character DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return json.dumps(value)
 
@@ -41,7 +41,7 @@ def broker_address(plan: SitePlan) -> str:
 
 
 def template(name: str, **values: str) -> str:
-    """Return one of the package's files, its `$NAME`s replaced."""
+    """Return one of the package's template files with its `$NAME`s replaced."""
     return Template((_FILES / name).read_text(encoding="utf-8")).substitute(values)
 
 
@@ -59,16 +59,16 @@ def settings(plan: SitePlan, account: Account, bundle: str) -> str:
     """Return an account's settings file.
 
     Args:
-        plan: the site's.
-        account: a node's, or a person's.
-        bundle: what a node runs until one is pushed: a name in the box, or a folder beside the settings.
+        plan: the site's plan.
+        account: of a node or a person.
+        bundle: what a node runs until one is pushed: the name of a built-in bundle, or a folder beside the settings.
     """
-    # Bundles that are pushed are followed.
+    # Nodes switch to every bundle that is pushed.
     family = {BUNDLE: "auto", "fallback": bundle, "bundle_key": BUNDLE_KEY if plan.bundle_key else None}
     file = account.file
     lines = [
         f"# Settings of '{account.name}' of the site '{plan.name}', written by `vp site provision`: change site.toml,",
-        "# not this. Files stand beside it: start the node in this folder.",
+        "# not this file. It names files beside it: start the node in this folder.",
         *_table(
             {
                 "broker": f"mqtts://{broker_address(plan)}",
@@ -90,7 +90,7 @@ def settings(plan: SitePlan, account: Account, bundle: str) -> str:
     if account.board is not None:
         home = plan.fusion.home_assistant or None
         fusion = {**family, "home_assistant": home} if account.role == "fusion" else {}
-        # The others do not need the deadline to work, but `vp site doctor` compares their speed with it.
+        # Other nodes work without the deadline, but `vp site doctor` compares their speed with it.
         lines += ["", "[fusion]", *_table({"deadline_ms": plan.deadline_ms, **fusion})]
     return "\n".join([*lines, ""])
 
@@ -106,7 +106,7 @@ def _camera(camera: CameraPlan) -> dict[str, object]:
 
 
 def mosquitto(plan: SitePlan, accounts: int) -> str:
-    """Return Mosquitto's configuration for a site with so many accounts."""
+    """Return Mosquitto's configuration for a site with `accounts` accounts."""
     return template(
         "mosquitto.conf",
         site=plan.name,
@@ -122,25 +122,25 @@ def _folder(path: str) -> str:
 
 
 def broker_install(plan: SitePlan) -> str:
-    """Return the script that sets up the broker."""
+    """Return the broker's install script."""
     return template("install-broker.sh", site=plan.name, state=_folder(plan.broker.state), address=broker_address(plan))
 
 
 def board_install(plan: SitePlan, board: str, package: str, units: list[str]) -> str:
-    """Return the script that sets up a board.
+    """Return a board's install script.
 
     Args:
-        plan: the site's.
-        board: its name.
-        package: what pip installs; a wheel's name if it lies in the board's folder.
+        plan: the site's plan.
+        board: the board's name.
+        package: what pip installs; a wheel's file name if it is in the board's folder.
         units: the systemd units that the board runs.
     """
-    what = package if not package.endswith(".whl") else f"./{package}"
+    requirement = package if not package.endswith(".whl") else f"./{package}"
     return template(
         "install-board.sh",
         site=plan.name,
         board=board,
-        package=shlex.quote(what),
+        package=shlex.quote(requirement),
         more=" 'cryptography>=43'" if plan.bundle_key else "",
         units=" ".join(units),
     )

@@ -1,10 +1,10 @@
-"""`vp site status`: who is online, and how they fare, by the statuses and stats at the broker."""
+"""`vp site status`: which nodes are online and how they perform, from their statuses and stats at the broker."""
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +22,28 @@ from vp_mqtt.site.accounts import Account, accounts, folder_of
 from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.site.render import SHARED_CA, broker_address
 
-_WORK = {"camera": "frames", "variant": "frames", "fusion": "labels"}
+_WORK_COUNTERS = {"camera": "frames", "variant": "frames", "fusion": "labels"}
 _MISSING = "never seen"
 _CONNECT_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """A node of the plan, as the broker knows it.
+    """A node of the plan, as seen at the broker.
 
     Attributes:
-        node: its name, as its account.
-        board: that it is to run on.
+        node: the node's name, which is also its account.
+        board: the board that it should run on.
         role: camera, variant or fusion.
-        state: online, stopped, offline (it broke off), or "never seen".
-        host: name of the machine that it says it runs on.
-        version: of the software.
+        state: online, stopped, offline (the connection broke), or "never seen".
+        host: name of the machine that it runs on.
+        version: version of its software.
         bundle: name and short digest of the bundle that it works with.
-        rate: frames published, votes or labels in a second, of late; since its start if it has told once only.
-        dropped: frames, votes and messages that it had to drop since it started.
-        p50_ms: median latency of late: camera: capture to label; variant: frame to vote; fusion: window.
-        p95_ms: the 95th percentile.
-        temperature_c: of its board, in degrees Celsius.
+        rate: recent frames published, votes or labels per second; since its start if only one stats message arrived.
+        dropped: frames, votes and messages dropped since its start.
+        p50_ms: median of recent latencies: camera: capture to label; variant: frame to vote; fusion: window.
+        p95_ms: their 95th percentile.
+        temperature_c: its board's temperature, in degrees Celsius.
         rss_mb: resident memory, in MB.
     """
 
@@ -64,14 +64,14 @@ class NodeReport:
 
 @dataclass(frozen=True, slots=True)
 class SiteReport:
-    """A whole site: its nodes, and what is missing, one sentence each."""
+    """A whole site: its nodes, and its problems, one sentence each."""
 
     site: str
     nodes: tuple[NodeReport, ...]
     problems: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the report for JSON."""
         nodes = [asdict(node) for node in self.nodes]
         return {"site": self.site, "ok": not self.problems, "problems": list(self.problems), "nodes": nodes}
 
@@ -85,8 +85,10 @@ class SiteReport:
         for node in self.nodes:
             state = Text(node.state, style="green" if node.state == "online" else "bold red")
             numbers = (node.rate, node.dropped, node.p50_ms, node.p95_ms, node.temperature_c)
-            told = ("" if number is None else f"{number:g}" for number in numbers)
-            table.add_row(Text(node.node), Text(node.board), state, Text((node.bundle or "").rpartition(" ")[2]), *told)
+            cells = ("" if number is None else f"{number:g}" for number in numbers)
+            table.add_row(
+                Text(node.node), Text(node.board), state, Text((node.bundle or "").rpartition(" ")[2]), *cells
+            )
         return table
 
 
@@ -94,7 +96,7 @@ def person_settings(plan: SitePlan, root: Path, name: str) -> WatchSettings:
     """Return the settings of a person's account, from the provisioned folder.
 
     Raises:
-        UserError: the folder has not been provisioned, or not for this person.
+        UserError: there is no such person, or their folder has not been provisioned.
     """
     account = next((one for one in accounts(plan) if one.name == name and one.board is None), None)
     if account is None:
@@ -115,12 +117,14 @@ def person_settings(plan: SitePlan, root: Path, name: str) -> WatchSettings:
 
 
 class _Listener:
+    """Collects the newest status and all stats of every node."""
+
     def __init__(self) -> None:
         self._change = threading.Condition()
         self.statuses: dict[str, StatusMessage] = {}
         self.stats: dict[str, list[StatsMessage]] = {}
 
-    def _take(self, message: Received) -> None:
+    def _receive(self, message: Received) -> None:
         with self._change:
             try:
                 topic = topics.parse(message.topic)
@@ -137,9 +141,9 @@ class _Listener:
             self._change.notify_all()
 
     def listen(self, settings: WatchSettings, names: set[str], seconds: float) -> None:
-        """Listen until every one of the nodes is online and has told its counters twice, or the time is over."""
+        """Listen until every node is online and has sent its stats twice, or the time is over."""
 
-        def has_heard_all() -> bool:
+        def has_all() -> bool:
             online = {name for name, status in self.statuses.items() if status.state is State.ONLINE}
             return names <= online and all(len(self.stats.get(n, ())) > 1 for n in names)
 
@@ -148,25 +152,25 @@ class _Listener:
             settings.broker_options(),
             client_id=f"vp-{settings.site}-status-{time.time_ns():x}",
             subscriptions=[(site.status(ANY), 1), (site.stats(ANY), 0)],
-            on_message=self._take,
+            on_message=self._receive,
             on_end=self._end,
             timeout_s=_CONNECT_WITHIN_S,
         ) as session:
             with self._change:
-                self._change.wait_for(lambda: session.failure is not None or has_heard_all(), seconds)
+                self._change.wait_for(lambda: session.failure is not None or has_all(), seconds)
             session.check()
 
 
 def look(plan: SitePlan, settings: WatchSettings, seconds: float) -> SiteReport:
-    """Listen at the broker, and return how the site fares.
+    """Listen at the broker, and return the state of the site.
 
     Args:
-        plan: who is to be there.
-        settings: of the account to look with.
-        seconds: to listen, at most.
+        plan: the site's plan.
+        settings: of the account to log in with.
+        seconds: the longest time to listen.
 
     Raises:
-        UserError: the broker cannot be reached, or will not have us.
+        UserError: the broker cannot be reached, or refuses us.
     """
     nodes = [account for account in accounts(plan) if account.board is not None]
     listener = _Listener()
@@ -178,22 +182,22 @@ def look(plan: SitePlan, settings: WatchSettings, seconds: float) -> SiteReport:
 
 
 def _report(account: Account, status: StatusMessage | None, stats: list[StatsMessage]) -> NodeReport:
-    board = account.board or ""
+    report = NodeReport(account.name, account.board or "", account.role)
     if status is None:
-        return NodeReport(account.name, board, account.role)
-    bundle = f"{status.bundle} {status.digest}" if status.bundle else None
+        return report
+    report = replace(
+        report,
+        state=str(status.state),
+        host=status.host,
+        version=status.version,
+        bundle=f"{status.bundle} {status.digest}" if status.bundle else None,
+    )
     if status.state is not State.ONLINE or not stats:
-        return NodeReport(account.name, board, account.role, str(status.state), status.host, status.version, bundle)
+        return report
     last = stats[-1]
     latency = last.latency_ms
-    return NodeReport(
-        account.name,
-        board,
-        account.role,
-        str(status.state),
-        status.host,
-        status.version,
-        bundle,
+    return replace(
+        report,
         rate=_rate(account.role, stats[0], last),
         dropped=sum(n for key, n in last.counts.items() if "dropped" in key or "unsent" in key),
         p50_ms=None if latency is None else round(latency.p50, 1),
@@ -204,7 +208,7 @@ def _report(account: Account, status: StatusMessage | None, stats: list[StatsMes
 
 
 def _rate(role: str, first: StatsMessage, last: StatsMessage) -> float | None:
-    key = _WORK[role]
+    key = _WORK_COUNTERS[role]
     seconds, count = last.uptime_s - first.uptime_s, last.counts.get(key, 0) - first.counts.get(key, 0)
     if seconds <= 0 or count < 0:
         seconds, count = last.uptime_s, last.counts.get(key, 0)
