@@ -1,23 +1,23 @@
 #!/bin/sh
 # Set up the board '$board' of the site '$site' (Debian or Raspberry Pi OS, Python 3.11 or newer). Copy this folder to
-# the board and run, now and after every change:
+# the board and run this, again after every change:
 #     sudo sh install.sh [WHAT-PIP-INSTALLS]
 set -eu
 cd "$$(dirname "$$0")"
 package=$${1:-$package}
 if [ "$$(id -u)" -ne 0 ]; then
-    echo "install.sh: run me as root: sudo sh install.sh" >&2
+    echo "install.sh: run this as root: sudo sh install.sh" >&2
     exit 2
 fi
 umask 022
-# The system's own Python: one in somebody's home is out of reach for the services.
+# The system's own Python: services cannot reach one in a user's home.
 python=/usr/bin/python3
 if ! [ -x $$python ] || ! $$python -c 'import ensurepip' 2>/dev/null; then
     apt-get update -qq
     apt-get install -y -qq python3-venv
 fi
 $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "install.sh: $$python is older than Python 3.11: Debian 12 or Raspberry Pi OS 12 have it" >&2
+    echo "install.sh: $$python is older than Python 3.11, which comes with Debian 12 and Raspberry Pi OS 12" >&2
     exit 2
 }
 getent passwd vp-mqtt >/dev/null ||
@@ -37,4 +37,4 @@ install -m 0644 units/*.service /etc/systemd/system/
 systemctl daemon-reload
 systemctl enable $units
 systemctl restart $units
-echo "Started: $units. See: journalctl -f -u vp-*; what is wrong: vp site doctor"
+echo "Started: $units. Logs: journalctl -f -u 'vp-*'; to find problems: vp site doctor"

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Set up the broker of the site '$site' on this machine (Debian or Raspberry Pi OS). Run it again after every change:
+# Set up the broker of the site '$site' on this machine (Debian or Raspberry Pi OS). Run this again after every change:
 #     sudo sh install.sh
 set -eu
 cd "$$(dirname "$$0")"
 if [ "$$(id -u)" -ne 0 ]; then
-    echo "install.sh: run me as root: sudo sh install.sh" >&2
+    echo "install.sh: run this as root: sudo sh install.sh" >&2
     exit 2
 fi
 umask 022
@@ -13,12 +13,12 @@ if ! command -v mosquitto >/dev/null && ! [ -x /usr/sbin/mosquitto ]; then
     apt-get install -y -qq mosquitto
 fi
 install -d -o root -g mosquitto -m 0750 /etc/mosquitto/vp
-# Readable for the broker, writable for nobody but root.
+# Readable by the broker, writable only by root.
 install -o root -g mosquitto -m 0640 mosquitto.conf passwords access ca.crt server.crt server.key /etc/mosquitto/vp/
 install -d -o mosquitto -g mosquitto -m 0750 $state
 install -D -m 0644 vp.conf /etc/systemd/system/mosquitto.service.d/vp.conf
 systemctl daemon-reload
 systemctl enable mosquitto
-# A restart, not a reload: whoever is connected with a key that was renewed has to show the new one.
+# A restart, not a reload: clients with renewed keys have to reconnect with the new ones.
 systemctl restart mosquitto
-echo "The broker runs: mqtts://$address"
+echo "The broker is running: mqtts://$address"
