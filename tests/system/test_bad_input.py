@@ -82,7 +82,7 @@ def test_bad_votes_are_counted_and_logged_once(site: Site, bundle: Path) -> None
     header = good[:8]
     bad = {
         "class index out of range": header + pair.pack(9999, 65535) + good[12:],
-        "class named twice": header + pair.pack(0, 65535) * 3,
+        "class occurs twice": header + pair.pack(0, 65535) * 3,
         "probabilities add up to more than 1": header + pair.pack(0, 65535) + pair.pack(1, 65535) + pair.pack(2, 65535),
         "length does not match k": good[:-1],
         "wrong length": b"\xff" * 3,

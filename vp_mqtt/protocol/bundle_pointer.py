@@ -1,4 +1,4 @@
-"""Which bundle a site runs: the one retained message that a switch changes."""
+"""The pointer: a retained message that says which bundle a site runs. A switch changes nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class BundleRef(Message):
-    """A bundle at the broker."""
+    """A bundle at the broker, identified by its digest."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
     digest: Digest = Field(description="SHA-256 of the canonical manifest, in hexadecimal")
@@ -30,26 +30,26 @@ class BundlePointer(Message):
     """The bundle that a site runs, and the one before it."""
 
     format: Literal[1] = 1
-    current: BundleRef | None = Field(default=None, description="null while the first push is under way")
-    previous: BundleRef | None = Field(default=None, description="what `vp push --rollback` goes back to")
-    next: BundleRef | None = Field(default=None, description="what is about to be switched to: to be fetched already")
+    current: BundleRef | None = Field(default=None, description="null during the first push")
+    previous: BundleRef | None = Field(default=None, description="what `vp push --rollback` returns to")
+    next: BundleRef | None = Field(default=None, description="what the site will switch to: nodes fetch it in advance")
     pushed: Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)] = Field(
-        description="on the wall clock of `vp push`, in s since 1970, for people"
+        description="on the wall clock of `vp push`, in seconds since 1970, for people"
     )
 
     def prepared(self, ref: BundleRef, pushed: float) -> BundlePointer:
-        """Return the pointer that has nodes fetch a bundle, and changes nothing else."""
+        """Return the pointer that makes nodes fetch a bundle, but not switch to it."""
         return BundlePointer(current=self.current, previous=self.previous, next=ref, pushed=pushed)
 
     def switched(self, ref: BundleRef, pushed: float) -> BundlePointer:
-        """Return the pointer that has nodes switch to a bundle."""
+        """Return the pointer that makes nodes switch to a bundle."""
         is_same = self.current is not None and ref.digest == self.current.digest
         return BundlePointer(current=ref, previous=self.previous if is_same else self.current, pushed=pushed)
 
     def refs(self) -> list[BundleRef]:
-        """Return the bundles that it names, the current one last."""
+        """Return the bundles in the pointer, the current one last."""
         return [ref for ref in (self.next, self.previous, self.current) if ref is not None]
 
     def digests(self) -> set[str]:
-        """Return the digests of the bundles that it names: those that are to stay."""
+        """Return the digests of the bundles in the pointer: those that are kept."""
         return {ref.digest for ref in self.refs()}

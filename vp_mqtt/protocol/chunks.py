@@ -1,4 +1,4 @@
-"""Files in chunks, as they travel in retained messages. Pure.
+"""Files in chunks, as they travel in retained messages.
 
 Layout of a chunk, big-endian (docs/wire.md):
 
@@ -6,10 +6,10 @@ Layout of a chunk, big-endian (docs/wire.md):
 |-------|-------------------------------------------------------------|
 | 0     | format, 1                                                   |
 | 1     | 0                                                           |
-| 2..3  | how many chunks the file has                                |
+| 2..3  | number of chunks of the file                                |
 | 4..7  | size of the whole file, in bytes                            |
-| 8..11 | bytes of the file in each chunk but the last                |
-| 12..  | the bytes from index * that size on, of the topic's index   |
+| 8..11 | bytes of the file in every chunk but the last               |
+| 12..  | bytes of the file, from (the topic's index * that size) on  |
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from collections.abc import Iterator
 
 FORMAT = 1
 MAX_CHUNKS = 10_000
-"""As many as a topic's last level can number."""
+"""Of a file: the last level of a topic has at most four digits."""
 _HEADER = struct.Struct(">BBHII")
 HEADER_BYTES = _HEADER.size
 
 
 class ChunkError(ValueError):
-    """A chunk that is not valid; the text is a short reason, the same for all chunks wrong in one way."""
+    """An invalid chunk; the message is a short reason, the same for all chunks with the same error."""
 
 
 def count_of(total: int, size: int) -> int:
-    """Return how many chunks of `size` bytes a file of `total` bytes needs, both at least 1."""
+    """Return the number of chunks of `size` bytes that a file of `total` bytes needs, both at least 1."""
     return -(-total // size)
 
 
 def split(data: bytes, size: int) -> Iterator[bytes]:
-    """Yield a file's chunks, by index, each with its header.
+    """Yield a file's chunks, with their headers, in the order of their indices.
 
     Args:
         data: the file, 1 byte at least and less than 4 GiB.
@@ -54,14 +54,14 @@ def split(data: bytes, size: int) -> Iterator[bytes]:
 
 
 class Assembly:
-    """A file that is being put together from its chunks, which come in any order, and some twice.
+    """A file that is put together from its chunks, which arrive in any order, and some more than once.
 
-    Chunks of one file agree in their header. Should the file have been published again with another chunk size, the
-    newer header wins and the pieces of the older one are forgotten. Nothing is allocated before the size is checked.
+    All chunks of a file have the same header. If the file is published again with another chunk size, the newer header
+    wins and the data of the older chunks is dropped. Nothing is allocated before the size is checked.
     """
 
     def __init__(self, *, max_bytes: int) -> None:
-        """Start empty.
+        """Begin without chunks.
 
         Args:
             max_bytes: larger files are refused.
@@ -72,14 +72,14 @@ class Assembly:
         self._missing: set[int] = set()
 
     def add(self, index: int, chunk: bytes) -> bool:
-        """Take a chunk, and return whether the file is complete.
+        """Add a chunk, and return whether the file is complete.
 
         Args:
-            index: of the chunk, as its topic says.
-            chunk: the payload, header and all.
+            index: of the chunk, from its topic.
+            chunk: the payload, with the header.
 
         Raises:
-            ChunkError: the chunk is not valid; what is there already stays.
+            ChunkError: the chunk is invalid; the chunks before it are kept.
         """
         if len(chunk) < HEADER_BYTES:
             raise ChunkError("chunk too short")
@@ -106,7 +106,7 @@ class Assembly:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every chunk is there."""
+        """Whether all chunks have arrived."""
         return self._header is not None and not self._missing
 
     @property

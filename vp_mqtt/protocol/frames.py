@@ -1,4 +1,4 @@
-"""What is said of a frame: its id, the camera's announce of it, and why its window closed."""
+"""Frames: their ids, how cameras announce them, and why their windows closed."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 _LAYOUT = struct.Struct(">II")
-_TEXT = re.compile(r"([0-9a-f]{8})-(0|[1-9][0-9]{0,9})", re.ASCII)
+_TEXT = re.compile(r"([0-9a-f]{8})-(0|[1-9][0-9]{0,9})")
 _LIMIT = 2**32
 
 FRAME_ID_BYTES = _LAYOUT.size
 
 
 class FrameId(NamedTuple):
-    """Names one frame of one camera, unique across restarts of the camera.
+    """Identifies a frame of a camera, also across restarts of the camera.
 
     Attributes:
         run: 0..2^32-1, drawn at random when the camera node starts.
-        sequence: 0..2^32-1, counted up by one from frame to frame.
+        sequence: 0..2^32-1, one more for every frame.
     """
 
     run: int
@@ -46,7 +46,7 @@ class FrameId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the frame id that `str` wrote.
+        """Parse the text form of a frame id, such as "1f8c02d4-17".
 
         Raises:
             ValueError: the text is not a frame id.
@@ -59,11 +59,11 @@ class FrameId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """A camera's word that it has published a frame.
+    """A camera's announcement that it has published a frame.
 
     Attributes:
         frame: the frame's id.
-        captured: when it was captured, on the camera's wall clock, in s since 1970; for people, nothing relies on it.
+        captured: when it was captured, on the camera's wall clock, in seconds since 1970; for information only.
         truth: the true class name, where the camera knows it (a folder of CLASS/IMAGE).
     """
 
@@ -76,10 +76,10 @@ class ClosedBy(StrEnum):
     """Why a window closed."""
 
     COMPLETE = "complete"
-    """Every variant that was waited for has voted."""
+    """Every variant that was awaited has voted."""
     DECIDED = "decided"
     """No outstanding vote could have changed the winner."""
     DEADLINE = "deadline"
-    """The deadline fell."""
+    """The deadline passed."""
     SKIPPED = "skipped"
-    """No vote: every variant that was waited for has gone on to a newer frame."""
+    """No vote: every variant that was awaited has moved on to a newer frame."""

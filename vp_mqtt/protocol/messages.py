@@ -1,4 +1,7 @@
-"""What travels as JSON: announces, labels, statuses and stats (docs/wire.md). Votes are binary: see `topk`."""
+"""The messages that travel as JSON: announces, labels, statuses and stats (docs/wire.md).
+
+Votes are binary: see `vp_mqtt.protocol.votes`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
 MAX_MESSAGE_BYTES = 65_536
-"""Size of any message but frames and bundle files; larger ones are refused unread."""
+"""Of all messages but frames and bundle files; larger ones are refused without being decoded."""
 
 _Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 _Index = Annotated[int, Field(ge=0, lt=65_536)]
@@ -35,11 +38,11 @@ _FrameIdText = Annotated[str, BeforeValidator(_frame_id_text)]
 
 
 class MessageError(ValueError):
-    """A message that is not valid; the text is a short reason, the same for all messages wrong in one way."""
+    """An invalid message; the text is a short reason, the same for all messages with the same error."""
 
 
 class Message(BaseModel):
-    """Base of the messages: unknown fields are ignored, so that a newer version can add some."""
+    """Base class of the messages. Unknown fields are ignored, so that newer versions can add some."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -49,10 +52,10 @@ class Message(BaseModel):
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Read a message.
+        """Decode a message.
 
         Raises:
-            MessageError: too large, not JSON, or a field is missing or out of range.
+            MessageError: it is too large or not JSON, or a field is missing or out of range.
         """
         if len(data) > MAX_MESSAGE_BYTES:
             raise MessageError("too large")
@@ -65,19 +68,19 @@ class Message(BaseModel):
 
 
 class AnnounceMessage(Message):
-    """A camera's announce of a frame."""
+    """A camera's announcement of a frame."""
 
     frame: _FrameIdText
-    captured: _Seconds = Field(description="when it was captured, on the camera's wall clock, in s since 1970")
+    captured: _Seconds = Field(description="when it was captured, on the camera's wall clock, in seconds since 1970")
     truth: ClassName | None = Field(default=None, description="the true class name, where the camera knows it")
 
     @classmethod
     def of(cls, announce: Announce) -> Self:
-        """Return the message for an announce."""
+        """Return the message of an announcement."""
         return cls(frame=str(announce.frame), captured=announce.captured, truth=announce.truth)
 
     def announce(self) -> Announce:
-        """Return the announce in the message."""
+        """Return the announcement in the message."""
         return Announce(FrameId.parse(self.frame), self.captured, self.truth)
 
 
@@ -96,7 +99,7 @@ class LabelMessage(Message):
     label: ClassName | None = Field(description="the class name; null if no vote arrived in time")
     class_index: _Index | None
     confidence: _Share | None = Field(description="weighted mean of the probabilities that the voters gave the label")
-    score: _Share | None = Field(description="softmax of the weighted sums, as arXiv 2210.08376 has it")
+    score: _Share | None = Field(description="softmax of the weighted sums, as in arXiv 2210.08376")
     top: tuple[ClassScore, ...] = Field(default=(), max_length=10, description="most probable classes first")
     voted: tuple[_Index, ...] = Field(description="variants whose vote counted")
     missing: tuple[_Index, ...] = Field(description="variants of the family whose vote did not arrive in time")
@@ -104,28 +107,26 @@ class LabelMessage(Message):
     closed_by: ClosedBy
     latency_ms: _Milliseconds = Field(description="from the window's opening to its closing")
     captured: _Seconds = Field(description="as the camera announced it")
-    valid_for_s: _Seconds = Field(description="after this time the label says nothing about the present")
+    valid_for_s: _Seconds = Field(description="after this time the label is out of date")
     bundle: _Name
-    digest: _ShortDigest | None = Field(
-        default=None, description="of the bundle whose votes were fused, as votes have it"
-    )
+    digest: _ShortDigest | None = Field(default=None, description="of the bundle whose votes were fused, as in votes")
     truth: ClassName | None = None
 
     def encode(self) -> bytes:
-        """Return the message as JSON; `label`, `class_index`, `confidence` and `score` are there even when null."""
+        """Return the message as JSON; `label`, `class_index`, `confidence` and `score` are never left out."""
         return self.model_dump_json(
             exclude={name for name in ("truth", "digest") if getattr(self, name) is None}
         ).encode()
 
 
 class State(StrEnum):
-    """What a node's retained status says."""
+    """The state in a node's retained status."""
 
     ONLINE = "online"
     STOPPED = "stopped"
-    """It was ended on purpose."""
+    """It was stopped on purpose."""
     OFFLINE = "offline"
-    """Its connection broke: the broker published its will."""
+    """Its connection broke, and the broker published its will."""
 
 
 Role = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -142,9 +143,9 @@ class StatusMessage(Message):
     host: Annotated[str, Field(max_length=255)]
     client_id: Annotated[str, Field(max_length=255)]
     instance: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")] = Field(
-        description="drawn at random when the node starts: tells two processes of one name apart"
+        description="drawn at random when the node starts, to distinguish two processes with the same name"
     )
-    started: _Seconds = Field(description="on the node's wall clock, in s since 1970")
+    started: _Seconds = Field(description="on the node's wall clock, in seconds since 1970")
     variant: _Index | None = None
     bundle: _Name | None = None
     digest: _ShortDigest | None = Field(
@@ -164,7 +165,7 @@ class Quantiles(Message):
 
 
 class StatsMessage(Message):
-    """A node's counters since it started, and latencies of late."""
+    """A node's counters since it started, and recent latencies (sliding window)."""
 
     node: _Name
     uptime_s: _Seconds

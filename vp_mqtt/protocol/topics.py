@@ -1,4 +1,4 @@
-"""The topic scheme, both ways: `vp/SITE/..` (docs/wire.md)."""
+"""The topic scheme `vp/SITE/..` (docs/wire.md): writes topics, and parses them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ ROOT = "vp"
 ANY = "+"
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-"""What sites, cameras and nodes may be called: one topic level, safe in file names and client ids."""
+"""Valid names of sites, cameras and nodes: one topic level, safe in file names and client ids."""
 
-_NAME = re.compile(NAME_PATTERN, re.ASCII)
-_INDEX = re.compile(r"0|[1-9][0-9]{0,3}", re.ASCII)
+_NAME = re.compile(NAME_PATTERN)
+_INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
 
 
 class Kind(StrEnum):
@@ -34,12 +34,12 @@ class Kind(StrEnum):
 
 
 class TopicError(ValueError):
-    """The topic is not one of the scheme's."""
+    """A topic that does not belong to the scheme."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic, taken apart.
+    """A parsed topic.
 
     Attributes:
         site: the site's name.
@@ -58,7 +58,7 @@ class Topic:
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a site, camera or node may be called this."""
+    """Return whether this is a valid name for a site, camera or node."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -97,7 +97,7 @@ class Topics:
         return f"{ROOT}/{self.site}/node/{node}/stats"
 
     def bundle(self) -> str:
-        """Return the topic that says which bundle the site runs."""
+        """Return the topic of the site's pointer: which bundle it runs."""
         return f"{ROOT}/{self.site}/bundle/current"
 
     def manifest(self, digest: str, chunk: int | str) -> str:
@@ -110,10 +110,10 @@ class Topics:
 
 
 def parse(topic: str) -> Topic:
-    """Take a topic apart.
+    """Parse a topic.
 
     Raises:
-        TopicError: it is not one of the scheme's.
+        TopicError: it does not belong to the scheme.
     """
     match topic.split("/"):
         case [root, site, "camera", camera, ("vote" | "stage") as kind, index] if root == ROOT and _INDEX.fullmatch(
@@ -133,7 +133,7 @@ def parse(topic: str) -> Topic:
         ):
             parsed = Topic(site, Kind.CHUNK, digest, int(index), int(chunk))
         case _:
-            raise TopicError("not a topic of ours")
+            raise TopicError("unknown topic")
     if not (is_name(parsed.site) and is_name(parsed.source)):
-        raise TopicError("not a topic of ours")
+        raise TopicError("unknown topic")
     return parsed

@@ -1,4 +1,4 @@
-"""A variant's vote: its k most probable classes, selected, encoded and decoded.
+"""A variant's vote: its k most probable classes.
 
 Layout of an encoded vote, big-endian (docs/wire.md):
 
@@ -23,7 +23,7 @@ FORMAT = 1
 MAX_K = 255
 _HEADER = struct.Struct(">BB4sH")
 _PAIR = np.dtype([("class", ">u2"), ("probability", ">u2")])
-PROBABILITY_STEPS = 65_535  # a probability travels as so many times itself
+PROBABILITY_STEPS = 65_535  # a probability travels as a multiple of 1 / 65_535
 _MS_PER_TICK = 0.1
 _ROUNDING = 1e-3
 
@@ -33,7 +33,7 @@ MAX_VOTE_BYTES = HEADER_BYTES + MAX_K * PAIR_BYTES
 
 
 class VoteError(ValueError):
-    """An encoded vote that is not valid; the message is a short reason, the same for all votes wrong in one way."""
+    """An invalid encoded vote; the message is a short reason, the same for all votes with the same error."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,8 +41,8 @@ class Vote:
     """The k most probable classes of one variant for one frame.
 
     Attributes:
-        classes: shape (k,), intp, each 0..65535, no two alike.
-        probabilities: shape (k,), float64, 0..1, in descending order, with a sum of at most 1 (but for rounding).
+        classes: shape (k,), intp, each 0..65535, no two equal.
+        probabilities: shape (k,), float64, 0..1, in descending order, with a sum of at most 1 (except for rounding).
         digest: first 4 bytes of the digest of the bundle that the variant belongs to.
         compute_ms: time from the frame's arrival at the variant to its vote, in ms.
     """
@@ -63,21 +63,21 @@ class Vote:
 
     @property
     def k(self) -> int:
-        """How many classes the vote holds."""
+        """Number of classes in the vote."""
         return int(self.classes.size)
 
 
 def select(probabilities: NDArray[np.floating], k: int, digest: bytes, compute_ms: float = 0.0) -> Vote:
-    """Return the vote for the k largest probabilities; of equal ones the lower class index comes first.
+    """Return the vote with the k largest probabilities; among equal ones the lower class index comes first.
 
     Args:
         probabilities: shape (classes,), 0..1, finite.
         k: 1..classes, at most 255.
         digest: first 4 bytes of the bundle's digest.
-        compute_ms: time that the variant took, in ms.
+        compute_ms: time from the frame's arrival to the vote, in ms.
 
     Raises:
-        ValueError: shape, k, or values out of range.
+        ValueError: the shape is wrong, or k or a value is out of range.
     """
     if probabilities.ndim != 1:
         raise ValueError(f"probabilities must have shape (classes,), not {probabilities.shape}")
@@ -101,16 +101,20 @@ def encode(vote: Vote) -> bytes:
 
 
 def digest_of(data: bytes) -> bytes:
-    """Return the short digest of the bundle that an encoded vote names; what is not a vote gives any bytes."""
+    """Return the short digest in an encoded vote; of data that is not a vote, arbitrary bytes."""
     return data[2:6]
 
 
 def decode(data: bytes, classes: int) -> Vote:
-    """Decode and check a vote for a family with this many classes.
+    """Decode and check a vote.
+
+    Args:
+        data: the encoded vote.
+        classes: number of classes of the family.
 
     Raises:
-        VoteError: wrong length or format, a class index out of range or named twice, or probabilities that are not in
-            descending order or add up to more than 1 (but for rounding).
+        VoteError: length or format is wrong, a class index is out of range or occurs twice, or the probabilities are
+            not in descending order or add up to more than 1 (except for rounding).
     """
     if not HEADER_BYTES + PAIR_BYTES <= len(data) <= MAX_VOTE_BYTES:
         raise VoteError("wrong length")
@@ -124,7 +128,7 @@ def decode(data: bytes, classes: int) -> Vote:
     if indices.max() >= classes:
         raise VoteError("class index out of range")
     if np.unique(indices).size != k:
-        raise VoteError("class named twice")
+        raise VoteError("class occurs twice")
     scaled = pairs["probability"].astype(np.int64)
     if (np.diff(scaled) > 0).any():
         raise VoteError("probabilities not in descending order")

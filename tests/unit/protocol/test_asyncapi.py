@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from vp_mqtt.protocol import asyncapi, topics
+from scripts import asyncapi
+from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.topics import Kind
 
 ROOT = Path(__file__).parents[3]

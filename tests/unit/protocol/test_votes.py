@@ -151,7 +151,7 @@ def test_a_damaged_vote_is_a_legal_vote_or_a_vote_error(k: int, data: st.DataObj
         (packed((1, 9)) + b"\x00", "length does not match k"),
         (packed((1, 9), (10, 8)), "class index out of range"),
         (packed((65_535, 9)), "class index out of range"),
-        (packed((1, 9), (2, 8), (1, 7)), "class named twice"),
+        (packed((1, 9), (2, 8), (1, 7)), "class occurs twice"),
         (packed((1, 8), (2, 9)), "probabilities not in descending order"),
         (packed((1, 0), (2, 65_535)), "probabilities not in descending order"),
         (packed((1, 40_000), (2, 30_000)), "probabilities add up to more than 1"),

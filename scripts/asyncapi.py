@@ -1,15 +1,18 @@
-"""The wire as an AsyncAPI 3.0 document: docs/asyncapi.yaml is written from this, and a test holds the two together."""
+"""Describes topics and payloads as an AsyncAPI 3.0 document: docs/asyncapi.yaml, which a test keeps up to date."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
 from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, Message, StatsMessage, StatusMessage
 from vp_mqtt.protocol.topics import Topics
 
 WIRE_VERSION = "1.1.0"
-"""Of topics and payloads: the middle number grows with what old nodes may ignore, the first with what they may not."""
+"""Of topics and payloads: the middle number grows with changes that old nodes can ignore, the first with all others."""
 
 _FRAME = "1f8c02d4-17"
 _DIGEST = "6549ea43" * 8
@@ -39,6 +42,8 @@ EXAMPLES: dict[str, Message] = {
     ),
 }
 """A message of each kind that travels as JSON."""
+
+_FILE = Path("docs/asyncapi.yaml")
 
 _BINARY = {
     "frame": ("image/jpeg", "A plain JPEG."),
@@ -112,3 +117,13 @@ def document() -> dict[str, Any]:
         "operations": operations,
         "components": {"messages": {name: _message(name) for name in channels}},
     }
+
+
+def write(path: Path = _FILE) -> None:
+    """Write the document as YAML."""
+    text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=120)
+    path.write_text("# Written by scripts/write-asyncapi; do not edit.\n" + text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
