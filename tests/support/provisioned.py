@@ -124,6 +124,17 @@ class ProvisionedSite:
         now = now or dt.datetime.now(dt.UTC)
         return provision(self.plan, self.folder, self.root, rotate=frozenset(rotate), now=now)
 
+    def contents(self) -> dict[str, tuple[bytes, int]]:
+        """Return bytes and mode of every file of the provisioned folder."""
+        files = [path for path in self.root.rglob("*") if path.is_file()]
+        return {p.relative_to(self.root).as_posix(): (p.read_bytes(), p.stat().st_mode & 0o777) for p in files}
+
+    def edit(self, old: str, new: str) -> None:
+        """Replace a text in the plan."""
+        text = self.file.read_text(encoding="utf-8")
+        assert old in text
+        self.file.write_text(text.replace(old, new), encoding="utf-8")
+
     def account(self, name: str) -> Account:
         return next(account for account in accounts(self.plan) if account.name == name)
 

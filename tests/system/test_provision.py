@@ -23,20 +23,9 @@ def site() -> Iterator[ProvisionedSite]:
         yield provisioned
 
 
-def contents(root: Path) -> dict[str, tuple[bytes, int]]:
-    files = [path for path in root.rglob("*") if path.is_file()]
-    return {p.relative_to(root).as_posix(): (p.read_bytes(), p.stat().st_mode & 0o777) for p in files}
-
-
-def edit(site: ProvisionedSite, old: str, new: str) -> None:
-    text = site.file.read_text(encoding="utf-8")
-    assert old in text
-    site.file.write_text(text.replace(old, new), encoding="utf-8")
-
-
 def test_a_full_disk_leaves_the_site_as_it_was(site: ProvisionedSite) -> None:
-    before = contents(site.root)
-    edit(site, "deadline_ms = 2000", "deadline_ms = 500")
+    before = site.contents()
+    site.edit("deadline_ms = 2000", "deadline_ms = 500")
     limited = subprocess.run(
         [sys.executable, "-m", "vp_mqtt", "site", "provision", str(site.file), "--rotate", "pi-1"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
@@ -48,9 +37,9 @@ def test_a_full_disk_leaves_the_site_as_it_was(site: ProvisionedSite) -> None:
     assert limited.returncode == 2, limited.stderr
     assert limited.stderr.startswith("vp: ")
     assert "Traceback" not in limited.stderr
-    assert contents(site.root) == before
+    assert site.contents() == before
     site.provision()
-    assert contents(site.root) != before
+    assert site.contents() != before
     assert sorted(path.name for path in site.folder.glob(".provisioned.*")) == [".provisioned.lock"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -10,63 +9,40 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import error_line, run_vp
+
 SECRET = "hunter2-Geheim"
 
 
-def process(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Run `python -m vp_mqtt ARGUMENTS` as a process."""
-    done = subprocess.run(
-        [sys.executable, "-m", "vp_mqtt", *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def the_line(result: tuple[int, str, str], program: str = "vp") -> str:
-    """Return what is told of a mistake, which must be one line and exit code 2."""
-    code, out, err = result
-    assert code == 2
-    assert out == ""
-    assert err.endswith("\n")
-    assert err.count("\n") == 1
-    assert err.startswith(f"{program}: ")
-    return err.removeprefix(f"{program}: ").rstrip("\n")
-
-
-def test_an_unknown_bundle_is_told_in_one_line_by_a_process() -> None:
+def test_an_unknown_bundle_is_told_in_one_line_by_a_run_vp() -> None:
     for arguments in (("node", "--variant", "0"), ("fusion",)):
-        told = the_line(process(*arguments, "--bundle", "no-such-family"))
+        told = error_line(run_vp(*arguments, "--bundle", "no-such-family"))
         assert told.startswith("no bundle at 'no-such-family'")
 
 
-def test_a_variant_that_the_bundle_has_not_is_told_in_one_line_by_a_process(bundle: Path) -> None:
-    told = the_line(process("node", "--variant", "6", "--bundle", str(bundle)))
+def test_a_variant_that_the_bundle_has_not_is_told_in_one_line_by_a_run_vp(bundle: Path) -> None:
+    told = error_line(run_vp("node", "--variant", "6", "--bundle", str(bundle)))
     assert told == "variant 6: the bundle 'tiny' has variants 0 to 5"
 
 
-def test_more_classes_in_a_vote_than_there_are_is_told_in_one_line_by_a_process(bundle: Path) -> None:
-    told = the_line(process("node", "--variant", "0", "--k", "5", "--bundle", str(bundle)))
+def test_more_classes_in_a_vote_than_there_are_is_told_in_one_line_by_a_run_vp(bundle: Path) -> None:
+    told = error_line(run_vp("node", "--variant", "0", "--k", "5", "--bundle", str(bundle)))
     half = "a vote holds at most half of the classes; the bundle 'tiny' has 4, so write 2 or less"
     assert told == f"--k 5: {half}"
 
 
-def test_a_source_that_is_none_is_told_in_one_line_by_a_process(tmp_path: Path) -> None:
-    told = the_line(process("camera", "--source", str(tmp_path / "nowhere")))
+def test_a_source_that_is_none_is_told_in_one_line_by_a_run_vp(tmp_path: Path) -> None:
+    told = error_line(run_vp("camera", "--source", str(tmp_path / "nowhere")))
     assert told.startswith(f"--source {tmp_path / 'nowhere'}: there is no such file or folder")
 
 
-def test_a_wrong_environment_is_told_in_one_line_by_a_process() -> None:
-    assert the_line(process("fusion", VP_BROKER="localhost")).startswith("VP_BROKER: ")
-    assert the_line(process("node", VP_VARIANT="two")).startswith("VP_VARIANT: ")
+def test_a_wrong_environment_is_told_in_one_line_by_a_run_vp() -> None:
+    assert error_line(run_vp("fusion", VP_BROKER="localhost")).startswith("VP_BROKER: ")
+    assert error_line(run_vp("node", VP_VARIANT="two")).startswith("VP_VARIANT: ")
 
 
 def test_a_process_shows_its_settings() -> None:
-    code, out, err = process("node", "--variant", "3", "--show-settings", VP_SITE="attic", VP_PASSWORD=SECRET)
+    code, out, err = run_vp("node", "--variant", "3", "--show-settings", VP_SITE="attic", VP_PASSWORD=SECRET)
     assert (code, err) == (0, "")
     assert re.search(r"^variant +3  \(flag\)$", out, re.MULTILINE)
     assert re.search(r"^site +attic  \(environment\)$", out, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""`vp home-assistant-remove`: a site's device goes from Home Assistant."""
+"""`vp home-assistant-remove`: removes a site's device from Home Assistant."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`vp demo`: the whole system on one machine, every node a process of its own, over a broker of its own."""
+"""`vp demo`: the whole system on one machine, with a broker of its own and every node in its own process."""

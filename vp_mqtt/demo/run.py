@@ -150,7 +150,7 @@ def _follow(
 
 
 def _save_picture(path: Path, record: Record, summary: dict[str, Any]) -> None:
-    # A console of its own: the other one would record every state of the live table.
+    # Not the console of the live table, which would record its every state.
     console = Console(record=True, file=io.StringIO(), width=_PICTURE_WIDTH, force_terminal=True)
     console.print(live_table(record))
     console.print(summary_table(summary))

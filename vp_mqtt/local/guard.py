@@ -29,7 +29,7 @@ STOP_S = 3.0
 
 
 def when_parent_ends(action: Callable[[], None]) -> None:
-    """Call `action` in a thread of its own once standard input is closed."""
+    """Call `action` in another thread once standard input is closed."""
 
     def watch() -> None:
         # Not sys.stdin: a thread that is blocked in its buffer aborts the interpreter's shutdown.

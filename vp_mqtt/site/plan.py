@@ -152,7 +152,7 @@ def read_plan(path: Path) -> SitePlan:
 
     Raises:
         UserError: the file cannot be read, is not TOML, or has keys or values that are not a plan's; the message
-            tells all of them.
+            lists all of them.
     """
     hint = "" if path.exists() else "make one with `vp site init`"
     return _validated(read_toml(path, hint=hint), str(path))

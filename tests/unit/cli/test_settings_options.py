@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import error_line
 from vp_mqtt.cli import app
 from vp_mqtt.cli.settings_options import PANELS
 from vp_mqtt.config.loading import is_secret
@@ -40,17 +41,6 @@ def vp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> C
     return run
 
 
-def the_line(result: tuple[int, str, str], program: str = "vp") -> str:
-    """Return what is told of a mistake, which must be one line and exit code 2."""
-    code, out, err = result
-    assert code == 2
-    assert out == ""
-    assert err.endswith("\n")
-    assert err.count("\n") == 1
-    assert err.startswith(f"{program}: ")
-    return err.removeprefix(f"{program}: ").rstrip("\n")
-
-
 VP = Callable[..., tuple[int, str, str]]
 
 
@@ -59,7 +49,7 @@ VP = Callable[..., tuple[int, str, str]]
 
 @each_command
 def test_an_address_that_is_none_is_told_in_one_line(command: str, vp: VP) -> None:
-    told = the_line(vp(command, *REQUIRED.get(command, []), "--broker", "localhost"))
+    told = error_line(vp(command, *REQUIRED.get(command, []), "--broker", "localhost"))
     assert told.startswith("--broker: ")
     assert "mqtt://HOST:1883" in told
 
@@ -69,26 +59,26 @@ def test_an_address_in_the_environment_that_is_none_is_told_in_one_line(
     command: str, vp: VP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VP_BROKER", "localhost")
-    assert the_line(vp(command, *REQUIRED.get(command, []))).startswith("VP_BROKER: ")
+    assert error_line(vp(command, *REQUIRED.get(command, []))).startswith("VP_BROKER: ")
 
 
 @each_command
 def test_a_file_that_is_not_toml_is_told_in_one_line(command: str, vp: VP, tmp_path: Path) -> None:
     config = tmp_path / "site.toml"
     config.write_text("site = home\n")
-    told = the_line(vp(command, *REQUIRED.get(command, []), "--config", str(config)))
+    told = error_line(vp(command, *REQUIRED.get(command, []), "--config", str(config)))
     assert told.startswith(f"--config {config}: not valid TOML: ")
 
 
 @each_command
 def test_a_file_that_is_missing_is_told_in_one_line(command: str, vp: VP, tmp_path: Path) -> None:
     config = tmp_path / "site.toml"
-    told = the_line(vp(command, *REQUIRED.get(command, []), "--config", str(config)))
+    told = error_line(vp(command, *REQUIRED.get(command, []), "--config", str(config)))
     assert told == f"--config {config}: No such file or directory"
 
 
 def test_a_node_without_its_variant_is_told_in_one_line(vp: VP) -> None:
-    assert the_line(vp("node")) == "--variant is missing: index of the variant that this node runs"
+    assert error_line(vp("node")) == "--variant is missing: index of the variant that this node runs"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +98,7 @@ def test_a_node_without_its_variant_is_told_in_one_line(vp: VP) -> None:
     ],
 )
 def test_a_wrong_value_is_told_in_one_line(arguments: list[str], told: str, vp: VP) -> None:
-    assert the_line(vp(*arguments)).startswith(told)
+    assert error_line(vp(*arguments)).startswith(told)
 
 
 @each_command
@@ -140,7 +130,7 @@ def test_a_command_that_is_none_is_told_with_exit_code_2(vp: VP) -> None:
 def test_the_short_commands_tell_it_the_same_way(
     program: str, main: Callable[[], None], arguments: list[str], vp: VP
 ) -> None:
-    told = the_line(vp(*arguments, main=main, program=f"/usr/bin/{program}"), program)
+    told = error_line(vp(*arguments, main=main, program=f"/usr/bin/{program}"), program)
     assert told.startswith(f"{arguments[0]}: ")
 
 

@@ -28,17 +28,6 @@ def site() -> Iterator[ProvisionedSite]:
         yield provisioned
 
 
-def contents(root: Path) -> dict[str, tuple[bytes, int]]:
-    files = [path for path in root.rglob("*") if path.is_file()]
-    return {p.relative_to(root).as_posix(): (p.read_bytes(), p.stat().st_mode & 0o777) for p in files}
-
-
-def edit(site: ProvisionedSite, old: str, new: str) -> None:
-    text = site.file.read_text(encoding="utf-8")
-    assert old in text
-    site.file.write_text(text.replace(old, new), encoding="utf-8")
-
-
 def test_every_node_reads_its_settings_and_finds_its_files(
     site: ProvisionedSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +50,7 @@ def test_every_node_reads_its_settings_and_finds_its_files(
 
 
 def test_secrets_are_for_their_owner_only(site: ProvisionedSite) -> None:
-    files = contents(site.root)
+    files = site.contents()
     secret = {path for path in files if path.endswith((".key", ".password")) or path == "broker/passwords"}
     # An authority, a server, and an account for the camera, six variants, the fusion node and four people.
     assert len(secret) == 2 + 2 * 12 + 1
@@ -92,11 +81,11 @@ def test_certificates_have_sane_keys_lifetimes_and_purposes(site: ProvisionedSit
 
 
 def test_again_changes_nothing_and_a_change_changes_only_what_it_must(site: ProvisionedSite) -> None:
-    before = contents(site.root)
+    before = site.contents()
     assert site.provision().changes == (again := type(site.provision().changes)((), ()))
     assert again.written == ()
-    assert contents(site.root) == before
-    edit(site, "deadline_ms = 2000", "deadline_ms = 500")
+    assert site.contents() == before
+    site.edit("deadline_ms = 2000", "deadline_ms = 500")
     changed = site.provision().changes
     assert changed.removed == ()
     assert set(changed.written) == {
@@ -105,13 +94,13 @@ def test_again_changes_nothing_and_a_change_changes_only_what_it_must(site: Prov
 
 
 def test_a_new_board_gets_keys_and_one_that_is_gone_loses_its_folder(site: ProvisionedSite) -> None:
-    before = contents(site.root)
-    edit(site, '"pi-5"', '"pi-9"')
+    before = site.contents()
+    site.edit('"pi-5"', '"pi-9"')
     changed = site.provision().changes
     assert changed.removed == ("boards/pi-5",)
     assert {path.split("/")[1] for path in changed.written if path.startswith("boards/")} == {"pi-9"}
-    assert not any(path.startswith("boards/pi-5") for path in contents(site.root))
-    assert contents(site.root)["broker/passwords"] != before["broker/passwords"]
+    assert not any(path.startswith("boards/pi-5") for path in site.contents())
+    assert site.contents()["broker/passwords"] != before["broker/passwords"]
 
 
 def test_rotate_renews_one_board(site: ProvisionedSite) -> None:
@@ -129,25 +118,25 @@ def test_a_certificate_near_its_end_is_renewed(site: ProvisionedSite) -> None:
     later = NOW + dt.timedelta(days=700)
     written = site.provision(now=later).changes.written
     assert {path for path in written if path.endswith(".key")} == {
-        path for path in contents(site.root) if path.endswith(".key") and path != "authority/ca.key"
+        path for path in site.contents() if path.endswith(".key") and path != "authority/ca.key"
     }
     assert not any(path.endswith(".password") for path in written)
 
 
 def test_a_key_for_bundles_goes_to_the_boards(site: ProvisionedSite) -> None:
     public = generate(site.folder / "operator.key")
-    edit(site, "deadline_ms", f'bundle_key = "{public.name}"\ndeadline_ms')
+    site.edit("deadline_ms", f'bundle_key = "{public.name}"\ndeadline_ms')
     site.provision()
     folder = site.settings_folder("variant-0")
     assert (folder / "bundle.pub").read_bytes() == public.read_bytes()
     assert 'bundle_key = "bundle.pub"' in (folder / "node-0.toml").read_text()
     assert "cryptography" in (folder.parent / "install.sh").read_text()
-    assert not any(b"PRIVATE" in data for path, (data, _) in contents(site.root).items() if not path.endswith(".key"))
+    assert not any(b"PRIVATE" in data for path, (data, _) in site.contents().items() if not path.endswith(".key"))
 
 
 def test_one_that_was_killed_between_its_renames_is_mended(site: ProvisionedSite) -> None:
-    before = contents(site.root)
+    before = site.contents()
     shutil.copytree(site.root, site.folder / ".provisioned.new")
     site.root.rename(site.folder / ".provisioned.old")
     assert site.provision().changes.written == ()
-    assert contents(site.root) == before
+    assert site.contents() == before
