@@ -1,4 +1,4 @@
-"""`vp bench fusion`: what other rules of fusion and other weights would give on a bundle's votes."""
+"""`vp bench fusion`: a bundle's votes, fused by other rules and with other weights."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from vp_mqtt.training.evaluation.evaluate import predict
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What one rule with one kind of weights gives.
+    """Accuracy of one rule with one kind of weights.
 
     Attributes:
         residual: what happens to the probability that votes leave out, see `benchmarks.accuracy.residual_rules.RULES`.
         weights: "bundle", "equal", "fitted", or "fitted, with temperatures".
-        validation: accuracy with all variants alive on the validation part, 0..1: what to choose by.
-        test: the same on the test part.
-        half: on the test part, with half of the variants alive, the mean over all choices.
+        validation: accuracy on the validation part with all variants alive, 0..1: what to choose by.
+        test: likewise, on the test part.
+        half: accuracy on the test part with half of the variants alive: the mean over all choices.
     """
 
     residual: str
@@ -41,12 +41,12 @@ class RuleResult:
         return {"residual": self.residual, "weights": self.weights} | shares
 
 
-def try_rules(bundle: Bundle, data: Dataset, k: int) -> list[RuleResult]:
-    """Fuse the votes of a bundle by every rule, with every kind of weights; what is fitted is fitted on validation.
+def evaluate_rules(bundle: Bundle, data: Dataset, k: int) -> list[RuleResult]:
+    """Fuse the votes of a bundle by every rule, with every kind of weights; weights are fitted on the validation part.
 
     Args:
         bundle: the family.
-        data: that it was trained on, split in the same way.
+        data: its training data, split in the same way.
         k: classes in a vote.
 
     Raises:

@@ -1,26 +1,23 @@
-"""What a family starts from: `python -m benchmarks.accuracy.linear_classifier`.
+"""What a family starts from: linear classifiers on the features of untrained variants.
 
 Trains nothing but a linear classifier on the pooled features of every variant as `vp train` would start it (pretrained
-backbone, and a head of pretrained filters), without augmentation, and judges variants and fusion on the test pictures.
-What fine-tuning gains is what a training has beyond that.
+backbone, and a head of pretrained filters), without augmentation, and evaluates variants and fusion on the test
+pictures. What a training achieves beyond that is the gain of fine-tuning.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import torch
-import typer
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vp_mqtt.bundle.manifest import Preprocessing
-from vp_mqtt.cli.lazy import run_app
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.inference.pictures import prepare
 from vp_mqtt.training.datasets import Pictures, load
@@ -36,7 +33,7 @@ BATCH, EPOCHS, LEARNING_RATE, LABEL_SMOOTHING = 256, 25, 3e-3, 0.1
 
 
 def _features(network: VariantNetwork, pictures: Pictures, resolution: int) -> Tensor:
-    """Return what the classifier would get, shape (N, head), float32."""
+    """Return the inputs of a network's classifier, shape (N, head), float32."""
     folded = fold_batch_norm(network)
     folded.classifier = nn.Identity()  # type: ignore[assignment]
     example = torch.zeros(1, 3, resolution, resolution)
@@ -49,8 +46,8 @@ def _features(network: VariantNetwork, pictures: Pictures, resolution: int) -> T
     return torch.stack(list(each_picture(one, len(pictures), f"{resolution} pixels")))
 
 
-def _logits(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor:
-    """Return what a linear classifier that learned from features says of others, shape (N, classes)."""
+def _classify(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor:
+    """Train a linear classifier on features, and return its logits for others, shape (N, classes)."""
     mean, spread = train.mean(0), train.std(0) + 1e-3
     train, test = (train - mean) / spread, (test - mean) / spread
     linear = nn.Linear(train.shape[1], classes)
@@ -69,16 +66,42 @@ def _logits(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor
         return torch.as_tensor(linear(test))
 
 
-def main(
-    data: Annotated[str, typer.Argument(help="a folder of class folders, or a named data set")],
-    *,
-    pretrained: Annotated[list[str], typer.Option(help="weights, as for `vp train`")],
-    root: Annotated[Path | None, typer.Option(help="folder with the files of a named data set")] = None,
-    family: Annotated[str, typer.Option(help="as for `vp train`")] = "paper",
-    seeds: Annotated[int, typer.Option(min=1, help="classifiers of each variant: accuracies are means")] = 3,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """Train the classifiers and judge."""
+@dataclass(frozen=True)
+class LinearResult:
+    """Accuracies, 0..1, means over the seeds.
+
+    Attributes:
+        images: test pictures.
+        seeds: classifiers of each variant.
+        fused: accuracy of the fused label.
+        variants: accuracy of each variant alone, by index.
+        resolutions: resolution of each variant, in pixels, by index.
+    """
+
+    images: int
+    seeds: int
+    fused: float
+    variants: list[float]
+    resolutions: list[int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as `vp bench linear-classifier --json` prints it."""
+        return asdict(self)
+
+
+def train_classifiers(data: str, root: Path | None, pretrained: Sequence[str], family: str, seeds: int) -> LinearResult:
+    """Train the classifiers and evaluate them.
+
+    Args:
+        data: a folder of class folders, or a named data set.
+        root: folder with the files of a named data set.
+        pretrained: weights, as for `vp train`.
+        family: name or TOML file.
+        seeds: classifiers of each variant.
+
+    Raises:
+        UserError: data, weights or family cannot be used.
+    """
     torch.set_num_threads(1)
     dataset = load(data, root)
     spec = load_family(family)
@@ -91,24 +114,16 @@ def main(
         train, test = (_features(network, part, variant.resolution) for part in (dataset.train, dataset.test))
         for seed in range(seeds):
             torch.manual_seed(seed)
-            logits[seed].append(_logits(train, labels, test, len(dataset.classes)))
+            logits[seed].append(_classify(train, labels, test, len(dataset.classes)))
 
     def accuracy(scores: list[Tensor]) -> float:
         return round(statistics.fmean(float((one.argmax(1) == truth).float().mean()) for one in scores), 4)
 
-    fused = accuracy([fused_sums(of_one, spec.weights(), min(K, len(dataset.classes) // 2)) for of_one in logits])
-    alone = [accuracy(list(of_one)) for of_one in zip(*logits, strict=True)]
-    if as_json:
-        print(json.dumps({"images": len(truth), "seeds": seeds, "fused": fused, "variants": alone}))
-        return
-    table = Table("pixels", "accuracy")
-    for variant, share in zip(spec.variants, alone, strict=True):
-        table.add_row(str(variant.resolution), f"{share:.2%}")
-    table.add_row("fused", f"{fused:.2%}")
-    Console(highlight=False).print(table)
-
-
-if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    run_app(app)
+    k = min(K, len(dataset.classes) // 2)
+    return LinearResult(
+        images=len(truth),
+        seeds=seeds,
+        fused=accuracy([fused_sums(of_one, spec.weights(), k) for of_one in logits]),
+        variants=[accuracy(list(of_one)) for of_one in zip(*logits, strict=True)],
+        resolutions=[variant.resolution for variant in spec.variants],
+    )

@@ -1,4 +1,4 @@
-"""Rules of fusion, on many pictures at once: what could become of the probability that a vote leaves out.
+"""Fusion rules for many pictures at once: what to do with the probability that a vote leaves out.
 
 A vote holds the k largest probabilities of a variant. The residual, one minus their sum, belongs to the other classes.
 arXiv 2210.08376 leaves it out. Pure.
@@ -15,7 +15,7 @@ from vp_mqtt.training.evaluation.batch_fusion import BatchVotes
 
 Shares = NDArray[np.float64]
 
-_LEAST = 1e-6  # a class that nobody can exclude for good
+_LEAST = 1e-6  # keeps one variant from vetoing a class
 _TINY = 1e-12
 
 
@@ -37,12 +37,12 @@ def _evenly(votes: BatchVotes) -> Shares:
 
 
 def left_out(votes: BatchVotes) -> Shares:
-    """Return the probabilities as they are, and nothing for other classes: the paper's rule."""
+    """Return the probabilities, and zero for all other classes: the paper's rule."""
     return _scattered(votes, votes.probabilities, np.zeros(votes.order.shape[:2]))
 
 
 def spread(votes: BatchVotes) -> Shares:
-    """Return the probabilities, and an even part of the residual for every other class."""
+    """Return the probabilities, and an equal part of the residual for every other class."""
     return _scattered(votes, votes.probabilities, _evenly(votes))
 
 
@@ -53,7 +53,7 @@ def normalised(votes: BatchVotes) -> Shares:
 
 
 def held_back(votes: BatchVotes) -> Shares:
-    """Return the probabilities times their sum: who leaves much out counts less."""
+    """Return the probabilities times their sum: votes that leave out more count less."""
     total = votes.probabilities.sum(axis=2, keepdims=True)
     return _scattered(votes, votes.probabilities * total, np.zeros(votes.order.shape[:2]))
 
@@ -70,16 +70,16 @@ RULES: dict[str, Callable[[BatchVotes], Shares]] = {
     "vote held back by it": held_back,
     "spread, multiplied": multiplied,
 }
-"""By what becomes of the residual; each gives what votes of weight 1 add to every class, (variants, N, classes)."""
+"""By what happens to the residual: the scores that votes of weight 1 add, shape (variants, N, classes)."""
 
 
 def accuracy(shares: Shares, weights: Sequence[float], labels: NDArray[np.int64], alive: Sequence[int]) -> float:
     """Return the share of right labels, 0..1.
 
     Args:
-        shares: of a rule.
-        weights: of each variant's vote.
-        labels: shape (N,).
+        shares: scores by a rule, shape (variants, N, classes).
+        weights: weight of each variant's vote.
+        labels: true classes, shape (N,).
         alive: variant indices, at least one.
     """
     sums = np.einsum("v,vnc->nc", np.asarray(weights)[list(alive)], shares[list(alive)])

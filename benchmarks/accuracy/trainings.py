@@ -1,4 +1,4 @@
-"""Running `vp` for the benchmarks of training: what is done is not repeated, what was interrupted goes on."""
+"""Runs `vp train`, `vp export` and `vp eval`: finished steps are not repeated, interrupted trainings are resumed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from vp_mqtt.errors import UserError
 
 
-def vp(*arguments: str) -> str:
-    """Run `vp` and return what it printed.
+def run_vp(*arguments: str) -> str:
+    """Run `vp` and return its output.
 
     Raises:
         UserError: it failed.
@@ -22,8 +22,8 @@ def vp(*arguments: str) -> str:
     return ended.stdout
 
 
-def trained(data: str, out: Path, *flags: str) -> Path:
-    """Run `vp train` into a folder, unless that is done, and return the folder.
+def train(data: str, out: Path, *flags: str) -> Path:
+    """Run `vp train` into a folder, unless it has finished before, and return the folder.
 
     Raises:
         UserError: the training failed.
@@ -31,18 +31,18 @@ def trained(data: str, out: Path, *flags: str) -> Path:
     done = out / "done"
     if not done.exists():
         resume = ["--resume"] if (out / "checkpoint.pt").exists() else []
-        vp("train", data, "--out", str(out), *flags, *resume)
+        run_vp("train", data, "--out", str(out), *flags, *resume)
         done.touch()
     return out
 
 
-def exported(training: Path) -> Path:
-    """Run `vp export` on a training, unless that is done, and return the bundle.
+def export(training: Path) -> Path:
+    """Run `vp export` on a training, unless it has been exported before, and return the bundle's folder.
 
     Raises:
         UserError: the export failed.
     """
     bundle = training / "bundle"
     if not bundle.exists():
-        vp("export", str(training), "--out", str(bundle))
+        run_vp("export", str(training), "--out", str(bundle))
     return bundle

@@ -41,19 +41,3 @@ def class_parallel_family(classes: int, boards: int, *, resolution: int, alpha: 
         VariantSpec(resolution=resolution, alpha=alpha, head=head, knows=knows) for knows in shares(classes, boards)
     )
     return FamilySpec(name=f"class-parallel-{boards}", variants=variants)
-
-
-def as_toml(family: FamilySpec) -> str:
-    """Return a family as a TOML file for `vp train --family`."""
-    lines = [f'name = "{family.name}"']
-    for variant in family.variants:
-        values = variant.model_dump(exclude_none=True)
-        lines += ["", "[[variants]]"]
-        lines += [f"{key} = {_value(value)}" for key, value in values.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, str):
-        return f'"{value}"'
-    return str(list(value)) if isinstance(value, tuple) else str(value)

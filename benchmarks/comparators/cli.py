@@ -1,4 +1,4 @@
-"""`vp baseline ..`: the comparators."""
+"""`vp baseline ..`: what variant parallelism is compared with. What a command needs is imported when it runs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ from typing import Annotated
 
 import typer
 
+from vp_mqtt.cli.common_options import require_torch
 from vp_mqtt.cli.settings_options import settings_command
-from vp_mqtt.cli.train import need_torch
 from vp_mqtt.config.settings import StageSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.nodes import signals
 
-app = typer.Typer(
-    help="What variant parallelism is compared with, over the same broker.",
-    no_args_is_help=True,
-    add_completion=False,
-)
 
-
-def _stage(settings: StageSettings) -> None:
+def _run_stage(settings: StageSettings) -> None:
     """Run one stage of a network that was cut for model parallelism."""
     signals.hold()
     from benchmarks.comparators import stage_node  # noqa: PLC0415
@@ -28,21 +22,21 @@ def _stage(settings: StageSettings) -> None:
     stage_node.run(settings)
 
 
-app.command("stage", help=_stage.__doc__)(settings_command(StageSettings, _stage))
+stage = settings_command(StageSettings, _run_stage)
 
 
-@app.command()
 def cut(
-    checkpoint: Annotated[Path, typer.Argument(help="the checkpoint of a training of one network, such as the base")],
+    checkpoint: Annotated[Path, typer.Argument(help="checkpoint of a training of one network, such as the base model")],
     *,
     stages: Annotated[int, typer.Option(min=1, max=19, help="how many boards share the network")],
     out: Annotated[Path, typer.Option(help="the pipeline's folder")],
     balance: Annotated[
-        str, typer.Option(help="macs: all stages equally dear; bytes: least on the network, at most 25 % uneven")
+        str,
+        typer.Option(help="macs: stages of equal cost; bytes: least network traffic, with stages at most 25 % uneven"),
     ] = "macs",
 ) -> None:
     """Cut a trained network at its block boundaries into stages, for model parallelism."""
-    need_torch()
+    require_torch("cutting a network")
     if balance not in {"macs", "bytes"}:
         raise UserError(f"--balance {balance}: write macs or bytes")
     from benchmarks.comparators.partition import write_stages  # noqa: PLC0415
@@ -60,22 +54,22 @@ def cut(
         typer.echo(f"stage {entry.index}: blocks {entry.blocks[0]}..{entry.blocks[1] - 1}, {entry.macs:,} MACs, {size}")
 
 
-@app.command("classes")
-def share_classes(
+def classes(
     *,
-    classes: Annotated[int, typer.Option(min=2, help="classes of the data set")],
+    classes: Annotated[int, typer.Option(min=2, help="number of classes of the data set")],
     boards: Annotated[int, typer.Option(min=1, help="how many boards share them")],
     out: Annotated[Path, typer.Option(help="TOML file for `vp train --family`")],
     resolution: Annotated[int, typer.Option(min=16, max=1024, help="of every board's network, in pixels")] = 224,
     alpha: Annotated[float, typer.Option(min=0.05, max=2, help="width multiplier")] = 0.35,
     head: Annotated[int, typer.Option(min=8, max=4096, help="filters before the classifier")] = 512,
 ) -> None:
-    """Write a family for class parallelism: every board knows a share of the classes, and "none of mine"."""
-    from benchmarks.comparators.class_parallel import as_toml, class_parallel_family  # noqa: PLC0415
+    """Write a family for class parallelism: every board covers a share of the classes, and "none of mine"."""
+    from benchmarks.comparators.class_parallel import class_parallel_family  # noqa: PLC0415
+    from vp_mqtt.training.presets import family_as_toml  # noqa: PLC0415
 
     family = class_parallel_family(classes, boards, resolution=resolution, alpha=alpha, head=head)
     try:
-        out.write_text(as_toml(family), encoding="utf-8")
+        out.write_text(family_as_toml(family), encoding="utf-8")
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}") from None
     for index, variant in enumerate(family.variants):

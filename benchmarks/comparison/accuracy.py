@@ -1,4 +1,4 @@
-"""How often a contender's labels are right, with so many boards dead: by the models and the code of the boards."""
+"""How often a system's labels are right, with so many boards dead: by the models and the code of the boards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmarks.comparators import feature_maps
 from benchmarks.comparators.feature_maps import Precision
 from benchmarks.comparators.pipeline import Pipeline, open_pipeline
-from benchmarks.comparison.systems import Contender
+from benchmarks.comparison.systems import System
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare
 from vp_mqtt.training.datasets import Judged, Pictures
@@ -24,37 +24,37 @@ CAMERA_QUALITY = 90
 Probabilities = dict[str, NDArray[np.float32]]
 
 
-def accuracy_by_dead(contender: Contender, judged: Judged, known: Probabilities) -> dict[int, float]:
+def accuracy_by_dead(system: System, judged: Judged, known: Probabilities) -> dict[int, float]:
     """Return the share of right labels by how many boards are dead, 0..1: the mean over all choices of the dead.
 
     Args:
-        contender: with trained weights.
+        system: with trained weights.
         judged: the pictures.
         known: probabilities of the bundles judged so far, by folder; added to.
 
     Raises:
         UserError: a model or a picture cannot be read.
     """
-    manifest = contender.bundle.manifest
+    manifest = system.bundle.manifest
     pictures = judged.for_classes(manifest.classes)
-    key = f"{contender.bundle.folder} {contender.precision}"
+    key = f"{system.bundle.folder} {system.precision}"
     if key not in known:
         known[key] = (
-            _predict_in_stages(open_pipeline(contender.bundle.folder), contender.precision, pictures)
-            if contender.precision is not None
-            else predict(contender.bundle, pictures, CAMERA_QUALITY)
+            _predict_in_stages(open_pipeline(system.bundle.folder), system.precision, pictures)
+            if system.precision is not None
+            else predict(system.bundle, pictures, CAMERA_QUALITY)
         )
     shares = BatchVotes.select(known[key], manifest.k).shares([v.weight for v in manifest.variants], manifest.k)
 
     def accuracy(alive: tuple[int, ...]) -> float:
         return float((add_up(shares, alive).argmax(axis=1) == pictures.labels).mean())
 
-    if contender.kind == "mp":
+    if system.kind == "mp":
         # Every board has a part of the only network.
-        return {dead: accuracy((0,)) if dead == 0 else 0.0 for dead in range(contender.boards)}
+        return {dead: accuracy((0,)) if dead == 0 else 0.0 for dead in range(system.boards)}
     return {
-        dead: float(np.mean([accuracy(alive) for alive in combinations(contender.variants, contender.boards - dead)]))
-        for dead in range(contender.boards)
+        dead: float(np.mean([accuracy(alive) for alive in combinations(system.variants, system.boards - dead)]))
+        for dead in range(system.boards)
     }
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from benchmarks.comparison.systems import Contender
-from benchmarks.emulation.cpu_quota import CpuShare, NoQuotaError
+from benchmarks.comparison.systems import System
+from benchmarks.emulation.cpu_quota import CpuQuota, NoQuotaError
 from benchmarks.emulation.impairment import Impairment
 from benchmarks.emulation.network import BoardNetwork, NoNetworkError, private_network
-from benchmarks.testbed.recording import Seen
-from benchmarks.testbed.site import Rig
+from benchmarks.testbed.recording import Recording
+from benchmarks.testbed.site import MeasuredSite
 from vp_mqtt.errors import UserError
 
 _BYTES_PER_MBIT = 125_000
@@ -50,22 +50,22 @@ class Emulation:
 
 
 class Boards:
-    """A site whose boards run one contender; everything ends with the context."""
+    """A site whose boards run one system; everything ends with the context."""
 
-    def __init__(self, contender: Contender, emulation: Emulation, deadline_ms: float) -> None:
+    def __init__(self, system: System, emulation: Emulation, deadline_ms: float) -> None:
         """Prepare, without starting anything.
 
         Args:
-            contender: what the boards run.
+            system: what the boards run.
             emulation: how they are emulated.
             deadline_ms: of a window, in ms.
         """
-        self._contender = contender
+        self._contender = system
         self._emulation = emulation
         self._deadline_ms = deadline_ms
         self._links: list[BoardNetwork] = []
         self._stack = ExitStack()
-        self._alive = set(range(contender.boards))
+        self._alive = set(range(system.boards))
         self._cameras = 0
 
     def __enter__(self) -> Self:
@@ -84,29 +84,29 @@ class Boards:
         return self
 
     def _start(self) -> None:
-        contender, enter = self._contender, self._stack.enter_context
+        system, enter = self._contender, self._stack.enter_context
         if self._emulation.link is not None:
             enter(private_network())
-            self._links = [enter(BoardNetwork(index)) for index in range(contender.boards)]
+            self._links = [enter(BoardNetwork(index)) for index in range(system.boards)]
         # Entered before the nodes start, so that they have ended when the groups are removed.
         share = self._emulation.core_share
-        shares = [enter(CpuShare(_name(b), share)) for b in range(contender.boards)] if share else []
-        self._rig = enter(
-            Rig(
-                bundle=str(contender.bundle.folder),
+        shares = [enter(CpuQuota(_name(b), share)) for b in range(system.boards)] if share else []
+        self._site = enter(
+            MeasuredSite(
+                bundle=str(system.bundle.folder),
                 deadline_ms=self._deadline_ms,
                 has_links=bool(self._links),
                 stats_every=_NO_STATS_S,
             )
         )
-        self._rig.start_fusion()
-        for board, command in enumerate(contender.commands):
+        self._site.start_fusion()
+        for board, command in enumerate(system.commands):
             link = self._links[board] if self._links else None
-            self._rig.start(_name(board), *command, link=link)
-        self._rig.await_online("fusion", *(_name(board) for board in range(contender.boards)))
-        pids = self._rig.nodes.pids()
+            self._site.start(_name(board), *command, link=link)
+        self._site.await_online("fusion", *(_name(board) for board in range(system.boards)))
+        pids = self._site.nodes.pids()
         for board, group in enumerate(shares):
-            group.take(pids[_name(board)])
+            group.add(pids[_name(board)])
         if self._emulation.link is not None:
             for link in self._links:
                 link.impair(LINKS[self._emulation.link][1])
@@ -116,8 +116,10 @@ class Boards:
     ) -> None:
         self._stack.close()
 
-    def play(self, source: str, size: str | None, fps: float, frames: int, kill_half_way: int | None = None) -> Seen:
-        """Let a camera publish frames, and return what an observer saw of them.
+    def play(
+        self, source: str, size: str | None, fps: float, frames: int, kill_half_way: int | None = None
+    ) -> Recording:
+        """Let a camera publish frames, and return what an recorder saw of them.
 
         Args:
             source: as `vp-camera --source` takes it.
@@ -131,22 +133,24 @@ class Boards:
         """
         camera = f"cam{self._cameras}"
         self._cameras += 1
-        observer, seen = self._rig.observer, self._rig.observer.seen(camera)
+        recorder, recording = self._site.recorder, self._site.recorder.recording(camera)
         flags = ("--size", size) if size is not None else ()
-        self._rig.start(
+        self._site.start(
             camera,
             "camera",
             *("--camera", camera, "--source", source, "--fps", f"{fps:g}", "--frames", str(frames), *flags),
         )
         patience = _START_S + 2 * frames / fps
         if kill_half_way is not None:
-            observer.until(lambda: len(seen.announced) >= frames // 2, patience)
+            recorder.until(lambda: len(recording.announced) >= frames // 2, patience)
             self.cut_power(kill_half_way)
-        self._rig.nodes.wait(camera, patience)
-        observer.settle(camera, self._deadline_ms / 1000 + 2)
-        if len(seen.announced) < frames:
-            raise UserError(f"only {len(seen.announced)} of {frames} frames; {self._rig.nodes.failed() or 'too slow'}")
-        return seen
+        self._site.nodes.wait(camera, patience)
+        recorder.settle(camera, self._deadline_ms / 1000 + 2)
+        if len(recording.announced) < frames:
+            raise UserError(
+                f"only {len(recording.announced)} of {frames} frames; {self._site.nodes.failed() or 'too slow'}"
+            )
+        return recording
 
     def cut_power(self, board: int) -> None:
         """Cut a board's power: nobody is told. Without a link of its own, its process is killed, which TCP tells."""
@@ -154,7 +158,7 @@ class Boards:
             self._links[board].impair(Impairment(loss=1.0))
             # The last words of a process that is killed must find the link cut.
             time.sleep(_CUT_S)
-        self._rig.nodes.kill(_name(board))
+        self._site.nodes.kill(_name(board))
         self._alive.discard(board)
 
     def alive(self) -> list[int]:
@@ -173,7 +177,7 @@ def _name(board: int) -> str:
     return f"board{board}"
 
 
-def what_can_be_emulated(emulation: Emulation) -> tuple[Emulation, list[str]]:
+def check_emulation(emulation: Emulation) -> tuple[Emulation, list[str]]:
     """Return what of an emulation this machine can do, and what it cannot, for people."""
     cannot = []
     link, share = emulation.link, emulation.core_share
@@ -186,7 +190,7 @@ def what_can_be_emulated(emulation: Emulation) -> tuple[Emulation, list[str]]:
             cannot.append(f"boards are on this machine's loopback: {error}")
     if share is not None:
         try:
-            with CpuShare("probe", share):
+            with CpuQuota("probe", share):
                 pass
         except NoQuotaError as error:
             share = None

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.comparison.accuracy import Probabilities, accuracy_by_dead
 from benchmarks.comparison.boards import Boards, Emulation
-from benchmarks.comparison.systems import Contender, Models
-from benchmarks.testbed.recording import Seen
+from benchmarks.comparison.systems import Models, System
+from benchmarks.testbed.recording import Recording
 from vp_mqtt.training.datasets import Judged
 
 _PROBE_FRAMES = 4
@@ -27,13 +27,13 @@ _LEAST_FRAMES = 8
 
 @dataclass(frozen=True)
 class CompareSettings:
-    """How contenders are compared.
+    """How systems are compared.
 
     Attributes:
         boards: numbers of boards.
         links: names of links, see `benchmarks.comparison.boards.LINKS`; None: loopback.
         frames: in each measurement, at least 8.
-        fps: frames per second, less where a contender is slower.
+        fps: frames per second, less where a system is slower.
         deadline_ms: of a window, in ms; longer for model parallelism.
         core_share: of one core that each board has, None: all it can get.
         precisions: of the feature maps of model parallelism.
@@ -69,13 +69,13 @@ class Answers:
     response_ms: tuple[float, ...]
 
     @classmethod
-    def of(cls, seen: Seen) -> Answers:
-        """Count what an observer saw of one camera."""
+    def of(cls, recording: Recording) -> Answers:
+        """Count what an recorder saw of one camera."""
         times: dict[Any, float] = {}
-        for label in seen.labels:
-            if label.label is not None and label.frame in seen.announced:
-                times.setdefault(label.frame, max(0.0, label.at - seen.announced[label.frame]) * 1000)
-        return cls(len(seen.announced), len(times), tuple(times.values()))
+        for label in recording.labels:
+            if label.label is not None and label.frame in recording.announced:
+                times.setdefault(label.frame, max(0.0, label.at - recording.announced[label.frame]) * 1000)
+        return cls(len(recording.announced), len(times), tuple(times.values()))
 
     @property
     def share(self) -> float:
@@ -85,10 +85,10 @@ class Answers:
 
 @dataclass
 class Result:
-    """What a contender came to on boards behind one kind of link.
+    """What a system came to on boards behind one kind of link.
 
     Attributes:
-        contender: which.
+        system: which.
         link: name, None: loopback.
         fps: frames per second that were played.
         alive: with all boards alive; None if no frame was answered in the probe.
@@ -98,7 +98,7 @@ class Result:
         accuracy: share of right labels by how many boards are dead; empty with random weights or without pictures.
     """
 
-    contender: Contender
+    system: System
     link: str | None
     fps: float
     alive: Answers
@@ -117,7 +117,7 @@ class Result:
         times = self.alive.response_ms
         p50, p95 = np.quantile(times, [0.5, 0.95]).tolist() if times else (None, None)
         told: dict[str, Any] = {
-            "boards": self.contender.boards,
+            "boards": self.system.boards,
             "link": self.link or "loopback",
             "accuracy": _rounded(self.accuracy.get(0), 4),
             "response_ms": {"p50": _rounded(p50, 2), "p95": _rounded(p95, 2)},
@@ -132,10 +132,10 @@ class Result:
             },
             "fps": round(self.fps, 3),
             "frames": self.alive.frames,
-            "trained": self.contender.is_trained,
+            "trained": self.system.is_trained,
         }
-        if self.contender.precision is not None:
-            told["precision"] = self.contender.precision
+        if self.system.precision is not None:
+            told["precision"] = self.system.precision
         if self.death is not None:
             longest = max(self.death.response_ms, default=None)
             told["one_dies"] = {
@@ -153,7 +153,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
 def compare(
     models: Models, settings: CompareSettings, judged: Judged | None, tell: Callable[[str], None]
 ) -> Iterator[Result]:
-    """Measure every contender with every number of boards behind every kind of link, and yield what each came to.
+    """Measure every system with every number of boards behind every kind of link, and yield what each came to.
 
     Args:
         models: where the weights come from.
@@ -168,25 +168,25 @@ def compare(
     singles: set[str | None] = set()
     for boards in settings.boards:
         tell(f"preparing models for {boards} boards")
-        for contender in models.contenders(boards, settings.precisions):
-            accuracy = accuracy_by_dead(contender, judged, known) if judged and contender.is_trained else {}
+        for system in models.systems(boards, settings.precisions):
+            accuracy = accuracy_by_dead(system, judged, known) if judged and system.is_trained else {}
             for link in settings.links:
-                if contender.kind == "single" and link in singles:
+                if system.kind == "single" and link in singles:
                     continue
-                if contender.kind == "single":
+                if system.kind == "single":
                     singles.add(link)
-                tell(f"{contender.name} on {contender.boards} board(s), {link or 'loopback'}")
+                tell(f"{system.name} on {system.boards} board(s), {link or 'loopback'}")
                 # What dead boards cost does not hang on the link: it is measured behind the first.
-                result = measure(contender, settings, link, most_dead=boards - 1 if link == settings.links[0] else 1)
+                result = measure(system, settings, link, most_dead=boards - 1 if link == settings.links[0] else 1)
                 result.accuracy = accuracy
                 yield result
 
 
-def measure(contender: Contender, settings: CompareSettings, link: str | None, most_dead: int) -> Result:
-    """Run one contender: all boards alive, then one board dies in mid-run, then one more before each further run.
+def measure(system: System, settings: CompareSettings, link: str | None, most_dead: int) -> Result:
+    """Run one system: all boards alive, then one board dies in mid-run, then one more before each further run.
 
     Args:
-        contender: to be measured.
+        system: to be measured.
         settings: how.
         link: name, None: loopback.
         most_dead: boards to kill, one after the other; one always stays alive, where there are several.
@@ -196,31 +196,31 @@ def measure(contender: Contender, settings: CompareSettings, link: str | None, m
         NoNetworkError: no links can be made here.
         NoQuotaError: processes cannot be limited here.
     """
-    order = list(range(contender.boards))
-    random.Random(settings.seed).shuffle(order)  # noqa: S311 (dice, no secrets)
-    deadline_ms = max(settings.deadline_ms, _SLOW_DEADLINE_MS) if contender.kind == "mp" else settings.deadline_ms
+    order = list(range(system.boards))
+    random.Random(settings.seed).shuffle(order)  # noqa: S311 (rng, no secrets)
+    deadline_ms = max(settings.deadline_ms, _SLOW_DEADLINE_MS) if system.kind == "mp" else settings.deadline_ms
     emulation = Emulation(link, settings.core_share)
-    with Boards(contender, emulation, deadline_ms) as boards:
+    with Boards(system, emulation, deadline_ms) as boards:
 
         def play(fps: float, frames: int, kill_half_way: int | None = None) -> Answers:
             return Answers.of(boards.play(settings.source, settings.size, fps, frames, kill_half_way))
 
-        probe = play(_SLOW_PROBE_FPS if contender.kind == "mp" else _PROBE_FPS, _PROBE_FRAMES)
+        probe = play(_SLOW_PROBE_FPS if system.kind == "mp" else _PROBE_FPS, _PROBE_FRAMES)
         slowest = max(probe.response_ms, default=deadline_ms)
         fps = min(settings.fps, _BUSY * 1000 / slowest)
         frames = max(_LEAST_FRAMES, min(settings.frames, int(_LONGEST_PLAY_S * fps)))
         before = boards.sent_bytes()
-        result = Result(contender, link, fps, play(fps, frames))
+        result = Result(system, link, fps, play(fps, frames))
         after = boards.sent_bytes()
         if before is not None and after is not None:
             result.bytes_per_frame = (after - before) / result.alive.frames
         result.dead[0] = result.alive
         result.death = play(fps, frames, order[0])
-        for count in range(1, min(most_dead + 1, contender.boards)):
+        for count in range(1, min(most_dead + 1, system.boards)):
             if count > 1:
                 boards.cut_power(order[count - 1])
                 # The frames in which its death is noticed are those of `one_dies`.
                 play(fps, _PROBE_FRAMES)
             # Without a board of all, every frame takes the whole deadline: a few show it.
-            result.dead[count] = play(fps, _LEAST_FRAMES if contender.kind == "mp" else frames)
+            result.dead[count] = play(fps, _LEAST_FRAMES if system.kind == "mp" else frames)
     return result

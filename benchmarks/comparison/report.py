@@ -43,7 +43,7 @@ def _text(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def report_table(results: Sequence[Result]) -> Table:
+def results_table(results: Sequence[Result]) -> Table:
     """Return a table with a line for every result."""
     columns = ("n", "link", "right", "p50 ms", "p95 ms", "bytes", "1 dead", "n-1 dead", "unanswered")
     table = Table("", *columns, caption=_CAPTION, caption_justify="left")
@@ -52,15 +52,15 @@ def report_table(results: Sequence[Result]) -> Table:
         dead, death = told["dead"], told.get("one_dies")
         last = str(max(int(count) for count in dead))
         table.add_row(
-            result.contender.name,
-            str(result.contender.boards),
+            result.system.name,
+            str(result.system.boards),
             told["link"],
             _text(told["accuracy"], ".1%"),
             _text(told["response_ms"]["p50"], ".1f"),
             _text(told["response_ms"]["p95"], ".1f"),
             _text(told["bytes_per_frame"], ",.0f"),
             _text(dead["1"]["answered"], ".0%") if "1" in dead else "-",
-            _text(dead[last]["answered"], ".0%") if int(last) == result.contender.boards - 1 > 0 else "-",
+            _text(dead[last]["answered"], ".0%") if int(last) == result.system.boards - 1 > 0 else "-",
             f"{death['unanswered']} of {death['frames']}" if death else "-",
         )
     return table
@@ -87,7 +87,7 @@ def write_plots(results: Sequence[Result], folder: Path) -> list[Path]:
 
 
 def _names(results: Sequence[Result]) -> list[str]:
-    return [name for name in _NAMES if any(result.contender.name == name for result in results)]
+    return [name for name in _NAMES if any(result.system.name == name for result in results)]
 
 
 def _bars(results: Sequence[Result], label: str, what: str) -> Figure:
@@ -99,15 +99,15 @@ def _bars(results: Sequence[Result], label: str, what: str) -> Figure:
     figure = Figure(figsize=(1.5 + 3.6 * len(links), 4.4), layout="constrained")
     parts = figure.subplots(1, len(links), sharey=True, squeeze=False)[0]
     names = _names(results)
-    counts = sorted({result.contender.boards for result in results if result.contender.kind != "single"})
+    counts = sorted({result.system.boards for result in results if result.system.kind != "single"})
     for axes, link in zip(parts, links, strict=True):
         for place, name in enumerate(names):
-            mine = [result for result in results if result.contender.name == name and result.link == link]
+            mine = [result for result in results if result.system.name == name and result.link == link]
             for result in mine:
                 value = result.p50_ms if what == "response" else result.bytes_per_frame
                 if value is None:
                     continue
-                at = 0.0 if name == "single" else 1.0 + counts.index(result.contender.boards)
+                at = 0.0 if name == "single" else 1.0 + counts.index(result.system.boards)
                 shift = 0.0 if name == "single" else (place - len(names) / 2) * 0.16
                 is_first = result is mine[0]
                 axes.bar(at + shift, value, 0.16, color=_COLOURS[name], label=_NAMES[name] if is_first else None)
@@ -129,18 +129,18 @@ def _dead(results: Sequence[Result]) -> Figure:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     link = results[0].link
-    most = max(result.contender.boards for result in results)
+    most = max(result.system.boards for result in results)
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    shown = [r for r in results if r.link == link and r.contender.boards == most]
+    shown = [r for r in results if r.link == link and r.system.boards == most]
     has_accuracy = all(result.accuracy for result in shown)
     for name in _names(shown):
-        (result,) = [one for one in shown if one.contender.name == name]
+        (result,) = [one for one in shown if one.system.name == name]
         shares = [
             100 * answers.share * (result.accuracy[count] if has_accuracy else 1)
             for count, answers in sorted(result.dead.items())
         ]
-        style = _STYLES[result.contender.kind]
+        style = _STYLES[result.system.kind]
         axes.plot(sorted(result.dead), shares, style, color=_COLOURS[name], label=_NAMES[name], alpha=0.8, ms=8)
     axes.set_xlabel(f"dead boards, of {most}")
     axes.set_ylabel("frames labelled right [%]" if has_accuracy else "frames answered [%]")

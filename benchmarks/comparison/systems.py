@@ -1,4 +1,4 @@
-"""What `vp bench compare` compares: single network, model, class and variant parallelism, ready to run on boards."""
+"""The systems that `vp bench compare` compares: single network, model, class and variant parallelism."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.recipe import Recipe
 
-Kind = Literal["single", "mp", "cp", "vp"]
+SystemKind = Literal["single", "mp", "cp", "vp"]
 
-# A board of class parallelism does about as much as a board of the family `paper` does on average.
+# A board of class parallelism has about the average cost of a board of the family `paper`.
 _CP_RESOLUTION, _CP_ALPHA, _CP_HEAD = 192, 0.35, 448
 _CLASSES = 101
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One way to share the work, on so many boards.
+class System:
+    """One way to share the work, on a given number of boards.
 
     Attributes:
         name: "single", "mp-float32", "mp-int8", "cp" or "vp".
         kind: "single", "mp", "cp" or "vp".
-        bundle: what the fusion node works with.
-        commands: what each board runs: the arguments of `vp`.
-        variants: the bundle's variants that take part, by board; of "mp" only the last board votes.
-        precision: of the feature maps of "mp"; None for the others.
-        is_trained: whether its weights have learned something.
+        bundle: the fusion node's bundle.
+        commands: arguments of `vp` on each board.
+        variants: the bundle's variants in use, by board; with "mp" only the last board votes.
+        precision: precision of the feature maps of "mp"; None for the others.
+        is_trained: whether its weights are trained.
     """
 
     name: str
-    kind: Kind
+    kind: SystemKind
     bundle: Bundle
     commands: tuple[tuple[str, ...], ...]
     variants: tuple[int, ...]
@@ -51,30 +51,30 @@ class Contender:
 
     @property
     def boards(self) -> int:
-        """How many boards take part."""
+        """Number of boards."""
         return len(self.commands)
 
 
 @dataclass
 class Models:
-    """Where the contenders' weights come from; what is not given gets random ones, which are as fast as any.
+    """Where the systems' weights come from; what is not given gets random ones, which are as fast as any.
 
     Attributes:
         folder: for what is exported and cut on the way.
         single: folder of a training of the base model; what model parallelism cuts, too.
-        shared: folders of trainings of class-parallel families.
+        class_parallel: folders of trainings of class-parallel families.
         family: name or folder of the bundle of variant parallelism.
     """
 
     folder: Path
     single: Path | None = None
-    shared: Sequence[Path] = ()
+    class_parallel: Sequence[Path] = ()
     family: str | None = None
     _base: Checkpoint | None = field(default=None, init=False)
     _family: Bundle | None = field(default=None, init=False)
 
-    def contenders(self, boards: int, precisions: Sequence[str]) -> list[Contender]:
-        """Return the contenders for so many boards; the single network, on one board, is among them.
+    def systems(self, boards: int, precisions: Sequence[str]) -> list[System]:
+        """Return the systems for so many boards; the single network, on one board, is among them.
 
         Args:
             boards: at least 2.
@@ -91,7 +91,7 @@ class Models:
         ]
 
     def classes(self) -> tuple[str, ...]:
-        """Return the class names that all contenders know.
+        """Return the class names that all systems know.
 
         Raises:
             UserError: the bundle cannot be used.
@@ -112,7 +112,7 @@ class Models:
             return int(open_bundle(self.family).manifest.provenance.get("seed", 0))
         return Checkpoint.load(self.single).origin.recipe.seed if self.single is not None else 0
 
-    def single_network(self) -> Contender:
+    def single_network(self) -> System:
         """Return MobileNetV2 1.0 at 224 on one board.
 
         Raises:
@@ -122,7 +122,7 @@ class Models:
         if not folder.exists():
             export(self._base_model(), folder)
         bundle = open_bundle(folder)
-        return Contender("single", "single", bundle, (_node(bundle, 0),), (0,), is_trained=self.single is not None)
+        return System("single", "single", bundle, (_node(bundle, 0),), (0,), is_trained=self.single is not None)
 
     def _base_model(self) -> Checkpoint:
         if self._base is None:
@@ -144,7 +144,7 @@ class Models:
         states = [VariantNetwork(spec, len(classes)).state_dict() for spec in family.variants]
         return Checkpoint(origin, 0, states, states, {}, {})
 
-    def _model_parallel(self, boards: int, precisions: Sequence[str]) -> list[Contender]:
+    def _model_parallel(self, boards: int, precisions: Sequence[str]) -> list[System]:
         folder = self.folder / f"mp-{boards}"
         if not folder.exists():
             checkpoint = self._base_model()
@@ -158,7 +158,7 @@ class Models:
             return ("baseline", "stage", *flags)
 
         return [
-            Contender(
+            System(
                 f"mp-{precision}",
                 "mp",
                 bundle,
@@ -170,9 +170,9 @@ class Models:
             for precision in precisions
         ]
 
-    def _class_parallel(self, boards: int) -> Contender:
+    def _class_parallel(self, boards: int) -> System:
         folder = self.folder / f"cp-{boards}"
-        trained = [one for one in map(self._loaded, self.shared) if len(one.origin.family.variants) == boards]
+        trained = [one for one in map(self._loaded, self.class_parallel) if len(one.origin.family.variants) == boards]
         if not folder.exists():
             family = class_parallel_family(
                 len(self.classes()), boards, resolution=_CP_RESOLUTION, alpha=_CP_ALPHA, head=_CP_HEAD
@@ -180,9 +180,9 @@ class Models:
             export(trained[0] if trained else self._random(family), folder)
         bundle = open_bundle(folder)
         commands = tuple(_node(bundle, index) for index in range(boards))
-        return Contender("cp", "cp", bundle, commands, tuple(range(boards)), is_trained=bool(trained))
+        return System("cp", "cp", bundle, commands, tuple(range(boards)), is_trained=bool(trained))
 
-    def _variant_parallel(self, boards: int) -> Contender:
+    def _variant_parallel(self, boards: int) -> System:
         if self._family is None:
             folder = self.folder / "vp"
             if self.family is None:
@@ -196,7 +196,7 @@ class Models:
         by_weight = sorted(bundle.manifest.variants, key=lambda v: -v.weight)[:boards]
         variants = tuple(sorted(variant.index for variant in by_weight))
         commands = tuple(_node(bundle, index) for index in variants)
-        return Contender("vp", "vp", bundle, commands, variants, is_trained=self.family is not None)
+        return System("vp", "vp", bundle, commands, variants, is_trained=self.family is not None)
 
 
 def _node(bundle: Bundle, variant: int) -> tuple[str, ...]:

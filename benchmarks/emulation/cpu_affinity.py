@@ -1,4 +1,4 @@
-"""Which core each process of a measurement runs on."""
+"""CPU affinity: which core each process of a measurement runs on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 @contextmanager
 def on_core(core: int | None) -> Iterator[None]:
-    """Have this thread, and the processes and threads that it starts within the context, run on one core only.
+    """Pin this thread, and the processes and threads that it starts within the context, to one core.
 
     Args:
-        core: its number; None leaves everything as it is, as does a system without affinities.
+        core: number of the core; None changes nothing, nor does anything change on systems without affinities.
     """
     if core is None or not hasattr(os, "sched_setaffinity"):
         yield
@@ -31,18 +31,18 @@ class Placement:
     """A core for each process.
 
     Attributes:
-        site: of broker, camera and fusion node.
-        variants: of each variant's node, by its index.
+        site: core of broker, camera and fusion node.
+        variants: core of each variant node, by the variant's index.
     """
 
     site: int
     variants: Mapping[int, int]
 
     def busiest(self, costs: Mapping[int, float]) -> float:
-        """Return the sum of the costs on the core where it is largest: boards that share a core take turns.
+        """Return the largest sum of costs on one core, since boards that share a core take turns.
 
         Args:
-            costs: of each variant, by its index, such as ms.
+            costs: cost of each variant, by its index, such as its time in ms.
         """
         sums: dict[int, float] = {}
         for variant, core in self.variants.items():
@@ -51,12 +51,12 @@ class Placement:
 
 
 def place(cores: Sequence[int], costs: Mapping[int, float]) -> Placement:
-    """Place a site on cores: broker, camera and fusion node on the first, each variant where least is to be done.
+    """Place a site on cores: broker, camera and fusion node on the first, each variant on the least loaded.
 
     Args:
-        cores: their numbers, at least one.
-        costs: of each variant, by its index, greater than 0; the dearest one gets a core without the site's own nodes
-            if there is any.
+        cores: numbers of the cores, at least one.
+        costs: cost of each variant, by its index, greater than 0; the most expensive one gets a core without the
+            site's own nodes if there is one.
     """
     loads = dict.fromkeys(cores, 0.0)
     loads[cores[0]] = max(costs.values())

@@ -1,4 +1,4 @@
-"""A share of one core for a process: a slow board on a fast machine, by the kernel's CPU quota. Needs root on Linux."""
+"""A CPU quota for a process: a slow board emulated on a fast machine. Needs root on Linux."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Self
 
 PERIOD_US = 4000
-"""A board's time is dealt out in pieces of its share of 4 ms: short, since a frame's work is a few ms."""
+"""The period of a quota, in microseconds: short, since the work on a frame takes a few ms."""
 
 LEAST_QUOTA_US = 1000
-"""The kernel deals out no less than 1 ms: of smaller shares, the period is longer."""
+"""The kernel's smallest quota, in microseconds; smaller shares get a longer period."""
 
 _VERSION_2 = Path("/sys/fs/cgroup")
 _VERSION_1 = Path("/sys/fs/cgroup/cpu")
@@ -21,35 +21,35 @@ _END_S = 2.0
 
 
 class NoQuotaError(Exception):
-    """This machine does not let us limit a process; the message says why."""
+    """This machine does not allow CPU quotas; the message says why."""
 
 
 def quota_and_period_us(share: float) -> tuple[int, int]:
-    """Return how much time in how long a process gets, both in microseconds.
+    """Return the quota and the period of a share, both in microseconds.
 
     Args:
-        share: of one core, greater than 0.
+        share: share of one core, greater than 0.
     """
     period = max(PERIOD_US, round(LEAST_QUOTA_US / share))
     return max(LEAST_QUOTA_US, round(share * period)), period
 
 
-class CpuShare:
-    """A control group whose processes get a share of one core together; made and removed with the context."""
+class CpuQuota:
+    """A control group whose processes share a part of one core; created and removed with the context."""
 
     def __init__(self, name: str, share: float) -> None:
-        """Prepare, without making anything.
+        """Prepare, without creating anything.
 
         Args:
-            name: of the group, which this process' id makes unique.
-            share: of one core, greater than 0.
+            name: name of the group, made unique by this process' id.
+            share: share of one core, greater than 0.
         """
         self._name = f"vp-{os.getpid()}-{name}"
         self._share = share
         self._folder: Path | None = None
 
     def __enter__(self) -> Self:
-        """Make the group.
+        """Create the group.
 
         Raises:
             NoQuotaError: not Linux, not root, or the kernel has no quotas.
@@ -58,7 +58,7 @@ class CpuShare:
         try:
             if (_VERSION_2 / "cgroup.controllers").exists():
                 self._folder = _VERSION_2 / self._name
-                # Without this the group would have no quota; it is on already where systemd is.
+                # Enables quotas for the group; systemd has done so already.
                 (_VERSION_2 / "cgroup.subtree_control").write_text("+cpu", encoding="ascii")
                 self._folder.mkdir()
                 (self._folder / "cpu.max").write_text(f"{quota} {period}", encoding="ascii")
@@ -88,8 +88,8 @@ class CpuShare:
                 return
             time.sleep(0.05)
 
-    def take(self, pid: int) -> None:
+    def add(self, pid: int) -> None:
         """Put a process, with all its threads, into the group."""
         if self._folder is None:
-            raise NoQuotaError("the group is not made yet")
+            raise NoQuotaError("the group has not been created yet")
         (self._folder / "cgroup.procs").write_text(str(pid), encoding="ascii")

@@ -1,4 +1,4 @@
-"""What a bad link does to packets. Pure: the clock and the dice are passed in."""
+"""What a bad link does to packets. Pure: the clock and the random numbers are passed in."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Impairment:
     """What a link does to the packets of each direction.
 
     Attributes:
-        loss: share of packets that are dropped, 0..1; 1 cuts the link without a word.
-        delay: that each packet takes, in s.
-        jitter: the delay is drawn evenly from `delay` +- this, in s; so packets overtake each other.
-        in_order: whether packets wait for those before them rather than overtake them, as on Wi-Fi.
-        rate: in bytes/s, None for no limit; what would wait longer than 1 s for its turn is dropped.
+        loss: share of packets that are dropped, 0..1; 1 cuts the link silently.
+        delay: delay of each packet, in s.
+        jitter: the delay is drawn uniformly from `delay` +- this, in s, so that packets overtake each other.
+        in_order: whether packets wait for earlier ones instead of overtaking them, as on Wi-Fi.
+        rate: in bytes/s, None for no limit; packets that would have to wait longer than 1 s are dropped.
         duplicate: share of packets that arrive twice, 0..1.
     """
 
@@ -32,21 +32,21 @@ class Impairment:
 
 
 class Direction:
-    """One direction of a link: packets in, packets out when they are due."""
+    """One direction of a link: delivers packets when they are due."""
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, rng: random.Random) -> None:
         """Start without impairment."""
         self.impairment = Impairment()
-        self._dice = dice
+        self._rng = rng
         self._waiting: list[tuple[float, int, bytes]] = []
         self._number = itertools.count()
         self._free_at = 0.0
         self._last_due = 0.0
 
     def put(self, packet: bytes, now: float) -> None:
-        """Take a packet at a time, in s."""
+        """Accept a packet at time `now`, in s."""
         how = self.impairment
-        if self._dice.random() < how.loss:
+        if self._rng.random() < how.loss:
             return
         due = now
         if how.rate is not None:
@@ -54,9 +54,9 @@ class Direction:
             if due - now > _QUEUE_S:
                 return
             self._free_at = due = due + len(packet) / how.rate
-        copies = 1 + (self._dice.random() < how.duplicate)
+        copies = 1 + (self._rng.random() < how.duplicate)
         for _ in range(copies):
-            arrival = due + max(0.0, how.delay + self._dice.uniform(-how.jitter, how.jitter))
+            arrival = due + max(0.0, how.delay + self._rng.uniform(-how.jitter, how.jitter))
             if how.in_order:
                 arrival = max(arrival, self._last_due)
             self._last_due = arrival

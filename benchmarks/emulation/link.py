@@ -1,8 +1,8 @@
 """A bad link between two network interfaces, as a process: `python -m benchmarks.emulation.link A B`.
 
-Linux has `tc netem` for this, where its kernel was built with it; many small ones are not. This forwards Ethernet
-frames between the far ends of two veth pairs through packet sockets, so that TCP itself meets loss and delay.
-Needs root. Impairments come as JSON lines on standard input; it ends when that ends.
+Linux has `tc netem` for this, but many small kernels are built without it. This process forwards Ethernet frames
+between the far ends of two veth pairs through packet sockets, so that TCP itself experiences loss and delay. It needs
+root, reads impairments as JSON lines from standard input, and ends when that is closed.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def _drain(source: socket.socket, direction: Direction) -> None:
     with contextlib.suppress(BlockingIOError):
         while True:
             packet, address = source.recvfrom(_PACKET_BYTES)
-            # What we send ourselves is heard too.
+            # The socket also receives what it sends itself.
             if address[2] != _OUTGOING:
                 direction.put(packet, time.monotonic())
 
 
 def _forward(target: socket.socket, direction: Direction) -> None:
     for packet in direction.take(time.monotonic()):
-        # An interface that is down, or a full buffer: such is life on a bad link.
+        # The interface is down or its buffer is full: a bad link loses packets.
         with contextlib.suppress(OSError):
             target.send(packet)
 
@@ -49,7 +49,7 @@ def _forward(target: socket.socket, direction: Direction) -> None:
 def main(first: str, second: str) -> None:
     """Forward between two interfaces until standard input ends."""
     ends = (_packet_socket(first), _packet_socket(second))
-    ways = (Direction(random.Random(1)), Direction(random.Random(2)))  # noqa: S311 (dice, no secrets)
+    ways = (Direction(random.Random(1)), Direction(random.Random(2)))  # noqa: S311 (not for secrets)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while True:
@@ -58,10 +58,10 @@ def main(first: str, second: str) -> None:
         watched: list[socket.socket | int] = [*ends, 0]
         ready, _, _ = select.select(watched, [], [], wait)
         if 0 in ready:
-            order = os.read(0, _PACKET_BYTES)
-            if not order:
+            lines = os.read(0, _PACKET_BYTES).splitlines()
+            if not lines:
                 return
-            impairment = Impairment(**json.loads(order.splitlines()[-1]))
+            impairment = Impairment(**json.loads(lines[-1]))
             for way in ways:
                 way.impairment = impairment
         for source, way, target in zip(ends, ways, reversed(ends), strict=True):

@@ -1,4 +1,4 @@
-"""A network camera for measurements: motion JPEG over HTTP, which can be broken off and come back."""
+"""An emulated network camera: motion JPEG over HTTP, which can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _FRAME_S = 0.05
 _SIDE = 64
 
 
-class MjpegServer:
-    """Serves a picture that changes with every frame, on a port of its own of 127.0.0.1."""
+class MjpegCamera:
+    """Serves a picture that changes with every frame, on a free port of 127.0.0.1."""
 
     def __init__(self) -> None:
         self._port = free_port()
         self._server: ThreadingHTTPServer | None = None
-        self._over = threading.Event()
+        self._is_over = threading.Event()
 
     @property
     def url(self) -> str:
@@ -29,8 +29,8 @@ class MjpegServer:
         return f"http://{HOST}:{self._port}/stream.mjpg"
 
     def start(self) -> None:
-        """Serve, from now on."""
-        over = self._over = threading.Event()
+        """Start serving."""
+        is_over = self._is_over = threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -39,7 +39,7 @@ class MjpegServer:
                 self.end_headers()
                 number = 0
                 with contextlib.suppress(OSError):
-                    while not over.wait(_FRAME_S):
+                    while not is_over.wait(_FRAME_S):
                         number += 1
                         data = encode_jpeg(np.full((_SIDE, _SIDE, 3), number % 256, dtype=np.uint8), 90)
                         head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
@@ -56,9 +56,9 @@ class MjpegServer:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="mjpeg", daemon=True).start()
 
     def stop(self) -> None:
-        """Break off every connection and listen no more; does nothing while stopped."""
+        """Close every connection and stop listening; does nothing while stopped."""
         server, self._server = self._server, None
-        self._over.set()
+        self._is_over.set()
         if server is not None:
             server.shutdown()
             server.server_close()

@@ -1,4 +1,4 @@
-"""A network of one's own: boards in a namespace, behind a link that can be made bad. Needs root on Linux."""
+"""A private network: boards in a network namespace, behind a link that can be impaired. Needs root on Linux."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
+from benchmarks.child_process import module_command
 from benchmarks.emulation.impairment import Impairment
 
 BROKER_ADDRESS = "10.77.0.1"
@@ -26,12 +27,12 @@ _ETHTOOL_STXCSUM = 0x17
 
 
 class NoNetworkError(Exception):
-    """This machine does not let us make a network; the message says why."""
+    """This machine does not allow private networks; the message says why."""
 
 
 @contextmanager
 def private_network() -> Iterator[None]:
-    """Give this process, and all that it starts, a network namespace of its own while the context lasts.
+    """Put this process and its children into a network namespace of their own while the context lasts.
 
     Raises:
         NoNetworkError: not Linux, not root, or the kernel has no network namespaces.
@@ -63,7 +64,7 @@ def _run(*command: str) -> str:
 
 
 def _checksum_in_software(interface: str) -> None:
-    """Have the kernel write TCP checksums itself: a packet socket would pass on packets that lack them."""
+    """Turn off checksum offloading: a packet socket would pass on packets without TCP checksums."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         value = bytearray(struct.pack("II", _ETHTOOL_STXCSUM, 0))
         address = (ctypes.c_char * len(value)).from_buffer(value)
@@ -72,13 +73,13 @@ def _checksum_in_software(interface: str) -> None:
 
 
 class BoardNetwork:
-    """Boards behind a link of their own; the broker is at BROKER_ADDRESS for them. Within `private_network`."""
+    """Boards behind a link of their own, which reach the broker at BROKER_ADDRESS. Within `private_network`."""
 
     def __init__(self, index: int = 0) -> None:
-        """Prepare, without making anything.
+        """Prepare, without creating anything.
 
         Args:
-            index: of the link, 0..249: each board, or each group of boards, may have its own.
+            index: index of the link, 0..249: each board, or each group of boards, may have its own.
         """
         if not 0 <= index < _LINKS:
             raise ValueError(f"link {index}: there are 0 to {_LINKS - 1}")
@@ -89,10 +90,10 @@ class BoardNetwork:
         self._link: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Make the link.
+        """Create the link.
 
         Raises:
-            NoNetworkError: something that it needs is missing.
+            NoNetworkError: a required program or permission is missing.
         """
         try:
             self._make()
@@ -131,7 +132,7 @@ class BoardNetwork:
         _run(*board, "ip", "link", "set", "lo", "up")
         _run(*board, "ip", "route", "add", f"{BROKER_ADDRESS}/32", "via", host_address)
         self._link = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.emulation.link", far, board_far],
+            module_command("benchmarks.emulation.link", far, board_far),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -147,24 +148,24 @@ class BoardNetwork:
             if process is not None and process.stdin is not None:
                 process.stdin.close()
                 process.wait()
-        # The board's end goes with its namespace; ours is removed, so that another link can have its name.
+        # The board's end is removed with its namespace, ours here, so that another link can have its name.
         for interface in (self._near, self._board_far):
             subprocess.run(["ip", "link", "delete", interface], check=False, capture_output=True)
 
     @property
     def prefix(self) -> list[str]:
-        """The command that runs another one on the boards' side."""
+        """The command prefix that runs a program on the boards' side."""
         if self._holder is None:
-            raise NoNetworkError("the network is not made yet")
+            raise NoNetworkError("the network has not been created yet")
         return ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net"]
 
     def impair(self, impairment: Impairment) -> None:
-        """Make the link so bad from now on, in both directions."""
+        """Impair the link from now on, in both directions."""
         if self._link is not None and self._link.stdin is not None:
             self._link.stdin.write(json.dumps(asdict(impairment)).encode() + b"\n")
             self._link.stdin.flush()
 
     def sent_bytes(self) -> int:
         """Return how many bytes the boards behind this link have sent so far, all headers included."""
-        told = json.loads(_run("ip", "-json", "-statistics", "link", "show", "dev", self._board_far))
-        return int(told[0]["stats64"]["rx"]["bytes"])
+        found = json.loads(_run("ip", "-json", "-statistics", "link", "show", "dev", self._board_far))
+        return int(found[0]["stats64"]["rx"]["bytes"])

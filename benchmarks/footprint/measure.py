@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.footprint.install_size import OUR_NAME, install_sizes
-from benchmarks.footprint.packet_sizes import WireListener
-from benchmarks.footprint.processes import has_mapped, needs_of
-from benchmarks.testbed.site import CAMERA, SITE, Rig
+from benchmarks.footprint.packet_sizes import PacketListener
+from benchmarks.footprint.processes import has_mapped, usage_of
+from benchmarks.testbed.site import CAMERA, SITE, MeasuredSite
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.topics import Kind
@@ -121,34 +121,34 @@ def _help() -> float:
 
 def _run(settings: FootprintSettings, variant: int, tell: Callable[[str], None]) -> dict[str, Any]:
     environment = {"VP_RUNTIME": settings.runtime}
-    with Rig(bundle=settings.bundle, deadline_ms=_DEADLINE_MS) as rig:
+    with MeasuredSite(bundle=settings.bundle, deadline_ms=_DEADLINE_MS) as site:
         tell(f"starting vp-node {_STARTS} times")
         starts = []
         for number in range(_STARTS):
             name = f"start{number}"
             start = time.monotonic()
-            rig.start_variant(variant, name=name, environment=environment)
-            rig.await_online(name)
+            site.start_variant(variant, name=name, environment=environment)
+            site.await_online(name)
             starts.append(time.monotonic() - start)
-            rig.nodes.signal(name, signal.SIGTERM)
-            rig.nodes.wait(name, _PATIENCE_S)
+            site.nodes.signal(name, signal.SIGTERM)
+            site.nodes.wait(name, _PATIENCE_S)
         node = f"v{variant}"
-        rig.start_fusion()
-        rig.start_variant(variant, environment=environment)
-        rig.await_online("fusion", node)
+        site.start_fusion()
+        site.start_variant(variant, environment=environment)
+        site.await_online("fusion", node)
         tell(f"{settings.frames} frames at {settings.fps:g} frames/s")
-        with WireListener(rig.port, f"vp/{SITE}/#") as wire:
-            rig.start_camera(source="samples", fps=settings.fps)
-            rig.await_online(CAMERA)
-            seen = rig.observer.seen(CAMERA)
-            names, pids = (node, "fusion", CAMERA), rig.pids()
+        with PacketListener(site.port, f"vp/{SITE}/#") as wire:
+            site.start_camera(source="samples", fps=settings.fps)
+            site.await_online(CAMERA)
+            recording = site.recorder.recording(CAMERA)
+            names, pids = (node, "fusion", CAMERA), site.pids()
             # What starting took is not the frames' share.
-            before = len(seen.labels), {name: needs_of(pids[name]).cpu_s for name in names}
+            before = len(recording.labels), {name: usage_of(pids[name]).cpu_s for name in names}
             patience = _PATIENCE * settings.frames / settings.fps + _PATIENCE_S
-            if not rig.observer.until(lambda: len(seen.labels) >= settings.frames, patience):
-                raise UserError(f"{len(seen.labels)} of {settings.frames} labels came; is this machine too busy?")
-            frames = len(seen.labels)
-            needs = {name: needs_of(pids[name]) for name in names}
+            if not site.recorder.until(lambda: len(recording.labels) >= settings.frames, patience):
+                raise UserError(f"{len(recording.labels)} of {settings.frames} labels came; is this machine too busy?")
+            frames = len(recording.labels)
+            needs = {name: usage_of(pids[name]) for name in names}
             torch = any(has_mapped(pids[name], "torch") for name in names)
             sizes = wire.sizes()
     kinds = (Kind.FRAME, Kind.ANNOUNCE, Kind.VOTE, Kind.LABEL)

@@ -1,4 +1,4 @@
-"""What really goes over the wire: MQTT 5 packets, counted byte by byte as a broker sends them."""
+"""Sizes of MQTT 5 packets as a broker sends them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.topics import Kind, TopicError
 
 _PUBLISH = 0x30
-_KEEP_ALIVE_S = 0  # none: the listener only listens
+_KEEP_ALIVE_S = 0  # none: the listener sends nothing
 _CHUNK = 65_536
 _START_S = 5.0
 
@@ -26,9 +26,9 @@ class Packet:
     """A PUBLISH packet.
 
     Attributes:
-        topic: where it was published.
-        payload_bytes: size of its payload.
-        packet_bytes: size of the whole packet: fixed header, topic, properties and payload.
+        topic: its topic.
+        payload_bytes: size of its payload, in bytes.
+        packet_bytes: size of the whole packet, in bytes: fixed header, topic, properties and payload.
     """
 
     topic: str
@@ -37,7 +37,7 @@ class Packet:
 
 
 def variable_integer(data: bytes, start: int) -> tuple[int, int] | None:
-    """Return an MQTT variable byte integer (MQTT 5.0, section 1.5.5) and where it ends; None if it is cut off."""
+    """Return a variable byte integer (MQTT 5.0, section 1.5.5) and the position after it; None if it is incomplete."""
     value = 0
     for position in range(4):
         if start + position >= len(data):
@@ -50,7 +50,7 @@ def variable_integer(data: bytes, start: int) -> tuple[int, int] | None:
 
 
 def next_packet(data: bytes) -> tuple[int, Packet | None] | None:
-    """Return the length of the packet that the data begins with, and what it is if it is a PUBLISH; None if cut off.
+    """Return the length of the first packet, and the packet if it is a PUBLISH; None if it is incomplete.
 
     Raises:
         ValueError: the data is not MQTT.
@@ -70,23 +70,24 @@ def next_packet(data: bytes) -> tuple[int, Packet | None] | None:
     return end, Packet(topic, end - properties[1] - properties[0], end)
 
 
-def _text(text: str) -> bytes:
+def _encode_text(text: str) -> bytes:
     return len(text).to_bytes(2, "big") + text.encode()
 
 
-class WireListener:
-    """Subscribes to topics with QoS 0 through a socket of its own, and keeps the sizes of all packets that come."""
+class PacketListener:
+    """Subscribes to topics with QoS 0 through a socket of its own, and records the sizes of all packets."""
 
     def __init__(self, port: int, topic_filter: str) -> None:
-        """Connect to a broker on this machine and subscribe."""
-        connect = _text("MQTT") + b"\x05\x02" + _KEEP_ALIVE_S.to_bytes(2, "big") + b"\x00" + _text("vp-wire")
-        subscribe = b"\x00\x01\x00" + _text(topic_filter) + b"\x00"
+        """Prepare, without connecting.
+
+        Args:
+            port: port of a broker on this machine.
+            topic_filter: what to subscribe to.
+        """
+        self._port = port
+        self._topic_filter = topic_filter
         self.packets: list[Packet] = []
-        self._socket = socket.create_connection((HOST, port), timeout=_START_S)
-        self._socket.settimeout(None)
-        self._socket.sendall(b"\x10" + bytes([len(connect)]) + connect + b"\x82" + bytes([len(subscribe)]) + subscribe)
-        self._thread = threading.Thread(target=self._read, name="wire", daemon=True)
-        self._thread.start()
+        self._thread = threading.Thread(target=self._read, name="packets", daemon=True)
 
     def _read(self) -> None:
         held = b""
@@ -100,6 +101,15 @@ class WireListener:
                         self.packets.append(packet)
 
     def __enter__(self) -> Self:
+        """Connect and subscribe."""
+        connect = (
+            _encode_text("MQTT") + b"\x05\x02" + _KEEP_ALIVE_S.to_bytes(2, "big") + b"\x00" + _encode_text("vp-wire")
+        )
+        subscribe = b"\x00\x01\x00" + _encode_text(self._topic_filter) + b"\x00"
+        self._socket = socket.create_connection((HOST, self._port), timeout=_START_S)
+        self._socket.settimeout(None)
+        self._socket.sendall(b"\x10" + bytes([len(connect)]) + connect + b"\x82" + bytes([len(subscribe)]) + subscribe)
+        self._thread.start()
         return self
 
     def __exit__(
@@ -111,7 +121,7 @@ class WireListener:
         self._socket.close()
 
     def sizes(self) -> Mapping[Kind, dict[str, Any]]:
-        """Return what the packets of each kind measure, in bytes: mean payload, mean whole packet, and their number."""
+        """Return mean payload size and mean packet size, in bytes, and the number of packets, by kind."""
         kinds: dict[Kind, list[Packet]] = {}
         for packet in list(self.packets):
             with contextlib.suppress(TopicError):

@@ -1,11 +1,12 @@
-"""What running processes need, as /proc tells it."""
+"""Resource usage of running processes."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from vp_mqtt.errors import UserError
 
@@ -13,14 +14,14 @@ _KB = 1024 / 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
-    """What a process needs.
+class Usage:
+    """Resource usage of a process.
 
     Attributes:
-        rss_mb: resident memory, in MB of 10^6 bytes, libraries that it shares with others included.
-        pss_mb: the same, with what it shares divided among those who share it.
-        peak_mb: the most resident memory that it had.
-        threads: how many.
+        rss_mb: resident memory, in MB of 10^6 bytes, including shared libraries.
+        pss_mb: likewise, with shared memory divided among the processes that share it.
+        peak_mb: the most resident memory so far, in MB.
+        threads: number of threads.
         cpu_s: processor time so far, in s.
     """
 
@@ -35,47 +36,45 @@ class Needs:
         return asdict(self)
 
 
-def needs_of(pid: int) -> Needs:
-    """Return what a process needs now.
+def usage_of(pid: int) -> Usage:
+    """Return the present resource usage of a process.
 
     Raises:
-        UserError: it has ended, or there is no /proc here.
+        UserError: it has ended, or this is not Linux.
     """
-    folder = Path("/proc") / str(pid)
     try:
-        status = _fields((folder / "status").read_text(encoding="ascii", errors="replace"))
-        shared = _fields((folder / "smaps_rollup").read_text(encoding="ascii", errors="replace"))
-        # The name before the last parenthesis may hold anything.
-        stat = (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    except OSError as error:
-        raise UserError(f"process {pid} cannot be looked at: {error.strerror}") from None
-    ticks = int(stat[11]) + int(stat[12])
-    return Needs(
-        rss_mb=round(status["VmRSS"] * _KB, 1),
-        pss_mb=round(shared["Pss"] * _KB, 1),
-        peak_mb=round(status["VmHWM"] * _KB, 1),
-        threads=status["Threads"],
-        cpu_s=round(ticks / os.sysconf("SC_CLK_TCK"), 2),
-    )
+        process = psutil.Process(pid)
+        memory, cpu = process.memory_full_info(), process.cpu_times()
+        return Usage(
+            rss_mb=round(memory.rss / 1e6, 1),
+            pss_mb=round(memory.pss / 1e6, 1),
+            peak_mb=round(_peak_kb(pid) * _KB, 1),
+            threads=process.num_threads(),
+            cpu_s=round(cpu.user + cpu.system, 2),
+        )
+    except (psutil.Error, OSError, AttributeError) as error:
+        raise UserError(f"process {pid} cannot be looked at: {error}") from None
 
 
-def _fields(text: str) -> dict[str, int]:
-    found = {}
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        first = value.split()[:1]
-        if first and first[0].isdecimal():
-            found[name] = int(first[0])
-    return found
+def _peak_kb(pid: int) -> int:
+    # psutil does not have it.
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return 0
 
 
 def has_mapped(pid: int, name: str) -> bool:
-    """Tell whether a process has a file of a package of this name in its memory.
+    """Return whether a process has mapped a file of a package into its memory.
+
+    Args:
+        pid: the process.
+        name: name of the package's folder.
 
     Raises:
-        UserError: it has ended, or there is no /proc here.
+        UserError: the process has ended, or this is not Linux.
     """
     try:
-        return f"/{name}/" in (Path("/proc") / str(pid) / "maps").read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(f"process {pid} cannot be looked at: {error.strerror}") from None
+        return any(f"/{name}/" in mapped.path for mapped in psutil.Process(pid).memory_maps())
+    except (psutil.Error, OSError, AttributeError) as error:
+        raise UserError(f"process {pid} cannot be looked at: {error}") from None

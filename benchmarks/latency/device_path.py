@@ -1,32 +1,31 @@
-"""What a device's time goes into, and what would change it: `python -m benchmarks.latency.device_path [--json]`.
+"""`vp bench device-path`: where a device's time goes, step by step, and what alternatives would change.
 
-Measures on one core, in turns: ONNX Runtime's session options; the first run of a model against later ones; decoding
-and resizing; one decode shared by variants against one each; the ways to send a small message with paho; and after how
-many votes a label is certain. It needs Mosquitto.
+Measures on one core, in turns: ONNX Runtime's session options; the first run of a model and later ones; decoding and
+resizing; one decode per variant and one shared decode; ways to send a small message with paho; and after how many votes
+a label is certain. It needs Mosquitto.
 """
 
 from __future__ import annotations
 
-import json
 import select
 import statistics
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import onnxruntime
 import paho.mqtt.client as mqtt
-import typer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.emulation.cpu_affinity import on_core
-from benchmarks.latency.minimal_node import bare_client
+from benchmarks.latency.minimal_node import minimal_client
 from vp_mqtt.bundle.folder import Bundle, open_bundle
+from vp_mqtt.errors import UserError
 from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare, resize_square
@@ -35,12 +34,12 @@ from vp_mqtt.local.mosquitto import Mosquitto
 from vp_mqtt.local.ports import HOST
 from vp_mqtt.nodes.sources import DEFAULT_SAMPLES, open_source
 from vp_mqtt.protocol import votes
-from vp_mqtt.site.machine import cores, machine
-from vp_mqtt.site.photos import photo_like
-from vp_mqtt.site.timing import times_in_turns
+from vp_mqtt.site.machine import describe_machine, usable_cores
+from vp_mqtt.site.synthetic_photos import synthetic_photo
+from vp_mqtt.site.timing import time_in_turns
 
 Calls = Mapping[str, Callable[[], object]]
-Found = dict[str, dict[str, float]]
+TimesByTitle = dict[str, dict[str, float]]
 
 SIZE = (640, 480)
 QUALITY = 90
@@ -49,7 +48,7 @@ ANSWER_S = 5.0
 
 
 def _medians(calls: Calls, runs: int) -> dict[str, float]:
-    times = times_in_turns(list(calls.values()), runs)
+    times = time_in_turns(list(calls.values()), runs)
     return {name: round(one.ms, 3) for name, one in zip(calls, times, strict=True)}
 
 
@@ -62,7 +61,7 @@ def _session(model: bytes, change: Callable[[onnxruntime.SessionOptions], None])
 
 
 def session_options(model: bytes, resolution: int, runs: int) -> dict[str, float]:
-    """Return ms for a picture with ONNX Runtime's session options, one changed at a time."""
+    """Return the time for a picture, in ms, with ONNX Runtime's session options, one changed at a time."""
     levels, modes = onnxruntime.GraphOptimizationLevel, onnxruntime.ExecutionMode
 
     def entry(name: str, value: str) -> Callable[[onnxruntime.SessionOptions], None]:
@@ -94,8 +93,8 @@ def session_options(model: bytes, resolution: int, runs: int) -> dict[str, float
     return _medians(calls, runs)
 
 
-def warm_up(model: bytes, resolution: int, rounds: int = 7) -> dict[str, float]:
-    """Return ms for the first run of a model that was just loaded, the second, and the tenth: medians over loads."""
+def first_runs(model: bytes, resolution: int, rounds: int = 7) -> dict[str, float]:
+    """Return the times of the first, second and tenth run of a model after loading it, in ms, medians over loads."""
     picture = np.zeros((1, 3, resolution, resolution), dtype=np.float32)
     runs: list[list[float]] = []
     for _ in range(rounds):
@@ -114,9 +113,9 @@ def warm_up(model: bytes, resolution: int, rounds: int = 7) -> dict[str, float]:
     }
 
 
-def preparing(bundle: Bundle, resolution: int, runs: int) -> dict[str, float]:
-    """Return ms for what lies between a JPEG of 640 x 480 and a model's input."""
-    picture = photo_like(*SIZE, seed=0)
+def prepare_steps(bundle: Bundle, resolution: int, runs: int) -> dict[str, float]:
+    """Return the times of the steps from a JPEG of 640 x 480 to a model's input, in ms."""
+    picture = synthetic_photo(*SIZE, seed=0)
     jpeg = encode_jpeg(picture, QUALITY)
     square = resize_square(picture, resolution)
     side = (resolution, resolution)
@@ -143,8 +142,8 @@ def preparing(bundle: Bundle, resolution: int, runs: int) -> dict[str, float]:
 
 
 def shared_decode(bundle: Bundle, runs: int) -> dict[str, float]:
-    """Return ms for all variants on one board, one after the other: a decode each, or one for all."""
-    jpeg = encode_jpeg(photo_like(*SIZE, seed=0), QUALITY)
+    """Return the times of all variants on one board, one after the other, in ms: a decode each, or a shared one."""
+    jpeg = encode_jpeg(synthetic_photo(*SIZE, seed=0), QUALITY)
     preprocessing, classes = bundle.manifest.preprocessing, len(bundle.manifest.classes)
     variants = [
         (
@@ -169,8 +168,8 @@ def shared_decode(bundle: Bundle, runs: int) -> dict[str, float]:
     return _medians({"a decode each (ours)": each, "one decode": once}, runs)
 
 
-def decided_early(bundle: Bundle, source: str) -> dict[str, float]:
-    """Return the share of frames whose label is certain after so many votes, the smallest variants' first."""
+def decided_shares(bundle: Bundle, source: str) -> dict[str, float]:
+    """Return the share of frames whose label is certain after so many votes, the smallest variants voting first."""
     manifest = bundle.manifest
     classes, weights = len(manifest.classes), [variant.weight for variant in manifest.variants]
     order = sorted(manifest.variants, key=lambda variant: (variant.resolution, variant.index))
@@ -191,8 +190,8 @@ def decided_early(bundle: Bundle, source: str) -> dict[str, float]:
     return {f"after {votes} of {len(order)}": round(float(share), 4) for votes, share in enumerate(shares, start=1)}
 
 
-class _Direct:
-    """A paho client without its thread: whoever publishes writes to the socket itself."""
+class _ThreadlessClient:
+    """A paho client without its network thread: the publishing thread writes to the socket itself."""
 
     def __init__(self, client: mqtt.Client) -> None:
         self._client = client
@@ -212,25 +211,29 @@ class _Direct:
             self._client.publish(topic, payload)
 
 
-def sending(frames: int) -> dict[str, float]:
-    """Return ms from publishing a message of a vote's size to its arrival at another client, medians."""
+def sending_times(messages: int) -> dict[str, float]:
+    """Return the median times from publishing a vote-sized message to its arrival at another client, in ms.
+
+    Raises:
+        UserError: Mosquitto is missing or did not start, or a message did not arrive.
+    """
     broker = Mosquitto()
     try:
         broker.start()
     except StartError as error:
-        raise SystemExit(f"Mosquitto did not start: {error}") from None
+        raise UserError(f"Mosquitto did not start: {error}") from None
     arrived = threading.Event()
     at = 0.0
 
-    def take(*_: object) -> None:
+    def note_arrival(*_: object) -> None:
         nonlocal at
         at = time.perf_counter()
         arrived.set()
 
     try:
-        clients = {name: bare_client(name) for name in ("receiver", "thread", "direct")}
+        clients = {name: minimal_client(name) for name in ("receiver", "thread", "direct")}
         ready = threading.Event()
-        clients["receiver"].on_message = take
+        clients["receiver"].on_message = note_arrival
         clients["receiver"].on_connect = lambda client, *_: client.subscribe("vote")
         clients["receiver"].on_subscribe = lambda *_: ready.set()
         for client in clients.values():
@@ -239,17 +242,17 @@ def sending(frames: int) -> dict[str, float]:
         clients["thread"].loop_start()
         ways: dict[str, Callable[[str, bytes], object]] = {
             "paho's own thread sends (ours)": clients["thread"].publish,
-            "the publishing thread sends": _Direct(clients["direct"]).publish,
+            "the publishing thread sends": _ThreadlessClient(clients["direct"]).publish,
         }
         ready.wait(ANSWER_S)
         times: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(frames):
+        for _ in range(messages):
             for name, publish in ways.items():
                 arrived.clear()
                 start = time.perf_counter()
                 publish("vote", bytes(VOTE_BYTES))
                 if not arrived.wait(ANSWER_S):
-                    raise SystemExit("a message did not arrive")
+                    raise UserError("a message did not arrive")
                 times[name].append((at - start) * 1000)
                 time.sleep(0.01)
         return {name: round(statistics.median(own), 3) for name, own in times.items()}
@@ -259,40 +262,41 @@ def sending(frames: int) -> dict[str, float]:
         broker.stop()
 
 
-def main(
-    *,
-    bundle: Annotated[str, typer.Option(help="a bundle's folder, or the name of one in the box")] = "caltech101",
-    runs: Annotated[int, typer.Option(min=1, help="of each call; the median counts")] = 40,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """Measure."""
+def measure(bundle: str, runs: int) -> dict[str, Any]:
+    """Measure everything, and return what `vp bench device-path --json` prints.
+
+    Args:
+        bundle: a bundle's folder, or the name of a bundled one.
+        runs: runs of each call, at least 1; the median counts.
+
+    Raises:
+        UserError: the bundle is not usable, or Mosquitto is missing.
+    """
     cv2.setNumThreads(1)
     family = open_bundle(bundle)
     small, large = (choose(family.manifest.variants, key=lambda variant: variant.resolution) for choose in (min, max))
-    found: Found = {}
-    with on_core(cores()[-1]):
+    found: TimesByTitle = {}
+    with on_core(usable_cores()[-1]):
         for variant in (small, large):
             model, side = family.model_bytes(variant.index), variant.resolution
             found[f"ONNX Runtime, {side} pixels"] = session_options(model, side, runs)
-            found[f"warm-up, {side} pixels"] = warm_up(model, side)
-            found[f"{SIZE[0]} x {SIZE[1]} JPEG to {side} pixels"] = preparing(family, side, runs)
+            found[f"first runs, {side} pixels"] = first_runs(model, side)
+            found[f"{SIZE[0]} x {SIZE[1]} JPEG to {side} pixels"] = prepare_steps(family, side, runs)
         found[f"all {len(family.manifest.variants)} variants on one core"] = shared_decode(family, runs)
-    found["one way of a vote"] = sending(5 * runs)
-    decided = decided_early(open_bundle(DEFAULT_SAMPLES), "samples")
-    if as_json:
-        about: dict[str, Any] = {"bundle": bundle, "ms": found, "decided": decided, "machine": machine()}
-        print(json.dumps(about))
-        return
-    for title, times in found.items():
+    found["one way of a vote"] = sending_times(5 * runs)
+    decided = decided_shares(open_bundle(DEFAULT_SAMPLES), "samples")
+    return {"bundle": bundle, "ms": found, "decided": decided, "machine": describe_machine()}
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Print what `measure` returned as tables."""
+    console = Console(highlight=False)
+    for title, times in report["ms"].items():
         table = Table(title, "ms")
         for name, ms in times.items():
             table.add_row(name, f"{ms:.3f}")
-        Console(highlight=False).print(table)
+        console.print(table)
     table = Table(f"votes, '{DEFAULT_SAMPLES}'", "labels that are certain")
-    for name, share in decided.items():
+    for name, share in report["decided"].items():
         table.add_row(name, f"{share:.1%}")
-    Console(highlight=False).print(table)
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    console.print(table)

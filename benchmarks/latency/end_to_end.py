@@ -1,4 +1,4 @@
-"""From the camera's capture to the label, with real nodes on a real Mosquitto, beside the floor under it."""
+"""Response time from capture to label, with real nodes on a real Mosquitto, beside its lower bound."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from benchmarks.emulation.cpu_affinity import Placement, on_core, place
-from benchmarks.latency.lower_bound import Floor
-from benchmarks.testbed.site import CAMERA, SITE, Rig
+from benchmarks.latency.lower_bound import LowerBound
+from benchmarks.testbed.site import CAMERA, SITE, MeasuredSite
 from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.config.settings import CameraSettings
@@ -31,8 +31,8 @@ from vp_mqtt.nodes.sources import open_source
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import LabelMessage
 from vp_mqtt.protocol.topics import Topics
-from vp_mqtt.site.machine import cores
-from vp_mqtt.site.photos import photo_like
+from vp_mqtt.site.machine import usable_cores
+from vp_mqtt.site.synthetic_photos import synthetic_photo
 from vp_mqtt.site.timing import quantiles
 
 _PICTURES = 8
@@ -48,13 +48,13 @@ class EndToEndSettings:
     """What is measured.
 
     Attributes:
-        bundle: the family: a folder, or the name of one in the box.
-        runtime: that every node runs its model in.
-        frames: with one variant alive, and again with all of them, at least 3.
+        bundle: the family: a folder, or the name of a bundled one.
+        runtime: runtime of every variant node.
+        frames: frames with one variant alive, and again with all of them, at least 3.
         fps: frames per second.
         size: width and height of the frames, in pixels.
-        source: what the camera plays, as vp-camera takes it; None for pictures made up.
-        passes_through: whether the camera gets JPEGs and sends them as they are, as with a webcam's motion JPEG, or
+        source: what the camera plays, as vp-camera --source; None: synthetic pictures.
+        passes_through: whether the camera gets JPEGs and passes them through, as with a webcam's motion JPEG, or
             encodes every frame.
     """
 
@@ -68,16 +68,16 @@ class EndToEndSettings:
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """What became of the frames of one run.
+class LabelTimes:
+    """The labels of one run.
 
     Attributes:
-        alive: variants that were.
-        frames: published.
-        labels: label messages that came.
-        times: from capture to the label's arrival at a third client, in ms, a label each.
+        alive: variants alive.
+        frames: frames published.
+        labels: label messages that arrived.
+        times: from capture to the arrival of each label at a third client, in ms.
         closed_by: how often each reason closed a window.
-        incomplete: labels that some alive variant had no part in.
+        incomplete: labels without a vote of some variant that was alive.
         label_bytes: size of the first label message's payload.
     """
 
@@ -101,21 +101,21 @@ class Labelled:
         }
 
 
-def evaluate(labels: Sequence[tuple[LabelMessage, float]], *, alive: Sequence[int], frames: int) -> Labelled:
-    """Return what became of the frames of a run.
+def summarise(labels: Sequence[tuple[LabelMessage, float]], *, alive: Sequence[int], frames: int) -> LabelTimes:
+    """Summarise the labels of a run; the first few frames are warm-up and do not count.
 
     Args:
-        labels: with the time of each label's arrival, in s since 1970 on the camera's own clock.
-        alive: variants that were.
-        frames: published, the first few, which are not counted, included.
+        labels: each label, with the time of its arrival, in s since 1970 on the camera's clock.
+        alive: variants alive.
+        frames: frames published, warm-up included.
 
     Raises:
-        UserError: no label came.
+        UserError: no label arrived.
     """
     counted = [(label, at) for label, at in labels if FrameId.parse(label.frame).sequence >= min(_WARM_UP, frames - 1)]
     if not counted:
-        raise UserError("no label came; is this machine busy?")
-    return Labelled(
+        raise UserError("no label arrived; is this machine busy?")
+    return LabelTimes(
         alive=tuple(alive),
         frames=frames - min(_WARM_UP, frames - 1),
         labels=len(counted),
@@ -126,24 +126,25 @@ def evaluate(labels: Sequence[tuple[LabelMessage, float]], *, alive: Sequence[in
     )
 
 
-def measure(settings: EndToEndSettings, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def measure(settings: EndToEndSettings, report: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Measure, and return what `vp bench latency --json` prints as "end_to_end".
 
-    The dearest variant alone comes first, then all of them; the floor is measured before, between and after.
+    The most expensive variant runs alone first, then all of them. The lower bound is measured before, between and
+    after.
 
     Args:
         settings: what to measure.
-        tell: told what is being measured.
+        report: called with a line about each step.
 
     Raises:
         UserError: bundle or source are not usable, Mosquitto is missing, or a node did not start.
     """
     bundle = open_bundle(settings.bundle)
     costs = {v.index: float(v.resolution**2) * v.alpha for v in bundle.manifest.variants}
-    placement = place(cores(), costs)
+    placement = place(usable_cores(), costs)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vp-bench-")))
-        frames = _frames(settings)
+        frames = _load_frames(settings)
         quality = int(CameraSettings.model_fields["quality"].default)
         jpegs = [encode_jpeg(frame, quality) for frame in frames]
         for number, (picture, jpeg) in enumerate(zip(frames, jpegs, strict=True)):
@@ -152,16 +153,18 @@ def measure(settings: EndToEndSettings, tell: Callable[[str], None] = lambda _: 
             else:
                 cv2.imwrite(str(folder / f"{number}.png"), picture)
         stack.enter_context(on_core(placement.site))
-        rig = Rig(bundle=settings.bundle, deadline_ms=_DEADLINE_MS, stats_every=_STATS_EVERY_S, hears_frames=False)
-        run = _Run(stack.enter_context(rig), settings, placement, folder)
+        site = MeasuredSite(
+            bundle=settings.bundle, deadline_ms=_DEADLINE_MS, stats_every=_STATS_EVERY_S, records_frames=False
+        )
+        run = _Run(stack.enter_context(site), settings, placement, folder)
         stack.callback(run.close)
-        told = run.measure(bundle, jpegs if settings.passes_through else frames, quality, tell)
-    return {**told, "jpeg_bytes": round(float(np.mean([len(jpeg) for jpeg in jpegs])))}
+        found = run.measure(bundle, jpegs if settings.passes_through else frames, quality, report)
+    return {**found, "jpeg_bytes": round(float(np.mean([len(jpeg) for jpeg in jpegs])))}
 
 
-def _frames(settings: EndToEndSettings) -> list[Picture]:
+def _load_frames(settings: EndToEndSettings) -> list[Picture]:
     if settings.source is None:
-        return [photo_like(*settings.size, seed) for seed in range(_PICTURES)]
+        return [synthetic_photo(*settings.size, seed) for seed in range(_PICTURES)]
     source = open_source(settings.source)
     try:
         found = [captured.picture for captured in islice(source.captures(), _PICTURES)]
@@ -171,15 +174,17 @@ def _frames(settings: EndToEndSettings) -> list[Picture]:
 
 
 class _Run:
-    def __init__(self, rig: Rig, settings: EndToEndSettings, placement: Placement, folder: Path) -> None:
-        self._rig = rig
+    """Labels frames with some of the variants alive, and measures the lower bound in between."""
+
+    def __init__(self, site: MeasuredSite, settings: EndToEndSettings, placement: Placement, folder: Path) -> None:
+        self._site = site
         self._settings = settings
         self._placement = placement
         self._folder = folder
         self._arrived: list[Received] = []
-        # Its own connection, and nothing but labels: what watches must not slow down what it watches.
+        # A connection of its own, for labels only: the measurement must not slow down what it measures.
         self._labels = Session(
-            BrokerOptions(url=rig.url(HOST)),
+            BrokerOptions(url=site.url(HOST)),
             client_id="vp-bench-labels",
             subscriptions=[(Topics(SITE).label(CAMERA), 0)],
             on_message=self._arrived.append,
@@ -191,24 +196,24 @@ class _Run:
         self._labels.stop()
 
     def measure(
-        self, bundle: Bundle, frames: list[Picture] | list[bytes], quality: int, tell: Callable[[str], None]
+        self, bundle: Bundle, frames: list[Picture] | list[bytes], quality: int, report: Callable[[str], None]
     ) -> dict[str, Any]:
         settings, placement = self._settings, self._placement
         every = list(placement.variants)
         one = max(every, key=lambda v: (bundle.variant(v).resolution ** 2 * bundle.variant(v).alpha, v))
         others = [variant for variant in every if variant != one]
-        with Floor(
-            port=self._rig.port,
+        with LowerBound(
+            port=self._site.port,
             bundle=settings.bundle,
             runtime=settings.runtime,
             variants=[one, *others],
             core=placement.variants[one],
-            log=self._folder / "floor.log",
-        ) as floor:
+            log=self._folder / "minimal-node.log",
+        ) as bound:
 
-            def measure_floor() -> None:
-                tell("the floor: bare clients, decode, resize and model alone")
-                floor.measure(
+            def measure_bound() -> None:
+                report("lower bound: bare clients, decode, resize and model alone")
+                bound.measure(
                     frames,
                     quality=quality,
                     count=max(1, settings.frames // 3),
@@ -216,26 +221,26 @@ class _Run:
                     label_bytes=label_bytes,
                 )
 
-            self._rig.start_fusion()
+            self._site.start_fusion()
             self._start_variants([one])
-            label_bytes = self._label([one], 1).label_bytes
-            measure_floor()
-            tell(f"variant {one} alone, {settings.frames} frames")
-            alone = self._label([one], settings.frames)
-            measure_floor()
+            label_bytes = self._label_frames([one], 1).label_bytes
+            measure_bound()
+            report(f"variant {one} alone, {settings.frames} frames")
+            alone = self._label_frames([one], settings.frames)
+            measure_bound()
             self._start_variants(others)
-            tell(f"all {len(every)} variants, {settings.frames} frames")
-            together = self._label(every, settings.frames)
-            measure_floor()
-        return self._told(floor, one, alone, together)
+            report(f"all {len(every)} variants, {settings.frames} frames")
+            together = self._label_frames(every, settings.frames)
+            measure_bound()
+        return self._summary(bound, one, alone, together)
 
-    def _told(self, floor: Floor, one: int, alone: Labelled, together: Labelled) -> dict[str, Any]:
+    def _summary(self, bound: LowerBound, one: int, alone: LabelTimes, together: LabelTimes) -> dict[str, Any]:
         settings, placement = self._settings, self._placement
-        times = floor.times
+        times = bound.times
         medians = {v: float(np.median([sum(steps) for steps in own])) for v, own in times.steps.items()}
         hops = float(np.median(times.hops))
         least, whole = quantiles(times.sums(one)), times.as_dict(one)["with_label_hop_ms"]
-        own, all_of_them = quantiles(alone.times), quantiles(together.times)
+        own, all_variants = quantiles(alone.times), quantiles(together.times)
         return {
             "bundle": settings.bundle if settings.source is not None else Path(settings.bundle).name,
             "runtime": settings.runtime,
@@ -251,34 +256,34 @@ class _Run:
             "ratio_p99": round(own["p99"] / least["p99"], 2),
             "ratio_p99_to_floor_p50": round(own["p99"] / least["p50"], 2),
             "ratio_p50_with_label_hop": round(own["p50"] / whole["p50"], 2),
-            "all_to_one_p50": round(all_of_them["p50"] / own["p50"], 2),
-            "all_to_one_p99": round(all_of_them["p99"] / own["p99"], 2),
-            # Variants that share a core take turns: with a core each, `floor` would hold for all of them together.
+            "all_to_one_p50": round(all_variants["p50"] / own["p50"], 2),
+            "all_to_one_p99": round(all_variants["p99"] / own["p99"], 2),
+            # Variants that share a core take turns; with a core each, "floor" would apply to all of them together.
             "floor_all_on_these_cores_ms": round(hops + placement.busiest(medians), 3),
         }
 
     def _start_variants(self, variants: Sequence[int]) -> None:
         for variant in variants:
             with on_core(self._placement.variants[variant]):
-                self._rig.start_variant(variant, environment={"VP_RUNTIME": self._settings.runtime})
-        self._rig.await_online("fusion", *(f"v{variant}" for variant in variants))
+                self._site.start_variant(variant, environment={"VP_RUNTIME": self._settings.runtime})
+        self._site.await_online("fusion", *(f"v{variant}" for variant in variants))
 
-    def _label(self, alive: Sequence[int], frames: int) -> Labelled:
+    def _label_frames(self, alive: Sequence[int], frames: int) -> LabelTimes:
         count = frames + _WARM_UP
         self._arrived.clear()
-        self._rig.start_camera(source=str(self._folder), fps=self._settings.fps, frames=count)
+        self._site.start_camera(source=str(self._folder), fps=self._settings.fps, frames=count)
         try:
-            self._rig.nodes.wait(CAMERA, count / self._settings.fps + _END_S)
+            self._site.nodes.wait(CAMERA, count / self._settings.fps + _END_S)
         except subprocess.TimeoutExpired:
-            raise UserError(f"the camera did not come to an end within {_END_S:g} s of its last frame") from None
-        if (failure := self._rig.nodes.failed()) is not None:
+            raise UserError(f"the camera did not end within {_END_S:g} s of its last frame") from None
+        if (failure := self._site.nodes.failed()) is not None:
             raise UserError(failure)
         until = time.monotonic() + _SETTLE_S
         while len(self._arrived) < count and time.monotonic() < until:
             time.sleep(0.05)
-        # All clocks are this machine's: the label tells the camera's wall clock, its arrival is on the monotonic one.
+        # All clocks are this machine's: the capture time is on the wall clock, the arrival on the monotonic clock.
         offset = time.time() - time.monotonic()
-        return evaluate(list(_decoded(self._arrived, offset)), alive=alive, frames=count)
+        return summarise(list(_decoded(self._arrived, offset)), alive=alive, frames=count)
 
 
 def _decoded(messages: Sequence[Received], offset: float) -> Iterator[tuple[LabelMessage, float]]:

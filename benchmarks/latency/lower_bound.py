@@ -1,9 +1,8 @@
-"""The least time that a frame can take here: what no software of ours could do without, measured alone."""
+"""A lower bound of the response time on this machine: the necessary steps, measured alone."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any, Self
 
 import paho.mqtt.client as mqtt
 
+from benchmarks.child_process import module_command
 from benchmarks.emulation.cpu_affinity import on_core
 from benchmarks.latency import minimal_node
 from vp_mqtt.errors import UserError
@@ -27,14 +27,14 @@ _WARM_UP = 5
 
 
 @dataclass(eq=False)
-class FloorTimes:
-    """Times of one step each, in ms, frame by frame.
+class LowerBoundTimes:
+    """Times of each step, in ms, frame by frame.
 
     Attributes:
-        hops: a frame's way to a bare client and the way of an answer of a vote's size to another.
-        steps: of every variant, by its index: JPEG decode, resize, model.
-        encode: JPEG encode, which the camera does before; empty where it passes JPEGs through.
-        label_hop: one way of a message of a label's size, which comes after.
+        hops: from sending a frame to a minimal node until a vote-sized answer arrives at a third client.
+        steps: JPEG decode, resize and model of every variant, by its index.
+        encode: JPEG encode, which the camera does first; empty where it passes JPEGs through.
+        label_hop: one way of a label-sized message, which comes last.
     """
 
     hops: list[float] = field(default_factory=list)
@@ -43,11 +43,11 @@ class FloorTimes:
     label_hop: list[float] = field(default_factory=list)
 
     def sums(self, variant: int) -> list[float]:
-        """Return hops, decode, resize and one variant's model together, frame by frame, in ms."""
+        """Return the sum of hops, decode, resize and one variant's model, frame by frame, in ms."""
         return [hops + sum(steps) for hops, steps in zip(self.hops, self.steps[variant], strict=True)]
 
     def as_dict(self, variant: int) -> dict[str, Any]:
-        """Return the floor under one variant's answers, and what it is made of, for JSON."""
+        """Return the lower bound of one variant's response time, and its parts, for JSON."""
         names = ("decode_ms", "resize_ms", "model_ms")
         own = zip(names, zip(*self.steps[variant], strict=True), strict=True)
         whole = [
@@ -68,19 +68,19 @@ class FloorTimes:
         }
 
 
-class Floor:
-    """Measures the floor; everything ends with the context."""
+class LowerBound:
+    """Measures the lower bound; everything ends with the context."""
 
     def __init__(self, *, port: int, bundle: str, runtime: str, variants: Sequence[int], core: int, log: Path) -> None:
         """Prepare, without starting anything.
 
         Args:
-            port: of a broker on this machine.
-            bundle: the family: a folder, or the name of one in the box.
-            runtime: that models run in.
-            variants: indices of those to measure; the first is the one whose floor counts.
-            core: that they run on.
-            log: file for what the other process says.
+            port: port of a broker on this machine.
+            bundle: the family: a folder, or the name of a bundled one.
+            runtime: name of the runtime.
+            variants: indices of the variants to measure, the one whose lower bound counts first.
+            core: the core that the minimal node runs on.
+            log: file for the output of the minimal node's process.
         """
         self._port = port
         self._arguments = [str(port), bundle, runtime, *map(str, variants)]
@@ -90,26 +90,26 @@ class Floor:
         self._arrived = threading.Event()
         self._at = 0.0
         self._answer = b""
-        self.times = FloorTimes(steps={variant: [] for variant in variants})
+        self.times = LowerBoundTimes(steps={variant: [] for variant in variants})
 
     def __enter__(self) -> Self:
-        """Start the other process, and wait until it answers.
+        """Start the minimal node, and wait until it answers.
 
         Raises:
             UserError: it did not start.
         """
         with on_core(self._core), self._log.open("wb") as output:
-            self._far = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.latency.minimal_node", *self._arguments],
+            self._node = subprocess.Popen(
+                module_command("benchmarks.latency.minimal_node", *self._arguments),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         self._sender, self._receiver = (
-            minimal_node.bare_client("floor-sender"),
-            minimal_node.bare_client("floor-receiver"),
+            minimal_node.minimal_client("floor-sender"),
+            minimal_node.minimal_client("floor-receiver"),
         )
-        self._receiver.on_message = self._take
+        self._receiver.on_message = self._receive
         topics = [
             (topic, 0) for topic in (minimal_node.VOTE, minimal_node.TIMES, minimal_node.LABEL, minimal_node.READY)
         ]
@@ -119,10 +119,10 @@ class Floor:
             client.loop_start()
         until = time.monotonic() + _START_S
         while not self._arrived.wait(0.1):
-            if self._far.poll() is not None or time.monotonic() > until:
+            if self._node.poll() is not None or time.monotonic() > until:
                 self._end()
                 words = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-                raise UserError(f"the bare client did not start: {words[-1] if words else 'it said nothing'}")
+                raise UserError(f"the minimal node did not start: {words[-1] if words else 'no output'}")
         return self
 
     def __exit__(
@@ -131,36 +131,36 @@ class Floor:
         self._end()
 
     def _end(self) -> None:
-        self._far.communicate()
+        self._node.communicate()
         for client in (self._sender, self._receiver):
             client.disconnect()
             client.loop_stop()
 
-    def _take(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+    def _receive(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         self._at = time.perf_counter()
         self._answer = bytes(message.payload)
         self._arrived.set()
 
-    def _round(self, topic: str, payload: bytes) -> float:
-        """Publish, wait for what comes back, and return how long that took, in ms."""
+    def _round_trip(self, topic: str, payload: bytes) -> float:
+        """Publish, wait for the answer, and return how long that took, in ms."""
         self._arrived.clear()
         start = time.perf_counter()
         self._sender.publish(topic, payload)
         if not self._arrived.wait(_ANSWER_S):
-            raise UserError(f"the bare client did not answer within {_ANSWER_S:g} s")
+            raise UserError(f"the minimal node did not answer within {_ANSWER_S:g} s")
         return (self._at - start) * 1000
 
     def measure(
         self, frames: Sequence[Picture] | Sequence[bytes], *, quality: int, count: int, fps: float, label_bytes: int
     ) -> None:
-        """Measure so many frames more, at a camera's pace: a machine that was idle meanwhile is slower.
+        """Measure with so many more frames, at a camera's pace, since an idle machine answers more slowly.
 
         Args:
-            frames: pictures to send in turn, or their JPEGs, so that nothing is encoded.
-            quality: of the JPEGs that are made of pictures, 1..100.
-            count: how many frames.
+            frames: pictures to send in turn, or their JPEGs, in which case nothing is encoded.
+            quality: JPEG quality of encoded pictures, 1..100.
+            count: number of frames.
             fps: frames per second.
-            label_bytes: size of a label message's payload.
+            label_bytes: size of a label message's payload, in bytes.
 
         Raises:
             UserError: an answer did not come.
@@ -174,10 +174,10 @@ class Floor:
             frame = frames[number % len(frames)]
             jpeg = frame if isinstance(frame, bytes) else encode_jpeg(frame, quality)
             encode = (time.perf_counter() - start) * 1000
-            hops = self._round(minimal_node.FRAME, jpeg)
-            self._round(minimal_node.WORK, jpeg)
-            told = minimal_node.decode_times(self._answer)
-            label_hop = self._round(minimal_node.LABEL, label)
+            hops = self._round_trip(minimal_node.FRAME, jpeg)
+            self._round_trip(minimal_node.WORK, jpeg)
+            times = minimal_node.decode_times(self._answer)
+            label_hop = self._round_trip(minimal_node.LABEL, label)
             if number < 0:
                 continue
             if jpeg is not frame:
@@ -185,5 +185,5 @@ class Floor:
             self.times.hops.append(hops)
             self.times.label_hop.append(label_hop)
             for index, variant in enumerate(self._variants):
-                decode, resize, model = told[index * minimal_node.STEPS : (index + 1) * minimal_node.STEPS]
+                decode, resize, model = times[index * minimal_node.STEPS : (index + 1) * minimal_node.STEPS]
                 self.times.steps[variant].append((decode, resize, model))

@@ -1,9 +1,8 @@
-"""What a variant node does, with nothing around it: the far end of the floor that `vp bench latency` measures.
+"""The minimum that a variant node does: the far end of the lower bound that `vp bench latency` measures.
 
-Run as a process of its own, `python -m benchmarks.latency.minimal_node PORT BUNDLE RUNTIME VARIANT ..`:
-bare paho, one thread. A
-frame is answered at once with as many bytes as a vote has; a picture to work on is decoded, prepared and run through
-each variant's model, one after the other, and answered with the times that each step took.
+Runs as a process of its own, with bare paho and one thread: `python -m benchmarks.latency.minimal_node PORT BUNDLE
+RUNTIME VARIANT ..`. It answers a frame on one topic at once, with as many bytes as a vote has. A frame on the
+other it decodes, prepares and runs through each variant's model in turn, and answers with the time of each step.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from vp_mqtt.protocol.votes import HEADER_BYTES, PAIR_BYTES
 
 FRAME, VOTE, WORK, TIMES, LABEL, READY = (f"floor/{name}" for name in ("frame", "vote", "work", "times", "label", "up"))
 STEPS = 3
-"""Times told of each variant: JPEG decode, resize to the model's input, model; float64, in ms."""
+"""Times in an answer for each variant: JPEG decode, resize to the model's input, model; float64, in ms."""
 
 
-def bare_client(client_id: str) -> mqtt.Client:
-    """Return an MQTT 5 client that sends small packets at once, as a node's session does, and does nothing else."""
+def minimal_client(client_id: str) -> mqtt.Client:
+    """Return an MQTT 5 client without Nagle's algorithm, like a node's session, and with nothing else."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
 
     def no_delay(_client: mqtt.Client, _data: object, sock: mqtt.SocketLike) -> None:
@@ -41,17 +40,17 @@ def bare_client(client_id: str) -> mqtt.Client:
 
 
 def encode_times(times: list[float]) -> bytes:
-    """Return times in ms, 8 bytes each."""
+    """Encode times, in ms, as 8 bytes each."""
     return struct.pack(f">{len(times)}d", *times)
 
 
 def decode_times(data: bytes) -> list[float]:
-    """Return the times in ms that `encode_times` wrote."""
+    """Return the times, in ms, that `encode_times` encoded."""
     return list(struct.unpack(f">{len(data) // 8}d", data))
 
 
-class _Worker:
-    """Decodes, prepares and predicts, with a stop-watch."""
+class _TimedWorker:
+    """Decodes, prepares and predicts, and times each step."""
 
     def __init__(self, bundle: Bundle, runtime: str, variants: list[int]) -> None:
         cv2.setNumThreads(1)
@@ -83,13 +82,13 @@ class _Worker:
 
 
 def main() -> None:
-    """Answer until the process that started this one ends."""
+    """Answer until the parent process ends."""
     end_with_parent()
     port, bundle_name, runtime, *variants = sys.argv[1:]
     bundle = open_bundle(bundle_name)
-    worker = _Worker(bundle, runtime, [int(variant) for variant in variants])
+    worker = _TimedWorker(bundle, runtime, [int(variant) for variant in variants])
     vote = bytes(HEADER_BYTES + PAIR_BYTES * bundle.manifest.k)
-    client = bare_client("bare")
+    client = minimal_client("minimal-node")
 
     def answer(client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         if message.topic == FRAME:

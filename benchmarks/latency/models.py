@@ -1,18 +1,19 @@
-"""How fast models run here: MobileNetV2 1.0 at 224 against every variant of a family, in one run."""
+"""Latency of models alone: MobileNetV2 1.0 at 224 and every variant of a family, in turns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vp_mqtt.bundle.manifest import FamilySpec
 from vp_mqtt.inference import runtimes
-from vp_mqtt.site.chosen import Precision
-from vp_mqtt.site.timing import Times, times_in_turns
+from vp_mqtt.site.selection import Precision
+from vp_mqtt.site.timing import CallTimes, time_in_turns
 from vp_mqtt.training.cost import BASE_FAMILY
 from vp_mqtt.training.presets import load_family
-from vp_mqtt.training.random_family import RandomModel, in_int8, random_input, random_models
+from vp_mqtt.training.random_family import RandomModel, in_int8, random_models, write_random_bundle
 
 
 @dataclass(frozen=True)
@@ -20,32 +21,32 @@ class VariantLatency:
     """One variant's time for a picture.
 
     Attributes:
-        index: in the family.
-        resolution: in pixels.
+        index: index in the family.
+        resolution: side of its input, in pixels.
         times: median and cold median.
         ratio: how many times faster than the base model.
-        cold_ratio: the same of the cold medians.
+        cold_ratio: likewise, of the cold medians.
     """
 
     index: int
     resolution: int
-    times: Times
+    times: CallTimes
     ratio: float
     cold_ratio: float
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelLatencies:
     """Base model and variants, measured in turns.
 
     Attributes:
-        runtime: name.
-        version: of the runtime.
-        threads: that the runtime may use.
+        runtime: name of the runtime.
+        version: version of the runtime.
+        threads: threads of the runtime.
         precision: "float32" or "int8".
-        runs: of each model.
+        runs: runs of each model.
         baseline: times of the base model.
-        variants: by index.
+        variants: the variants, by index.
     """
 
     runtime: str
@@ -53,7 +54,7 @@ class Comparison:
     threads: int
     precision: str
     runs: int
-    baseline: Times
+    baseline: CallTimes
     variants: tuple[VariantLatency, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,65 +82,62 @@ class Comparison:
 
 
 def models_of(
-    family: FamilySpec, classes: int, precisions: Sequence[Precision], tell: Callable[[str], None]
+    family: FamilySpec, classes: int, precisions: Sequence[Precision], report: Callable[[str], None]
 ) -> dict[Precision, list[RandomModel]]:
-    """Return the base model, then the variants of a family, with random weights, in each precision.
+    """Build the base model, then the variants of a family, with random weights, in each precision.
 
     Args:
-        family: whose variants are built.
-        classes: that they tell apart, at least 2.
-        precisions: that are wanted.
-        tell: told what is being built.
+        family: the family.
+        classes: number of classes, at least 2.
+        precisions: the precisions to build.
+        report: called with a line about each step.
     """
     base = load_family(BASE_FAMILY).variants
-    exact = random_models((*base, *family.variants), classes, tell)
+    exact = random_models((*base, *family.variants), classes, report)
     built: dict[Precision, list[RandomModel]] = {}
     for precision in precisions:
         if precision == "int8":
-            tell("calibrating int8")
+            report("calibrating int8")
         built[precision] = in_int8(exact) if precision == "int8" else exact
     return built
 
 
+def write_variants(folder: Path, family: FamilySpec, models: Sequence[RandomModel]) -> str:
+    """Write the variants among models as a bundle, and return its folder.
+
+    Args:
+        folder: where the bundle's folder is created, with the family's name.
+        family: the family.
+        models: the base model, which is left out, then the variants.
+    """
+    bundle = folder / family.name
+    bundle.mkdir()
+    write_random_bundle(bundle, family, models[1:])
+    return str(bundle)
+
+
 def compare(
     models: Sequence[RandomModel], *, runtime: str, threads: int, precision: Precision, runs: int
-) -> Comparison:
+) -> ModelLatencies:
     """Measure models in one runtime, in turns.
 
     Args:
         models: the base model, then the variants.
-        runtime: name of one that is installed.
-        threads: that the runtime may use, at least 1.
-        precision: of the models.
-        runs: of each model, at least 1.
+        runtime: name of an installed one.
+        threads: threads of the runtime, at least 1.
+        precision: precision of the models.
+        runs: runs of each model, at least 1.
 
     Raises:
         UserError: the runtime cannot run a model.
     """
-    calls = [call_of(model, runtime, threads) for model in models]
-    base, *rest = times_in_turns(calls, runs)
+    calls = [model.inference_call(runtime, threads) for model in models]
+    base, *rest = time_in_turns(calls, runs)
     variants = [
         VariantLatency(index, model.spec.resolution, own, base.ms / own.ms, base.cold_ms / own.cold_ms)
         for index, (model, own) in enumerate(zip(models[1:], rest, strict=True))
     ]
-    return Comparison(runtime, runtimes.installed()[runtime], threads, precision, runs, base, tuple(variants))
-
-
-def call_of(model: RandomModel, runtime: str, threads: int) -> Callable[[], object]:
-    """Return a call that runs a model on one picture.
-
-    Args:
-        model: to run.
-        runtime: name of one that is installed.
-        threads: that the runtime may use, at least 1.
-
-    Raises:
-        UserError: the runtime cannot run the model.
-    """
-    resolution = model.spec.resolution
-    predict = runtimes.load(runtime, model.model, resolution=resolution, classes=model.classes, threads=threads)
-    picture = random_input(resolution)
-    return lambda: predict(picture)
+    return ModelLatencies(runtime, runtimes.installed()[runtime], threads, precision, runs, base, tuple(variants))
 
 
 def compare_all(
@@ -148,16 +146,16 @@ def compare_all(
     names: Sequence[str],
     threads: Sequence[int],
     runs: int,
-    tell: Callable[[str], None],
-) -> Iterator[Comparison]:
+    report: Callable[[str], None],
+) -> Iterator[ModelLatencies]:
     """Measure models in every runtime, with every number of threads and in every precision.
 
     Args:
         models: from `models_of`.
-        names: of installed runtimes.
-        threads: that a runtime may use, each at least 1.
-        runs: of each model, at least 1.
-        tell: told what is being measured.
+        names: names of installed runtimes.
+        threads: numbers of threads of a runtime, each at least 1.
+        runs: runs of each model, at least 1.
+        report: called with a line about each step.
 
     Raises:
         UserError: a runtime cannot run a model.
@@ -165,5 +163,5 @@ def compare_all(
     for runtime in names:
         for precision, some in models.items():
             for number in threads:
-                tell(f"{runtime}, {precision}, threads: {number}")
+                report(f"{runtime}, {precision}, threads: {number}")
                 yield compare(some, runtime=runtime, threads=number, precision=precision, runs=runs)

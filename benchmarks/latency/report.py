@@ -1,4 +1,4 @@
-"""What `vp bench latency` found, for people."""
+"""Tables of `vp bench latency`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_latency(told: dict[str, Any]) -> None:
-    """Print what the command's JSON holds as tables."""
+def print_latency(report: dict[str, Any]) -> None:
+    """Print the command's JSON as tables."""
     console = Console(highlight=False)
-    machine = told["machine"]
+    machine = report["machine"]
     console.print(f"{machine['processor']}, {machine['cores']} cores, load {machine['load']}", soft_wrap=True)
-    if told["models"]:
-        console.print(f"\nmodels alone, ms for a picture: family '{told['family']}', {told['classes']} classes")
-        console.print(_models(told["models"]))
-    if told["end_to_end"] is not None:
-        camera = {"jpeg": "passes JPEGs through", "encode": "encodes"}[told["end_to_end"]["camera"]]
-        console.print(f"\nfrom capture to label, ms: '{told['end_to_end']['bundle']}', the camera {camera}")
-        console.print(*_end_to_end(told["end_to_end"]), sep="\n", soft_wrap=True)
+    if report["models"]:
+        console.print(f"\nmodels alone, ms for a picture: family '{report['family']}', {report['classes']} classes")
+        console.print(_models(report["models"]))
+    if report["end_to_end"] is not None:
+        camera = {"jpeg": "passes JPEGs through", "encode": "encodes"}[report["end_to_end"]["camera"]]
+        console.print(f"\nfrom capture to label, ms: '{report['end_to_end']['bundle']}', the camera {camera}")
+        console.print(*_end_to_end(report["end_to_end"]), sep="\n", soft_wrap=True)
 
 
 def _models(comparisons: list[dict[str, Any]]) -> Table:
@@ -34,15 +34,15 @@ def _models(comparisons: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _end_to_end(told: dict[str, Any]) -> list[Table | str]:
+def _end_to_end(report: dict[str, Any]) -> list[Table | str]:
     table = Table("", "p50", "p95", "p99", "labels")
-    one, everything, floor = told["one"], told["all"], told["floor"]
+    one, all_variants, floor = report["one"], report["all"], report["floor"]
     rows = (
         (f"variant {one['alive'][0]} alone", one, str(one["labels"])),
-        (f"{len(everything['alive'])} variants", everything, str(everything["labels"])),
-        ("floor", floor, ""),
+        (f"{len(all_variants['alive'])} variants", all_variants, str(all_variants["labels"])),
+        ("lower bound", floor, ""),
     )
     for title, row, count in rows:
         table.add_row(title, *(f"{row[f'{name}_ms']:.2f}" for name in ("p50", "p95", "p99")), count)
-    ratios = f"to the floor: p50 {told['ratio_p50']} x, p99 {told['ratio_p99']} x"
-    return [table, f"{ratios}; all variants to one: p50 {told['all_to_one_p50']} x"]
+    ratios = f"to the lower bound: p50 {report['ratio_p50']} x, p99 {report['ratio_p99']} x"
+    return [table, f"{ratios}; all variants to one: p50 {report['all_to_one_p50']} x"]

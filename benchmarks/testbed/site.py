@@ -1,4 +1,4 @@
-"""A whole site on this machine for a measurement: a Mosquitto, nodes as processes, and an observer."""
+"""A complete site on this machine for a measurement: Mosquitto, nodes as processes, and a recorder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from benchmarks.emulation.network import BROKER_ADDRESS, BoardNetwork
-from benchmarks.testbed.recorder import Observer
+from benchmarks.testbed.recorder import Recorder
 from vp_mqtt.errors import UserError
 from vp_mqtt.local.broker_process import StartError
 from vp_mqtt.local.mosquitto import Mosquitto
@@ -22,7 +22,7 @@ CAMERA = "cam0"
 _START_S = 60.0
 
 
-class Rig:
+class MeasuredSite:
     """Runs a site; everything ends with the context."""
 
     def __init__(
@@ -34,18 +34,18 @@ class Rig:
         has_links: bool = False,
         suspect_after: int = 3,
         stats_every: float = 0.5,
-        hears_frames: bool = True,
+        records_frames: bool = True,
     ) -> None:
         """Prepare, without starting anything.
 
         Args:
-            bundle: the family: a folder, or the name of one in the box.
-            deadline_ms: of a window, in ms.
-            network: where boards behind a bad link run.
+            bundle: the family: a folder, or the name of a bundled one.
+            deadline_ms: deadline of a window, in ms.
+            network: the network of boards behind a bad link.
             has_links: whether nodes are started behind links of their own, see `start`.
             suspect_after: as `vp-fusion --suspect-after`.
-            stats_every: seconds between two messages with a node's counters, which are bytes on the wire too.
-            hears_frames: whether the observer listens to announces, votes and labels.
+            stats_every: seconds between two messages with a node's counters, which add bytes on the wire.
+            records_frames: whether the recorder subscribes to announces, votes and labels.
         """
         self.bundle = bundle
         self._deadline_ms = deadline_ms
@@ -55,10 +55,10 @@ class Rig:
         self._broker = Mosquitto()
         self._stack = ExitStack()
         self.nodes = NodeProcesses(["--site", SITE, "--stats-every", f"{stats_every:g}"])
-        self._hears_frames = hears_frames
+        self._records_frames = records_frames
 
     def __enter__(self) -> Self:
-        """Start broker and observer.
+        """Start broker and recorder.
 
         Raises:
             UserError: Mosquitto is not installed, or did not start.
@@ -73,8 +73,9 @@ class Rig:
         self._stack.callback(self._stop_broker)
         self.port = self._broker.port
         self._stack.enter_context(self.nodes)
-        self.observer = Observer(self.url(HOST), SITE, hears_frames=self._hears_frames)
-        self._stack.callback(self.observer.close)
+        self.recorder = Recorder(self.url(HOST), SITE, records_frames=self._records_frames)
+        self.recorder.start()
+        self._stack.callback(self.recorder.stop)
         return self
 
     def __exit__(
@@ -83,7 +84,7 @@ class Rig:
         self._stack.close()
 
     def url(self, host: str) -> str:
-        """Return the broker's address as it is seen from one of its sides."""
+        """Return the broker's URL with this host, which depends on the network of the client."""
         return f"mqtt://{host}:{self.port}"
 
     def start(
@@ -125,7 +126,7 @@ class Rig:
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
-        """Start a variant's node, called v0, v1, .. unless it has a name."""
+        """Start a variant node, named v0, v1, .. by default."""
         self.start(
             name or f"v{variant}",
             "node",
@@ -148,7 +149,7 @@ class Rig:
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
-        """Start a camera's node, called as the camera."""
+        """Start a camera node, which has the camera's name."""
         arguments = ("--camera", camera, "--source", source, "--fps", f"{fps:g}", "--frames", str(frames))
         self.start(camera, "camera", *arguments, environment=environment, log=log)
 
@@ -156,12 +157,12 @@ class Rig:
         """Wait until nodes are online.
 
         Raises:
-            UserError: one of them did not come.
+            UserError: one of them did not come online.
         """
-        observer = self.observer
-        if not observer.until(lambda: all(observer.is_online(name) for name in names), _START_S):
-            missing = [name for name in names if not observer.is_online(name)]
-            raise UserError(f"not online: {', '.join(missing)}; {self.nodes.failed() or 'no error told'}")
+        recorder = self.recorder
+        if not recorder.until(lambda: all(recorder.is_online(name) for name in names), _START_S):
+            missing = [name for name in names if not recorder.is_online(name)]
+            raise UserError(f"not online: {', '.join(missing)}; {self.nodes.failed() or 'no error reported'}")
 
     def _stop_broker(self) -> None:
         if self._broker.guard_pid is not None:
@@ -173,7 +174,7 @@ class Rig:
         self._broker.signal(number)
 
     def kill_broker(self) -> None:
-        """End the broker with SIGKILL."""
+        """Kill the broker (SIGKILL)."""
         self.signal_broker(signal.SIGKILL)
         self._broker.stop()
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.accuracy.plan`: a plan is trained, judged and tabulated; what is done is not done again."""
+"""`python -m benchmarks accuracy`: a plan is trained, evaluated and tabulated; what is done is not done again."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support.training_data import FAMILY, write_class_folders
 
 
 def accuracy(plan: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Run the script on a plan."""
-    command = [sys.executable, "-m", "benchmarks.accuracy.plan", str(plan), "--out", str(plan.parent / "out"), *flags]
+    """Run the command on a plan."""
+    command = [sys.executable, "-m", "benchmarks", "accuracy", str(plan), "--out", str(plan.parent / "out"), *flags]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.timeout(240)
-def test_a_plan_is_trained_and_judged_and_done_once(tmp_path: Path) -> None:
+def test_a_plan_is_trained_and_evaluated_and_done_once(tmp_path: Path) -> None:
     pictures = write_class_folders(tmp_path / "things")
     (tmp_path / "tiny.toml").write_text(FAMILY)
     plan = tmp_path / "plan.toml"

@@ -8,13 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.comparators.class_parallel import as_toml, class_parallel_family, shares
+from benchmarks.comparators.class_parallel import class_parallel_family, shares
 from vp_mqtt.bundle.manifest import VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.onnx import OnnxPredictor
 from vp_mqtt.training.export import largest_difference, to_onnx
 from vp_mqtt.training.networks import VariantNetwork
-from vp_mqtt.training.presets import load_family
+from vp_mqtt.training.presets import family_as_toml, load_family
 
 KNOWS = (4, 1)
 SPEC = VariantSpec(resolution=32, alpha=0.1, head=16, knows=KNOWS)
@@ -59,6 +59,6 @@ def test_its_exported_model_votes_for_what_it_knows(network: VariantNetwork) -> 
 
 def test_the_family_is_read_back_from_its_file(tmp_path: Path) -> None:
     family = class_parallel_family(10, 4, resolution=64, alpha=0.5, head=32)
-    (tmp_path / "family.toml").write_text(as_toml(family), encoding="utf-8")
+    (tmp_path / "family.toml").write_text(family_as_toml(family), encoding="utf-8")
     assert load_family(str(tmp_path / "family.toml")) == family
     assert family.weights() == [pytest.approx(family.weights()[0])] * 4

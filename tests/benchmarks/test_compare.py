@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.comparators.class_parallel import class_parallel_family
-from benchmarks.comparison.boards import LINKS, Emulation, what_can_be_emulated
-from benchmarks.comparison.cli import core_share
+from benchmarks.comparison.boards import LINKS, Emulation, check_emulation
 from benchmarks.comparison.measure import Answers
+from benchmarks.comparison.run import core_share
 from benchmarks.emulation.cpu_quota import LEAST_QUOTA_US, quota_and_period_us
 from benchmarks.emulation.impairment import Direction, Impairment
-from benchmarks.testbed.recording import Seen, SeenLabel
+from benchmarks.testbed.recording import RecordedLabel, Recording
 from tests.support import tiny
 from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
 from vp_mqtt.protocol.frames import FrameId
@@ -120,7 +120,7 @@ def test_wrong_flags_are_refused_in_one_line(arguments: list[str], line: str) ->
 
 
 def test_what_cannot_be_emulated_is_said() -> None:
-    emulation, cannot = what_can_be_emulated(Emulation(next(iter(LINKS)), 0.25))
+    emulation, cannot = check_emulation(Emulation(next(iter(LINKS)), 0.25))
     if os.geteuid() != 0:
         assert emulation == Emulation(None, None)
     assert len(cannot) == (emulation.link is None) + (emulation.core_share is None)
@@ -139,8 +139,8 @@ def test_boards_together_leave_time_for_the_rest(boards: int, cores: int) -> Non
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.randoms(use_true_random=False))
-def test_packets_of_a_link_in_order_never_overtake_each_other(times: list[float], dice: random.Random) -> None:
-    direction = Direction(dice)
+def test_packets_of_a_link_in_order_never_overtake_each_other(times: list[float], rng: random.Random) -> None:
+    direction = Direction(rng)
     direction.impairment = Impairment(delay=0.01, jitter=0.01, in_order=True)
     sent = [index.to_bytes(2, "big") for index in range(len(times))]
     for at, packet in zip(sorted(times), sent, strict=True):
@@ -149,16 +149,16 @@ def test_packets_of_a_link_in_order_never_overtake_each_other(times: list[float]
 
 
 def test_answers_count_labels_with_a_class_once() -> None:
-    seen = Seen()
+    recording = Recording()
     for number in range(3):
-        seen.announced[FrameId(1, number)] = 10.0 + number
-    seen.labels += [
-        SeenLabel(FrameId(1, 0), 10.5, "red", None),
-        SeenLabel(FrameId(1, 0), 10.9, "red", None),
-        SeenLabel(FrameId(1, 1), 11.2, None, None),
-        SeenLabel(FrameId(9, 9), 11.3, "red", None),
+        recording.announced[FrameId(1, number)] = 10.0 + number
+    recording.labels += [
+        RecordedLabel(FrameId(1, 0), 10.5, "red", None),
+        RecordedLabel(FrameId(1, 0), 10.9, "red", None),
+        RecordedLabel(FrameId(1, 1), 11.2, None, None),
+        RecordedLabel(FrameId(9, 9), 11.3, "red", None),
     ]
-    answers = Answers.of(seen)
+    answers = Answers.of(recording)
     assert (answers.frames, answers.answered) == (3, 1)
     assert answers.response_ms == pytest.approx((500.0,))
     assert answers.share == pytest.approx(1 / 3)

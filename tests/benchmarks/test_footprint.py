@@ -16,8 +16,8 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.footprint.install_size import OUR_NAME, canonical, dependencies, install_sizes
-from benchmarks.footprint.packet_sizes import Packet, WireListener, next_packet, variable_integer
-from benchmarks.footprint.processes import has_mapped, needs_of
+from benchmarks.footprint.packet_sizes import Packet, PacketListener, next_packet, variable_integer
+from benchmarks.footprint.processes import has_mapped, usage_of
 from tests.support.broker import Mosquitto
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Outgoing
@@ -95,7 +95,7 @@ def test_what_is_counted_is_what_a_message_says_of_itself(broker: Mosquitto) -> 
         Outgoing("vp/here/else", b"?"),
     ]
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-    with WireListener(broker.port, "vp/here/#") as wire:
+    with PacketListener(broker.port, "vp/here/#") as wire:
         connected = threading.Event()
         client.on_connect = lambda *_: connected.set()
         client.connect("127.0.0.1", broker.port)
@@ -121,12 +121,12 @@ def test_what_is_counted_is_what_a_message_says_of_itself(broker: Mosquitto) -> 
 
 
 def test_a_process_has_needs() -> None:
-    own = needs_of(os.getpid())
+    own = usage_of(os.getpid())
     assert own.threads >= 1
     assert 0 < own.pss_mb <= own.rss_mb <= own.peak_mb
     assert has_mapped(os.getpid(), "onnxruntime") == ("onnxruntime" in sys.modules)
     with pytest.raises(UserError, match="cannot be looked at"):
-        needs_of(2**30)
+        usage_of(2**30)
     with pytest.raises(UserError, match="cannot be looked at"):
         has_mapped(2**30, "torch")
 

@@ -14,20 +14,20 @@ import pytest
 
 from benchmarks.emulation.cpu_affinity import on_core, place
 from benchmarks.latency import minimal_node
-from benchmarks.latency.cli import size_of
-from benchmarks.latency.end_to_end import evaluate
-from benchmarks.latency.lower_bound import Floor, FloorTimes
+from benchmarks.latency.end_to_end import summarise
+from benchmarks.latency.lower_bound import LowerBound, LowerBoundTimes
 from benchmarks.latency.models import compare
 from tests.support.broker import Mosquitto
 from tests.support.tiny import model
 from vp_mqtt.bundle.manifest import VariantSpec
+from vp_mqtt.cli.common_options import parse_size
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.protocol.frames import ClosedBy
 from vp_mqtt.protocol.messages import LabelMessage
-from vp_mqtt.site.chosen import chosen_precisions, chosen_runtimes
-from vp_mqtt.site.photos import photo_like
-from vp_mqtt.site.timing import quantiles, times_in_turns
+from vp_mqtt.site.selection import select_precisions, select_runtimes
+from vp_mqtt.site.synthetic_photos import synthetic_photo
+from vp_mqtt.site.timing import quantiles, time_in_turns
 from vp_mqtt.training.random_family import RandomModel
 
 FAMILY = """\
@@ -81,7 +81,7 @@ def test_calls_take_turns_and_the_first_turn_is_not_counted() -> None:
     slow = [9.0] * 5 + [0.009, 0.004, 0.006, 0.005, 0.005] * 2
     fast = [9.0] * 5 + [0.002, 0.001, 0.001, 0.001, 0.001] * 2
     calls = [lambda: call("slow", slow), lambda: call("fast", fast)]
-    times = times_in_turns(calls, 5, clock=lambda: now)
+    times = time_in_turns(calls, 5, clock=lambda: now)
     assert [time.ms for time in times] == pytest.approx([5.0, 1.0])
     assert [time.cold_ms for time in times] == pytest.approx([9.0, 2.0])
     assert order == (["slow"] * 5 + ["fast"] * 5) * 3
@@ -104,13 +104,13 @@ def test_the_ratio_is_of_the_base_to_each_variant() -> None:
 
 def test_response_times_are_from_capture_to_arrival_and_without_the_first_frames() -> None:
     labels = [(label(sequence, captured=100.0), 100.0 + 0.001 * (sequence + 1)) for sequence in range(24)]
-    told = evaluate(labels, alive=[0, 1], frames=24)
+    told = summarise(labels, alive=[0, 1], frames=24)
     assert told.frames == told.labels == 4
     assert told.times == pytest.approx([21, 22, 23, 24])
     assert told.incomplete == 4  # variant 1 is alive and has not voted
     assert told.closed_by == {"complete": 4}
     with pytest.raises(UserError, match="no label"):
-        evaluate([], alive=[0], frames=24)
+        summarise([], alive=[0], frames=24)
 
 
 # Where things run
@@ -145,19 +145,19 @@ def test_what_is_started_on_a_core_stays_there() -> None:
 
 
 def test_made_up_pictures_cost_what_photographs_do() -> None:
-    picture = photo_like(640, 480, 0)
+    picture = synthetic_photo(640, 480, 0)
     assert picture.shape == (480, 640, 3)
-    assert (picture == photo_like(640, 480, 0)).all()
-    assert (picture != photo_like(640, 480, 1)).any()
+    assert (picture == synthetic_photo(640, 480, 0)).all()
+    assert (picture != synthetic_photo(640, 480, 1)).any()
     assert 25_000 < len(encode_jpeg(picture, 80)) < 70_000  # photographs: 33 to 70 KB
-    assert photo_like(16, 20, 0).shape == (20, 16, 3)
+    assert synthetic_photo(16, 20, 0).shape == (20, 16, 3)
 
 
 # The floor
 
 
 def test_the_floor_is_the_sum_of_its_steps() -> None:
-    times = FloorTimes(
+    times = LowerBoundTimes(
         hops=[1.0, 3.0], steps={7: [(0.5, 0.25, 2.0), (0.5, 0.25, 4.0)]}, encode=[1, 1], label_hop=[2, 2]
     )
     assert times.sums(7) == [3.75, 7.75]
@@ -165,7 +165,7 @@ def test_the_floor_is_the_sum_of_its_steps() -> None:
     assert told["p50_ms"] == 5.75
     assert told["with_label_hop_ms"]["p50"] == 8.75
     assert told["encode_ms"]["p50"] == 1
-    told = FloorTimes(hops=times.hops, steps=times.steps, label_hop=times.label_hop).as_dict(7)
+    told = LowerBoundTimes(hops=times.hops, steps=times.steps, label_hop=times.label_hop).as_dict(7)
     assert told["with_label_hop_ms"]["p50"] == 7.75  # JPEGs that are passed through cost no encoding
     assert told["encode_ms"] is None
     assert minimal_node.decode_times(minimal_node.encode_times([1.5, 2.5])) == [1.5, 2.5]
@@ -174,11 +174,11 @@ def test_the_floor_is_the_sum_of_its_steps() -> None:
 def test_the_floor_is_measured_over_a_real_broker(broker: Mosquitto, bundle: Path, tmp_path: Path) -> None:
     core = max(os.sched_getaffinity(0))
     log = tmp_path / "floor.log"
-    with Floor(
+    with LowerBound(
         port=broker.port, bundle=str(bundle), runtime="onnxruntime", variants=[5, 0], core=core, log=log
     ) as floor:
         for _ in range(2):
-            floor.measure([photo_like(64, 48, 0)], quality=90, count=3, fps=200, label_bytes=400)
+            floor.measure([synthetic_photo(64, 48, 0)], quality=90, count=3, fps=200, label_bytes=400)
     assert len(floor.times.hops) == len(floor.times.label_hop) == len(floor.times.encode) == 6
     assert {variant: len(steps) for variant, steps in floor.times.steps.items()} == {5: 6, 0: 6}
     assert all(np.array(steps).min() > 0 for steps in floor.times.steps.values())
@@ -187,10 +187,12 @@ def test_the_floor_is_measured_over_a_real_broker(broker: Mosquitto, bundle: Pat
 def test_the_floor_under_jpegs_that_are_passed_through_has_no_encoding(
     broker: Mosquitto, bundle: Path, tmp_path: Path
 ) -> None:
-    jpeg = encode_jpeg(photo_like(64, 48, 0), 90)
+    jpeg = encode_jpeg(synthetic_photo(64, 48, 0), 90)
     core = max(os.sched_getaffinity(0))
     log = tmp_path / "floor.log"
-    with Floor(port=broker.port, bundle=str(bundle), runtime="onnxruntime", variants=[0], core=core, log=log) as floor:
+    with LowerBound(
+        port=broker.port, bundle=str(bundle), runtime="onnxruntime", variants=[0], core=core, log=log
+    ) as floor:
         floor.measure([jpeg], quality=90, count=3, fps=200, label_bytes=400)
     assert floor.times.encode == []
     assert len(floor.times.hops) == 3
@@ -199,7 +201,7 @@ def test_the_floor_under_jpegs_that_are_passed_through_has_no_encoding(
 
 def test_a_floor_that_cannot_be_measured_is_one_line(broker: Mosquitto, bundle: Path, tmp_path: Path) -> None:
     log = tmp_path / "floor.log"
-    floor = Floor(port=broker.port, bundle=str(bundle), runtime="none", variants=[0], core=0, log=log)
+    floor = LowerBound(port=broker.port, bundle=str(bundle), runtime="none", variants=[0], core=0, log=log)
     with pytest.raises(UserError, match=r"did not start: .*none") as caught, floor:
         pass
     assert "\n" not in str(caught.value)
@@ -209,18 +211,16 @@ def test_a_floor_that_cannot_be_measured_is_one_line(broker: Mosquitto, bundle: 
 
 
 def test_wrong_choices_are_told() -> None:
-    assert chosen_precisions(["int8", "float32", "int8"]) == ["float32", "int8"]
-    assert chosen_runtimes(["onnxruntime", "all"])[0] == "onnxruntime"
+    assert select_precisions(["int8", "float32", "int8"]) == ["float32", "int8"]
+    assert select_runtimes(["onnxruntime", "all"])[0] == "onnxruntime"
     with pytest.raises(UserError, match="--precision half"):
-        chosen_precisions(["half"])
+        select_precisions(["half"])
     with pytest.raises(UserError, match="--runtime tflite"):
-        chosen_runtimes(["tflite"])
-    with pytest.raises(UserError, match="ncnn is no longer supported: use onnxruntime or openvino"):
-        chosen_runtimes(["ncnn"])
-    assert size_of("640x480") == (640, 480)
+        select_runtimes(["tflite"])
+    assert parse_size("640x480") == (640, 480)
     for text in ("640", "8x8", "ax480", "640x9000"):
         with pytest.raises(UserError, match=f"--size {text}"):
-            size_of(text)
+            parse_size(text)
 
 
 @pytest.mark.parametrize(

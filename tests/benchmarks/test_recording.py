@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 
 from benchmarks.emulation.impairment import Direction, Impairment
 from benchmarks.faults.soak import Sample, growth
-from benchmarks.testbed.recording import Seen, SeenLabel, evaluate
+from benchmarks.testbed.recording import RecordedLabel, Recording, summarise
 from vp_mqtt.protocol.frames import FrameId
 
 
-def _label(sequence: int, at: float, label: str | None = "a", truth: str | None = "a") -> SeenLabel:
-    return SeenLabel(FrameId(1, sequence), at, label, truth)
+def _label(sequence: int, at: float, label: str | None = "a", truth: str | None = "a") -> RecordedLabel:
+    return RecordedLabel(FrameId(1, sequence), at, label, truth)
 
 
 def test_lost_late_twice_and_unordered_labels_are_counted() -> None:
-    seen = Seen(announced={FrameId(1, n): float(n) for n in range(5)})
-    seen.labels = [_label(0, 0.1), _label(2, 2.31), _label(1, 2.4, None), _label(0, 3.0), _label(3, 3.1, "b")]
-    seen.votes = {2: [3.5]}
-    figures = evaluate(seen, deadline=0.25, fault_at=0.5, mended_at=3.0, concerned=[2])
+    recording = Recording(announced={FrameId(1, n): float(n) for n in range(5)})
+    recording.labels = [_label(0, 0.1), _label(2, 2.31), _label(1, 2.4, None), _label(0, 3.0), _label(3, 3.1, "b")]
+    recording.votes = {2: [3.5]}
+    figures = summarise(recording, deadline=0.25, fault_began_at=0.5, fault_ended_at=3.0, affected=[2])
     assert (figures.announced, figures.labelled, figures.without_votes, figures.lost) == (5, 3, 1, 1)
     assert (figures.late, figures.twice, figures.out_of_order) == (2, 1, 2)
     assert figures.recovery_s == 0.5
@@ -27,7 +27,7 @@ def test_lost_late_twice_and_unordered_labels_are_counted() -> None:
 
 
 def test_what_never_comes_back_has_no_time_to_recover() -> None:
-    assert evaluate(Seen(), deadline=0.25, fault_at=0, mended_at=1).recovery_s is None
+    assert summarise(Recording(), deadline=0.25, fault_began_at=0, fault_ended_at=1).recovery_s is None
 
 
 @given(st.lists(st.floats(0, 0.1), max_size=50), st.floats(0, 0.5), st.floats(0, 0.5))

@@ -15,9 +15,9 @@ from tests.support.site import Site
 from vp_mqtt.inference.jpeg import read_head
 from vp_mqtt.inference.pictures import decode, encode_jpeg
 from vp_mqtt.protocol.topics import Kind
-from vp_mqtt.site.photos import photo_like
+from vp_mqtt.site.synthetic_photos import synthetic_photo
 
-PHOTO = photo_like(320, 240, 0)
+PHOTO = synthetic_photo(320, 240, 0)
 JPEG = encode_jpeg(PHOTO, 95)
 PROGRESSIVE = cv2.imencode(".jpg", PHOTO, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
 PNG = cv2.imencode(".png", PHOTO)[1].tobytes()

@@ -75,11 +75,11 @@ COMMANDS = {
         _SITE,
     ),
     "bench": LazyCommand(
-        "benchmarks.cli:app", "Measure what a family costs, and how the running system fares.", _MEASURE
+        "vp_mqtt.cli.bench:bench", "Measure what a family costs, and how the running system performs.", _MEASURE
     ),
     "baseline": LazyCommand(
-        "benchmarks.comparators.cli:app",
-        "What variant parallelism is compared with, over the same broker.",
+        "vp_mqtt.cli.bench:baseline",
+        "Run what variant parallelism is compared with, over the same broker (from a checkout).",
         _MEASURE,
     ),
 }

@@ -1,4 +1,4 @@
-"""From the measured speeds of boards: which variant goes on which of them."""
+"""Which variant should run on which board, given the boards' measured speeds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class VariantSpeed(_Speed):
 
 
 class BoardSpeed(_Speed):
-    """What `vp bench speed --json` printed on a board."""
+    """The output of `vp bench speed --json` on a board."""
 
     board: str = Field(min_length=1, max_length=255)
     family: str = Field(min_length=1, max_length=255)
@@ -41,7 +41,7 @@ class BoardSpeed(_Speed):
 
 @dataclass(frozen=True)
 class Place:
-    """A variant on a board, and how long it takes there, in ms."""
+    """A variant on a board, and its time there, in ms."""
 
     variant: int
     board: str
@@ -53,10 +53,10 @@ class Plan:
     """A proposal.
 
     Attributes:
-        family: that the boards were measured with.
+        family: the family that the boards were measured with.
         proposed: a board for every variant, by index.
-        plain: the first variant on the first board, the second on the second, and so on.
-        spare: boards that no variant is on.
+        plain: the plain order: the first variant on the first board, the second on the second, and so on.
+        spare: boards without a variant.
     """
 
     family: str
@@ -78,12 +78,12 @@ class Plan:
 
 
 def slowest(places: Sequence[Place]) -> float:
-    """Return the time of the slowest board, in ms: when the last vote is there."""
+    """Return the time of the slowest board, in ms, after which the last vote is available."""
     return max(place.ms for place in places)
 
 
 def read_board(path: Path) -> BoardSpeed:
-    """Read what `vp bench speed --json` printed.
+    """Read the output of `vp bench speed --json`.
 
     Raises:
         UserError: the file cannot be read, or holds something else.
@@ -96,12 +96,12 @@ def read_board(path: Path) -> BoardSpeed:
         raise UserError(f"{path}: not what `vp bench speed --json` prints ({first_error(error)})") from None
 
 
-def propose(boards: Sequence[BoardSpeed], chosen: Sequence[int] | None = None) -> Plan:
+def propose(boards: Sequence[BoardSpeed], selected: Sequence[int] | None = None) -> Plan:
     """Propose a board for every variant.
 
     Args:
-        boards: measured, in the plain order; one that is given twice stands for two of its kind.
-        chosen: indices of the variants that are to run, each once; None for all.
+        boards: measured boards, in the plain order; one given twice stands for two of its kind.
+        selected: indices of the variants that are to run, each once; None for all.
 
     Raises:
         UserError: the boards were measured with different families, a variant was not measured, or there are fewer
@@ -114,7 +114,7 @@ def propose(boards: Sequence[BoardSpeed], chosen: Sequence[int] | None = None) -
                 f"board '{board.board}' was measured with '{board.family}', '{boards[0].board}' with "
                 f"'{family}': measure both with one family"
             )
-    variants = sorted(boards[0].times()) if chosen is None else list(chosen)
+    variants = sorted(boards[0].times()) if selected is None else list(selected)
     for board in boards:
         missing = [variant for variant in variants if variant not in board.times()]
         if missing:
@@ -126,22 +126,22 @@ def propose(boards: Sequence[BoardSpeed], chosen: Sequence[int] | None = None) -
         )
     names = _distinct([board.board for board in boards])
     times = [[board.times()[variant] for board in boards] for variant in variants]
-    found = assign(times)
+    assigned = assign(times)
     return Plan(
         family=family,
         proposed=tuple(
-            Place(v, names[b], times[row][b]) for row, (v, b) in enumerate(zip(variants, found, strict=True))
+            Place(v, names[b], times[row][b]) for row, (v, b) in enumerate(zip(variants, assigned, strict=True))
         ),
         plain=tuple(Place(variant, names[row], times[row][row]) for row, variant in enumerate(variants)),
-        spare=tuple(name for index, name in enumerate(names) if index not in found),
+        spare=tuple(name for index, name in enumerate(names) if index not in assigned),
     )
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Return the names, the second of its kind with -2 after it, and so on."""
+    """Return the names, with -2, -3, .. appended to repetitions."""
     seen: dict[str, int] = {}
-    told = []
+    distinct = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        told.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return told
+        distinct.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return distinct

@@ -1,8 +1,8 @@
-"""Which variant goes on which board, so that the slowest board is as fast as possible. Pure, and exact.
+"""Assign variants to boards so that the slowest board is as fast as possible. Pure, and exact.
 
-The bottleneck assignment problem: of all times, the smallest is sought that still lets every variant have a board of
-its own (by bisection); among the assignments that keep to it, one with the least sum is taken (by successive shortest
-paths: Ahuja, Magnanti and Orlin, "Network Flows", 1993, chapter 9).
+This is the linear bottleneck assignment problem. Bisection over the times finds the smallest limit under which every
+variant still gets a board of its own; among the assignments within that limit, one with the least sum is returned (by
+successive shortest paths: Ahuja, Magnanti and Orlin, "Network Flows", 1993, chapter 9).
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ _ROUNDING = 1e-9
 
 
 def assign(times: Times) -> list[int]:
-    """Return the board of every variant, no two alike: the longest time is the least possible, then the sum.
+    """Return a board for every variant, each board used once: minimal longest time, then minimal sum.
 
     Args:
-        times: shape (variants, boards), finite, of each variant on each board; at least as many boards as variants.
+        times: time of each variant on each board, shape (variants, boards), finite; as many boards as
+            variants, or more.
 
     Raises:
         ValueError: there are fewer boards than variants.
@@ -44,7 +45,7 @@ def _within(times: Times, limit: float) -> list[int] | None:
 
 
 def least_sum(times: Times) -> list[int] | None:
-    """Return a column for every row, no two alike, with the least sum; None where there is none but an infinite one.
+    """Return a column for every row, each column used once, with the least sum; None if every choice is infinite.
 
     Args:
         times: shape (rows, columns), infinite where a pair is not allowed.
@@ -54,7 +55,7 @@ def least_sum(times: Times) -> list[int] | None:
         path = _cheapest_path(times, owners, row)
         if path is None:
             return None
-        # From the free column at its end, every owner on the path moves one column on.
+        # Along the path, from its free end backwards, every owner moves on by one column.
         for column, before in zip(path, [*path[1:], None], strict=True):
             owners[column] = row if before is None else owners[before]
     columns = {row: column for column, row in enumerate(owners) if row is not None}
@@ -62,7 +63,7 @@ def least_sum(times: Times) -> list[int] | None:
 
 
 def _cheapest_path(times: Times, owners: Sequence[int | None], row: int) -> list[int] | None:
-    """Return the columns, last first, over which a row gets one of its own at the least cost; None if it cannot."""
+    """Return the cheapest augmenting path from a row to a free column, last column first; None without any."""
     distance = list(times[row])
     before: list[int | None] = [None] * len(owners)
     for _ in owners:

@@ -1,4 +1,4 @@
-"""How fast each variant runs on this board, in the runtime that is the fastest for it."""
+"""How fast each variant runs on this board, in the fastest runtime for it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures, runtimes
-from vp_mqtt.site.machine import machine
-from vp_mqtt.site.photos import photo_like
-from vp_mqtt.site.timing import Times, times_in_turns
+from vp_mqtt.site.machine import describe_machine
+from vp_mqtt.site.synthetic_photos import synthetic_photo
+from vp_mqtt.site.timing import CallTimes, time_in_turns
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Candidate:
     """A variant to measure.
 
     Attributes:
-        index: in the family.
-        resolution: in pixels.
-        classes: that it tells apart.
-        model: in ONNX, see `vp_mqtt.inference.onnx.OnnxPredictor`.
+        index: index in the family.
+        resolution: side of its input, in pixels.
+        classes: number of classes.
+        model: ONNX file, see `vp_mqtt.inference.onnx.OnnxPredictor`.
     """
 
     index: int
@@ -41,12 +41,12 @@ class SpeedSettings:
     """What is measured.
 
     Attributes:
-        runtimes: names of installed ones.
-        threads: that a runtime may use, at least 1.
-        runs: of each variant in each runtime, at least 1.
+        runtimes: names of installed runtimes.
+        threads: threads of a runtime, at least 1.
+        runs: runs of each variant in each runtime, at least 1.
         size: width and height of the camera's frames, in pixels.
-        quality: of their JPEGs, 1..100.
-        preprocessing: the family's.
+        quality: JPEG quality of the frames, 1..100.
+        preprocessing: the family's preprocessing.
     """
 
     runtimes: Sequence[str]
@@ -71,46 +71,46 @@ def candidates_of(bundle: Bundle) -> list[Candidate]:
 
 
 def measure(
-    candidates: Sequence[Candidate], settings: SpeedSettings, tell: Callable[[str], None] = lambda _: None
+    candidates: Sequence[Candidate], settings: SpeedSettings, report: Callable[[str], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Measure, and return what `vp bench speed --json` prints, but for the names of family and board.
+    """Measure, and return what `vp bench speed --json` prints, without the names of family and board.
 
     Args:
         candidates: the variants, by index.
         settings: what to measure.
-        tell: told of runtimes that cannot run a model.
+        report: called with a line about each runtime that cannot run a model.
 
     Raises:
         UserError: no runtime can run a model.
     """
-    # As nodes have it: its own threads would compete with the model's.
+    # As in a node: OpenCV's threads would compete with the model's.
     cv2.setNumThreads(1)
-    jpeg = pictures.encode_jpeg(photo_like(*settings.size, 0), settings.quality)
+    jpeg = pictures.encode_jpeg(synthetic_photo(*settings.size, 0), settings.quality)
     calls: list[Callable[[], object]] = []
     places: list[tuple[int, str]] = []
     for candidate in candidates:
-        batch = _prepared(jpeg, candidate.resolution, settings.preprocessing)
-        calls.append(_preparing(jpeg, candidate.resolution, settings.preprocessing))
+        batch = _prepare(jpeg, candidate.resolution, settings.preprocessing)
+        calls.append(_prepare_call(jpeg, candidate.resolution, settings.preprocessing))
         places.append((candidate.index, ""))
         for runtime in settings.runtimes:
             try:
-                calls.append(_predicting(candidate, runtime, settings.threads, batch))
+                calls.append(_predict_call(candidate, runtime, settings.threads, batch))
             except UserError as error:
-                tell(str(error))
+                report(str(error))
                 continue
             places.append((candidate.index, runtime))
-    times = dict(zip(places, times_in_turns(calls, settings.runs), strict=True))
+    times = dict(zip(places, time_in_turns(calls, settings.runs), strict=True))
     return {
         "threads": settings.threads,
         "runs": settings.runs,
         "size": list(settings.size),
         "jpeg_bytes": len(jpeg),
-        "variants": [_told(candidate, times, settings.runtimes) for candidate in candidates],
-        "machine": machine(),
+        "variants": [_summary(candidate, times, settings.runtimes) for candidate in candidates],
+        "machine": describe_machine(),
     }
 
 
-def _told(candidate: Candidate, times: dict[tuple[int, str], Times], names: Sequence[str]) -> dict[str, Any]:
+def _summary(candidate: Candidate, times: dict[tuple[int, str], CallTimes], names: Sequence[str]) -> dict[str, Any]:
     own = {name: times[candidate.index, name] for name in names if (candidate.index, name) in times}
     if not own:
         raise UserError(f"variant {candidate.index}: no runtime can run its model; export the bundle again")
@@ -128,16 +128,16 @@ def _told(candidate: Candidate, times: dict[tuple[int, str], Times], names: Sequ
     }
 
 
-def _prepared(jpeg: bytes, resolution: int, preprocessing: Preprocessing) -> NDArray[np.float32]:
+def _prepare(jpeg: bytes, resolution: int, preprocessing: Preprocessing) -> NDArray[np.float32]:
     picture = pictures.decode(jpeg, resolution + preprocessing.margin)
     return pictures.prepare(picture, resolution, preprocessing)
 
 
-def _preparing(jpeg: bytes, resolution: int, preprocessing: Preprocessing) -> Callable[[], object]:
-    return lambda: _prepared(jpeg, resolution, preprocessing)
+def _prepare_call(jpeg: bytes, resolution: int, preprocessing: Preprocessing) -> Callable[[], object]:
+    return lambda: _prepare(jpeg, resolution, preprocessing)
 
 
-def _predicting(candidate: Candidate, runtime: str, threads: int, batch: NDArray[np.float32]) -> Callable[[], object]:
+def _predict_call(candidate: Candidate, runtime: str, threads: int, batch: NDArray[np.float32]) -> Callable[[], object]:
     predict = runtimes.load(
         runtime, candidate.model, resolution=candidate.resolution, classes=candidate.classes, threads=threads
     )

@@ -1,4 +1,4 @@
-"""Times of calls, taken in turns, and their quantiles."""
+"""Timing calls in turns, and quantiles of times."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ _BURST = 5
 
 
 @dataclass(frozen=True)
-class Times:
+class CallTimes:
     """How long a call takes.
 
     Attributes:
-        ms: median of calls that follow one of their own kind, in ms.
-        cold_ms: median of calls that follow others, which have the processor's caches for themselves by then, in ms.
+        ms: median of the calls that directly follow another one of the same kind, in ms.
+        cold_ms: median of the calls that follow other calls, which have evicted its data from the processor's caches,
+            in ms.
     """
 
     ms: float
     cold_ms: float
 
 
-def times_in_turns(
+def time_in_turns(
     calls: Sequence[Callable[[], object]], runs: int, clock: Callable[[], float] = time.perf_counter
-) -> list[Times]:
-    """Return the times of each call; they take turns, so that what disturbs one disturbs all.
+) -> list[CallTimes]:
+    """Time each call; the calls take turns, so that what disturbs one disturbs all.
 
-    In a turn each is called several times in a row: the first of these is the cold one.
+    In every turn each call is made several times in a row: the first of these is the cold one.
 
     Args:
-        calls: to measure.
-        runs: of each that are not cold, at least 1; rounded up to whole turns, and after one that is not counted.
-        clock: gives seconds.
+        calls: to time.
+        runs: warm runs of each, at least 1; rounded up to whole turns, after one warm-up turn that is not counted.
+        clock: returns seconds.
     """
     cold: list[list[float]] = [[] for _ in calls]
     warm: list[list[float]] = [[] for _ in calls]
@@ -47,7 +48,9 @@ def times_in_turns(
                 call()
                 if turn > 0:
                     (rest if number else first).append((clock() - start) * 1000)
-    return [Times(statistics.median(rest), statistics.median(first)) for first, rest in zip(cold, warm, strict=True)]
+    return [
+        CallTimes(statistics.median(rest), statistics.median(first)) for first, rest in zip(cold, warm, strict=True)
+    ]
 
 
 def quantiles(milliseconds: Sequence[float]) -> dict[str, float]:

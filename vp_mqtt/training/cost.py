@@ -1,6 +1,6 @@
-"""What the variants of a family cost, against the base model: parameters and multiply-accumulates (MACs).
+"""Cost of a family's variants and of the base model: parameters and multiply-accumulates (MACs).
 
-Both are counted on the networks themselves, the MACs by torch's own counter while a picture runs through.
+Both are counted on the networks themselves, the MACs by torch's `FlopCounterMode` during a forward pass.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _FLOPS_PER_MAC = 2
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs.
+    """Cost of a network.
 
     Attributes:
-        params: parameters, batch norm statistics left out.
+        params: number of parameters, without batch norm statistics.
         macs: multiply-accumulates for one picture.
     """
 
@@ -35,7 +35,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class VariantCost:
-    """What a variant costs, and how many times less than the base model."""
+    """Cost of a variant; the ratios say how many times less than the base model."""
 
     index: int
     resolution: int
@@ -49,7 +49,7 @@ class VariantCost:
 
 @dataclass(frozen=True)
 class ModelsReport:
-    """What the base model and the variants of a family cost."""
+    """Cost of the base model and of a family's variants."""
 
     family: str
     classes: int
@@ -65,10 +65,10 @@ def cost(spec: VariantSpec, classes: int) -> Cost:
     """Count a network's parameters, and the MACs of its convolutions for one picture.
 
     Args:
-        spec: what makes the network.
-        classes: how many classes it tells apart, at least 2.
+        spec: resolution, width and head of the network.
+        classes: number of classes, at least 2.
     """
-    # On the "meta" device shapes flow, not numbers: counting takes no time and no memory.
+    # The "meta" device computes shapes only: counting takes no time and no memory.
     with torch.device("meta"), torch.inference_mode():
         network = VariantNetwork(spec, classes).eval()
         with FlopCounterMode(display=False) as counter:
@@ -78,11 +78,11 @@ def cost(spec: VariantSpec, classes: int) -> Cost:
 
 
 def compare(family: FamilySpec, classes: int) -> ModelsReport:
-    """Return what the variants of a family cost against the base model, MobileNetV2 1.0 at 224 x 224 pixels.
+    """Compare the cost of a family's variants with the base model, MobileNetV2 1.0 at 224 x 224 pixels.
 
     Args:
-        family: whose variants to count.
-        classes: how many classes all networks tell apart, at least 2.
+        family: the family.
+        classes: number of classes of all networks, at least 2.
     """
     base = cost(load_family(BASE_FAMILY).variants[0], classes)
     variants = []

@@ -1,8 +1,8 @@
-"""A family whose variants cost the same, in place of one whose variants have the same width.
+"""Families whose variants all cost the same, in place of families whose variants all have the same width.
 
-At equal width the variant with the largest resolution is several times dearer than the one with the smallest, and the
-response waits for it. At equal cost all answer at the same time: large pictures are looked at by narrow networks, small
-ones by wide networks.
+At equal width the variant with the largest resolution is several times as expensive as the one with the smallest, and
+the response waits for it. At equal cost all of them answer at the same time: narrow networks process large pictures,
+wide networks small ones.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.training.cost import Cost, cost
 
 DEFAULT_WIDTHS = tuple(round(0.05 * number, 2) for number in range(3, 29))
-"""Widths that are tried: 0.15 to 1.4."""
+"""Width multipliers to choose from by default: 0.15 to 1.4."""
 
-_GRID = 8
-_LEAST, _LARGEST = 32, 512
-_CLOSE = 0.3
-_COUNTED = 16
+_RESOLUTION_STEP = 8
+_LEAST_RESOLUTION, _LARGEST_RESOLUTION = 32, 512
+_TOLERANCE = 0.3
+"""How far a proposed variant's cost may be from the target, as a difference of natural logarithms."""
+_MOST_COUNTED = 16
+"""Candidates whose exact cost is counted, for each variant."""
 
 
 @dataclass(frozen=True)
 class EqualCost:
-    """A family and the one proposed in its place.
+    """A family and its proposed replacement.
 
     Attributes:
-        target: MACs that every proposed variant should cost.
+        target: MACs that every proposed variant should have.
         before: the variants of the family, by index, each with its cost.
-        after: those proposed.
+        after: the proposed variants, likewise.
     """
 
     target: float
@@ -40,7 +42,7 @@ class EqualCost:
     after: tuple[tuple[VariantSpec, Cost], ...]
 
     def family(self, name: str) -> FamilySpec:
-        """Return the proposed family under a name."""
+        """Return the proposed family, with this name."""
         return FamilySpec(name=name, variants=tuple(spec for spec, _ in self.after))
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,17 +80,17 @@ def equal_cost(
     widths: Sequence[float] = DEFAULT_WIDTHS,
     count: Callable[[VariantSpec, int], Cost] = cost,
 ) -> EqualCost:
-    """Propose variants that all cost the same, each as near to its resolution as that can be.
+    """Propose variants that all cost the same, each with a resolution as close to the original as possible.
 
     Args:
-        family: whose resolutions and heads are kept where possible.
-        classes: that the networks tell apart, at least 2.
-        target: MACs of every variant; None for the mean of the family's, so that the total stays what it is.
-        widths: that may be used, such as those that there are ImageNet weights for.
-        count: counts what a variant costs.
+        family: the family; its resolutions and heads are kept where possible.
+        classes: number of classes, at least 2.
+        target: MACs of every variant; None: the mean of the family's, so that the total stays the same.
+        widths: width multipliers to choose from, such as those with ImageNet weights.
+        count: returns the cost of a variant.
 
     Raises:
-        UserError: with these widths no variant comes near to that cost.
+        UserError: with these widths no variant comes close to that cost.
     """
     counted: dict[VariantSpec, Cost] = {}
 
@@ -100,7 +102,7 @@ def equal_cost(
     before = tuple((spec, cost_of(spec)) for spec in family.variants)
     wanted = target or sum(own.macs for _, own in before) / len(before)
     largest = max(family.variants, key=lambda spec: spec.resolution)
-    # The cost grows nearly with the square of the resolution: that tells which variants are worth being counted.
+    # The cost grows almost with the square of the resolution: this estimate selects the candidates to count exactly.
     per_pixel = {
         width: cost_of(largest.model_copy(update={"alpha": width})).macs / largest.resolution**2 for width in widths
     }
@@ -110,11 +112,11 @@ def equal_cost(
         likely = sorted(
             (_distance(per_pixel[width] * side**2, wanted, side, spec.resolution), width, side)
             for width in widths
-            for side in {spec.resolution, *range(_LEAST, _LARGEST + 1, _GRID)}
+            for side in {spec.resolution, *range(_LEAST_RESOLUTION, _LARGEST_RESOLUTION + 1, _RESOLUTION_STEP)}
             if (width, side) not in taken
-        )[:_COUNTED]
+        )[:_MOST_COUNTED]
         some = [spec.model_copy(update={"alpha": width, "resolution": side}) for _, width, side in likely]
-        near = [one for one in some if abs(math.log(cost_of(one).macs / wanted)) <= _CLOSE]
+        near = [one for one in some if abs(math.log(cost_of(one).macs / wanted)) <= _TOLERANCE]
         if not near:
             raise UserError(
                 f"no variant like that of {spec.resolution} pixels costs {wanted / 1e6:.1f} M MACs at these widths; "
@@ -127,5 +129,5 @@ def equal_cost(
 
 
 def _distance(macs: float, target: float, resolution: int, former: int) -> float:
-    """Return how far a variant is from what is wanted: from the cost, and half as much from the resolution."""
+    """Return the distance of a variant from the target cost, plus half its distance from the former resolution."""
     return abs(math.log(macs / target)) + abs(math.log(resolution / former)) / 2

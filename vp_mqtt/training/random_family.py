@@ -1,4 +1,4 @@
-"""A family with random weights: what a network computes does not change how long it takes."""
+"""Families with random weights, for timing: what a network computes does not change how long that takes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, Manifest, VariantEntry, VariantSpec
+from vp_mqtt.inference import runtimes
 from vp_mqtt.training.export import to_onnx
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.quantize import quantize
@@ -24,16 +25,31 @@ class RandomModel:
     """An exported network with random weights.
 
     Attributes:
-        spec: what makes it.
-        classes: that it tells apart.
-        params: parameters, batch norm statistics left out.
-        model: in ONNX, see `vp_mqtt.inference.onnx.OnnxPredictor`.
+        spec: resolution, width and head.
+        classes: number of classes.
+        params: number of parameters, without batch norm statistics.
+        model: ONNX file, see `vp_mqtt.inference.onnx.OnnxPredictor`.
     """
 
     spec: VariantSpec
     classes: int
     params: int
     model: bytes
+
+    def inference_call(self, runtime: str, threads: int) -> Callable[[], object]:
+        """Load the model into a runtime, and return a function that runs it on one random picture.
+
+        Args:
+            runtime: name of an installed one.
+            threads: threads of the runtime, at least 1.
+
+        Raises:
+            UserError: the runtime cannot run the model.
+        """
+        resolution = self.spec.resolution
+        predict = runtimes.load(runtime, self.model, resolution=resolution, classes=self.classes, threads=threads)
+        picture = random_input(resolution)
+        return lambda: predict(picture)
 
 
 def random_input(resolution: int, seed: int = 0) -> NDArray[np.float32]:
@@ -43,19 +59,19 @@ def random_input(resolution: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def random_models(
-    specs: Sequence[VariantSpec], classes: int, tell: Callable[[str], None] = lambda _: None
+    specs: Sequence[VariantSpec], classes: int, report: Callable[[str], None] = lambda _: None
 ) -> list[RandomModel]:
-    """Return networks in float32.
+    """Build and export networks in float32.
 
     Args:
-        specs: what makes each.
-        classes: that they tell apart, at least 2.
-        tell: told what is being built.
+        specs: resolution, width and head of each.
+        classes: number of classes, at least 2.
+        report: called with a line about each network that is being built.
     """
     torch.manual_seed(0)
     built = []
     for spec in specs:
-        tell(f"building width {spec.alpha:g} at {spec.resolution} pixels")
+        report(f"building width {spec.alpha:g} at {spec.resolution} pixels")
         network = VariantNetwork(spec, classes).eval()
         params = sum(parameter.numel() for parameter in network.parameters())
         built.append(RandomModel(spec, classes, params, to_onnx(network, spec.resolution, "float32")))
@@ -63,7 +79,7 @@ def random_models(
 
 
 def in_int8(models: Sequence[RandomModel]) -> list[RandomModel]:
-    """Return float32 models as they are in int8."""
+    """Return float32 models quantised to int8."""
     return [
         RandomModel(
             one.spec,
@@ -76,12 +92,12 @@ def in_int8(models: Sequence[RandomModel]) -> list[RandomModel]:
 
 
 def write_random_bundle(folder: Path, family: FamilySpec, models: Sequence[RandomModel]) -> None:
-    """Write the models of a family's variants as a bundle into a folder, for nodes to run.
+    """Write the models of a family's variants as a bundle, for nodes to run.
 
     Args:
-        folder: that is there already.
-        family: that the models are of.
-        models: of its variants, by index.
+        folder: an existing folder.
+        family: the family.
+        models: its variants, by index.
     """
     entries = []
     for index, (one, weight) in enumerate(zip(models, family.weights(), strict=True)):

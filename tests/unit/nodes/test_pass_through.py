@@ -14,7 +14,7 @@ from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.inference.jpeg import Jpeg, read_head
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
 from vp_mqtt.nodes import frame_encoder
-from vp_mqtt.site.photos import photo_like
+from vp_mqtt.site.synthetic_photos import synthetic_photo
 
 JPEG = encode_jpeg(half_and_half(), 90)
 PROGRESSIVE = cv2.imencode(".jpg", half_and_half(), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
@@ -116,7 +116,7 @@ def test_what_is_not_a_jpeg_has_no_head_and_does_not_pass(data: bytes) -> None:
 
 @pytest.mark.parametrize("resolution", [16, 48, 96, 224])
 def test_a_variants_input_is_the_upright_picture(resolution: int) -> None:
-    picture = photo_like(640, 480, 0)
+    picture = synthetic_photo(640, 480, 0)
     seen = prepare(decode(turned(encode_jpeg(picture, 95)), resolution), resolution, Preprocessing())
     upright = prepare(np.ascontiguousarray(np.rot90(picture, -1)), resolution, Preprocessing())
     as_stored = prepare(picture, resolution, Preprocessing())

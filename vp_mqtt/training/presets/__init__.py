@@ -18,6 +18,21 @@ def known_families() -> list[str]:
     return sorted(path.stem for path in _BOXED.glob("*.toml"))
 
 
+def family_as_toml(family: FamilySpec) -> str:
+    """Return a family as the text of a TOML file that `load_family` reads."""
+    lines = [f'name = "{family.name}"']
+    for variant in family.variants:
+        lines += ["", "[[variants]]"]
+        lines += [f"{key} = {_toml_value(value)}" for key, value in variant.model_dump(exclude_none=True).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
 def load_family(name_or_file: str) -> FamilySpec:
     """Return a family by the name of one in the box, or from a TOML file.
 

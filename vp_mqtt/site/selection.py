@@ -1,4 +1,4 @@
-"""What of the runtimes and precisions a measurement is about."""
+"""Which runtimes and precisions a measurement covers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
 ALL_RUNTIMES = "all"
 
 
-def chosen_runtimes(names: Sequence[str]) -> list[str]:
-    """Return the runtimes that are meant, each once.
+def select_runtimes(names: Sequence[str]) -> list[str]:
+    """Return the named runtimes, without duplicates.
 
     Args:
-        names: of runtimes, or "all" for those that are installed.
+        names: of runtimes, or "all" for every installed one.
 
     Raises:
         UserError: one of them is unknown or not installed.
     """
     installed = runtimes.installed()
-    chosen: list[str] = []
+    selected: list[str] = []
     for name in names:
         if name == "ncnn":
             raise UserError(f"--runtime {name}: {NCNN_REMOVED}")
@@ -32,12 +32,12 @@ def chosen_runtimes(names: Sequence[str]) -> list[str]:
             raise UserError(f"--runtime {name}: write {', '.join(runtimes.RUNTIMES)} or {ALL_RUNTIMES}")
         if name != ALL_RUNTIMES and name not in installed:
             raise UserError(f"--runtime {name}: not installed; `pip install vp-mqtt[{name}]`")
-        chosen += installed if name == ALL_RUNTIMES else [name]
-    return list(dict.fromkeys(chosen))
+        selected += installed if name == ALL_RUNTIMES else [name]
+    return list(dict.fromkeys(selected))
 
 
-def chosen_precisions(names: Sequence[str]) -> list[Precision]:
-    """Return the precisions that are meant, each once.
+def select_precisions(names: Sequence[str]) -> list[Precision]:
+    """Return the named precisions, without duplicates, in the order of `PRECISIONS`.
 
     Raises:
         UserError: one of them is unknown.

@@ -1,4 +1,4 @@
-"""Pictures that cost what a camera's cost: for measurements where no photographs are at hand."""
+"""Synthetic pictures that cost as much to encode and decode as photographs: for measurements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vp_mqtt.inference.pictures import Picture
 _GRAIN = 2.5
 
 
-def photo_like(width: int, height: int, seed: int) -> Picture:
+def synthetic_photo(width: int, height: int, seed: int) -> Picture:
     """Return a picture with details of every size, as photographs have them: the finer, the fainter.
 
     At 640 x 480 pixels and quality 90 its JPEG has about as many bytes as a photograph's.

@@ -1,0 +1,47 @@
+"""Command-line options that several commands share."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Annotated
+
+import typer
+
+from vp_mqtt.errors import UserError
+
+MAX_CLASSES = 65_536  # as vp_mqtt.bundle.manifest.MAX_CLASSES, whose import would slow down `--help`
+_SMALLEST_SIDE, _LARGEST_SIDE = 16, 8192
+
+Bundle = Annotated[str, typer.Option(help="the family: a bundle's folder, or the name of a bundled one")]
+Classes = Annotated[int, typer.Option(min=2, max=MAX_CLASSES, help="number of classes of the networks")]
+Size = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="size of the camera's frames, in pixels")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of a table")]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return the width and height that `--size` names, in pixels.
+
+    Raises:
+        UserError: it does not name a size.
+    """
+    width, cross, height = text.lower().partition("x")
+    if cross and width.isdecimal() and height.isdecimal():
+        size = int(width), int(height)
+        if min(size) >= _SMALLEST_SIDE and max(size) <= _LARGEST_SIDE:
+            return size
+    raise UserError(
+        f"--size {text}: write WIDTHxHEIGHT, such as 640x480, each {_SMALLEST_SIDE} to {_LARGEST_SIDE} pixels"
+    )
+
+
+def require_torch(purpose: str) -> None:
+    """Check that torch is installed.
+
+    Args:
+        purpose: what needs it, for the message.
+
+    Raises:
+        UserError: torch is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(f"{purpose} needs torch: `pip install vp-mqtt[train]`")
