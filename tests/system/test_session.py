@@ -19,7 +19,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.local.ports import free_port
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.message import Outgoing, Received
-from vp_mqtt.mqtt.session import BACKOFF_CAP_S, Session, backoff
+from vp_mqtt.mqtt.session import BACKOFF_CAP_S, Session
 from vp_mqtt.protocol.frames import FrameId
 
 
@@ -219,18 +219,6 @@ def test_what_was_lost_with_a_connection_is_no_longer_pending(broker: Mosquitto,
     assert not lost.is_pending
     # Messages are about now: what the old connection did not deliver is not sent again.
     assert not any(message.topic == "t/b" for message in listener.messages)
-
-
-def test_backoff_is_capped_and_jittered() -> None:
-    bounds: list[tuple[float, float]] = []
-
-    def draw(low: float, high: float) -> float:
-        bounds.append((low, high))
-        return low
-
-    for attempt in (0, 1, 2, 10, 10_000):
-        assert backoff(attempt, draw) == 0
-    assert bounds == [(0, 0.25), (0, 0.5), (0, 1), (0, 3), (0, 3)]
 
 
 def test_websockets(listeners: list[Listener]) -> None:

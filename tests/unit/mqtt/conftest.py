@@ -1,0 +1,31 @@
+"""What the tests of sessions share: a scripted broker, the log, and no waiting between attempts to connect."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.scripted_broker import ScriptedBroker
+from vp_mqtt.logs import LOGGER
+from vp_mqtt.mqtt import session
+
+
+@pytest.fixture(autouse=True)
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "backoff", lambda _: 0.01)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    monkeypatch.setattr(LOGGER, "handlers", [])
+    caplog.set_level(logging.INFO, logger=LOGGER.name)
+    return caplog
+
+
+@pytest.fixture
+def broker() -> Iterator[ScriptedBroker]:
+    with ScriptedBroker() as running:
+        yield running

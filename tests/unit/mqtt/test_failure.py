@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import socket
+import ssl
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from vp_mqtt.config.broker import BrokerOptions
+from vp_mqtt.mqtt import failure
+
+OPTIONS = BrokerOptions(url="mqtts://broker.example:1234")
+ADDRESS = "broker mqtts://broker.example:1234: "
+
+
+def certificate_error(code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError()
+    error.verify_code = code
+    error.verify_message = "it is bad"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (ConnectionRefusedError(), "nothing listens at broker.example, port 1234"),
+        (TimeoutError(), "no answer from broker.example, port 1234"),
+        (
+            mqtt.WebsocketConnectionError("no upgrade"),
+            "no MQTT over WebSockets at broker.example, port 1234 (no upgrade)",
+        ),
+        (socket.gaierror(socket.EAI_AGAIN, "try again"), "the host name 'broker.example' is not known"),
+        (OSError("the network is down"), "the network is down"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_failures_that_may_pass(error: Exception, problem: str) -> None:
+    found = failure.of_connecting(error, OPTIONS)
+    assert found.problem == problem
+    assert found.error is None
+    assert not found.is_permanent(was_connected=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "no"), "the host name 'broker.example' is not known; check --broker"),
+        (certificate_error(9), "its certificate is not accepted (it is bad); check the clocks here and there"),
+        (certificate_error(10), "its certificate is not accepted (it is bad); check the clocks here and there"),
+        (certificate_error(18), "its certificate is not accepted (it is bad); check --ca-file and the host name"),
+    ],
+)
+def test_wrong_settings_are_permanent_for_a_session_that_was_never_connected(error: Exception, message: str) -> None:
+    found = failure.of_connecting(error, OPTIONS)
+    assert str(found.error) == ADDRESS + message
+    assert found.is_permanent(was_connected=False)
+    assert not found.is_permanent(was_connected=True)
+
+
+def test_a_broker_that_lets_another_client_take_over_is_always_permanent() -> None:
+    found = failure.of_disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=0x8E), "me")
+    assert found.is_permanent(was_connected=True)
+    assert found.is_permanent(was_connected=False)
+
+
+def test_a_tls_alert_is_about_our_certificate() -> None:
+    reason = "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)"
+    line = f"failed to receive on socket: {reason}"
+    found = failure.of_tls_alert(line, OPTIONS)
+    assert found.problem == "it refused our certificate (certificate required)"
+    assert str(found.error) == f"{ADDRESS}{found.problem}; check --cert-file and --key-file"
+    assert found.is_permanent(was_connected=False)
+    assert not found.is_permanent(was_connected=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "was_open", "has_hint"),
+    [
+        ("mqtts://broker", False, True),
+        ("wss://broker", False, True),
+        ("mqtts://broker", True, False),
+        ("mqtt://broker", False, False),
+    ],
+)
+def test_a_broker_that_hangs_up_during_tls_may_want_a_certificate(url: str, *, was_open: bool, has_hint: bool) -> None:
+    found = failure.of_close(BrokerOptions(url=url), was_open=was_open)
+    assert found.problem.startswith("connection closed")
+    assert ("check --cert-file and --key-file" in found.problem) == has_hint
+    assert found.error is None

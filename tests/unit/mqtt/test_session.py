@@ -1,0 +1,278 @@
+"""How sessions fail, try again and end, with a scripted broker: in milliseconds."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.scripted_broker import (
+    CONNECT,
+    DISCONNECT,
+    PUBLISH,
+    WAIT,
+    ScriptedBroker,
+    disconnect_packet,
+    until,
+)
+from vp_mqtt.config.broker import BrokerOptions
+from vp_mqtt.errors import UserError
+from vp_mqtt.mqtt import connection, session
+from vp_mqtt.mqtt.message import Outgoing
+from vp_mqtt.mqtt.session import BACKOFF_CAP_S, Session, backoff, connected
+
+NOBODY = "mqtt://127.0.0.1:9"
+
+
+class Ends:
+    """What a session told at its end."""
+
+    def __init__(self) -> None:
+        self.errors: list[UserError] = []
+        self._ended = threading.Event()
+
+    def __call__(self, error: UserError) -> None:
+        self.errors.append(error)
+        self._ended.set()
+
+    def wait(self) -> str:
+        assert self._ended.wait(WAIT)
+        (error,) = self.errors
+        return str(error)
+
+
+# Failures, permanent and passing
+
+
+@pytest.mark.parametrize("reason", [0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C])
+def test_a_refusal_that_stays_as_it_is_ends_the_session(reason: int, broker: ScriptedBroker) -> None:
+    broker.connack = [reason]
+    ends = Ends()
+    with Session(BrokerOptions(url=broker.url), client_id="me", on_end=ends) as running:
+        message = ends.wait()
+        assert message.startswith(f"broker {broker.url}: it refused the connection: ")
+        assert message.endswith("; check the account and its rights")
+        with pytest.raises(UserError) as caught:
+            running.wait_until_connected(WAIT)
+        assert str(caught.value) == message
+        with pytest.raises(UserError):
+            running.check()
+        assert broker.none_follows(CONNECT)
+    assert broker.count(CONNECT) == 1
+    assert not running.connected.is_set()
+    assert running.connections == 0
+
+
+@pytest.mark.parametrize("reason", [0x80, 0x81, 0x82, 0x83, 0x88, 0x89, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9C, 0x9F])
+def test_after_any_other_refusal_the_session_tries_again(reason: int, broker: ScriptedBroker) -> None:
+    broker.connack = [reason, reason, 0]
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        assert running.connections == 1
+        running.check()
+    assert broker.count(CONNECT) == 3
+
+
+def test_once_it_was_connected_no_refusal_ends_the_session(broker: ScriptedBroker) -> None:
+    broker.connack = [0, 0x87, 0x87, 0]
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        broker.hang_up()
+        until(lambda: running.connections == 2)
+        assert running.failure is None
+
+
+def test_another_client_of_our_id_ends_the_session(broker: ScriptedBroker) -> None:
+    ends = Ends()
+    with connected(BrokerOptions(url=broker.url), client_id="me", on_end=ends):
+        broker.send(disconnect_packet(0x8E))
+        assert ends.wait() == "another client took over our id 'me': is it running twice? give one a --name"
+        assert broker.none_follows(CONNECT)
+
+
+@pytest.mark.parametrize("reason", [0x80, 0x8B, 0x8D, 0x95, 0x98])
+def test_after_any_other_disconnect_the_session_connects_again(reason: int, broker: ScriptedBroker) -> None:
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        broker.send(disconnect_packet(reason))
+        until(lambda: running.connections == 2)
+        running.check()
+
+
+def test_a_packet_that_was_too_large_is_logged(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        broker.send(disconnect_packet(0x8B))
+        until(lambda: running.connections == 2)
+        assert "too large" not in log.text
+        broker.send(disconnect_packet(0x95))
+        until(lambda: running.connections == 3)
+    assert log.text.count("a packet of ours was too large") == 1
+
+
+def test_a_broker_that_is_not_there_is_looked_for_as_long_as_allowed(log: pytest.LogCaptureFixture) -> None:
+    started = time.monotonic()
+    with (
+        pytest.raises(UserError) as caught,
+        connected(BrokerOptions(url=NOBODY, give_up_after_s=0.15), client_id="me"),
+    ):
+        pass
+    assert time.monotonic() - started >= 0.15
+    expected = f"broker {NOBODY}: nothing listens at 127.0.0.1, port 9; is the address right, and is it running?"
+    assert str(caught.value) == expected
+    assert log.text.count("trying until it is there") == 1
+
+
+def test_without_a_limit_a_broker_is_looked_for_for_ever() -> None:
+    with Session(BrokerOptions(url=NOBODY), client_id="me") as running:
+        assert not running.wait_until_connected(0.2)
+        running.check()
+        assert running.is_sound
+
+
+def test_the_limit_does_not_count_once_it_was_connected(broker: ScriptedBroker) -> None:
+    with connected(BrokerOptions(url=broker.url, give_up_after_s=0.05), client_id="me") as running:
+        broker.refuse_connections()
+        broker.hang_up()
+        until(lambda: not running.connected.is_set())
+        time.sleep(0.15)
+        running.check()
+
+
+def test_who_waits_for_a_connection_can_stop_waiting() -> None:
+    with (
+        pytest.raises(UserError, match=r"no connection within 0\.05 s"),
+        connected(BrokerOptions(url=NOBODY), client_id="me", timeout_s=0.05),
+    ):
+        pass
+
+
+def test_a_broker_that_does_not_answer_is_given_up(
+    broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.05)
+    broker.connack = [None, None, 0]
+    with connected(BrokerOptions(url=broker.url), client_id="me"):
+        assert broker.count(CONNECT) == 3
+    assert log.text.count("no answer within 5 s; trying until it is there") == 1
+
+
+def test_losing_the_broker_and_having_it_back_is_logged(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        broker.hang_up()
+        until(lambda: running.connections == 2)
+        until(lambda: log.text.count(f"connected to the broker {broker.url}") == 2)
+    assert log.text.count(f"lost the broker {broker.url} (connection closed); reconnecting") == 1
+    assert "trying until" not in log.text
+
+
+def test_files_are_read_at_the_start_not_before(tmp_path: Path) -> None:
+    options = BrokerOptions(url="mqtts://127.0.0.1:9", ca_file=tmp_path / "gone.pem")
+    running = Session(options, client_id="me")
+    with pytest.raises(UserError, match=r"--ca-file .*gone\.pem"):
+        running.start()
+
+
+def test_backoff_is_capped_and_jittered() -> None:
+    bounds: list[tuple[float, float]] = []
+
+    def draw(low: float, high: float) -> float:
+        bounds.append((low, high))
+        return low
+
+    for attempt in (0, 1, 2, 3, 4, 10, 10_000):
+        assert backoff(attempt, draw) == 0
+    assert bounds == [(0, 0.25), (0, 0.5), (0, 1), (0, 2), (0, 3), (0, 3), (0, 3)]
+    assert all(0 <= backoff(20) <= BACKOFF_CAP_S for _ in range(100))
+    assert len({backoff(20) for _ in range(10)}) > 1
+
+
+def test_failed_attempts_wait_longer_and_longer_until_a_connection(
+    broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[int] = []
+
+    def remember(attempt: int) -> float:
+        attempts.append(attempt)
+        return 0.001
+
+    monkeypatch.setattr(session, "backoff", remember)
+    broker.connack = [0x88, 0x88, 0, 0x88, 0]
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        assert attempts == [0, 1]
+        broker.hang_up()
+        until(lambda: running.connections == 2)
+    assert attempts == [0, 1, 0, 1]
+
+
+def test_a_websocket_is_asked_for_at_the_path_of_the_url(log: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with Session(BrokerOptions(url=f"ws://127.0.0.1:{port}/some/path"), client_id="me"):
+            link, _ = server.accept()
+            with link:
+                assert link.recv(1000).startswith(b"GET /some/path HTTP/1.1\r\n")
+                link.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n")
+                until(lambda: f"no MQTT over WebSockets at 127.0.0.1, port {port} (" in log.text)
+
+
+# The end
+
+
+def test_the_last_message_goes_before_a_clean_disconnect(broker: ScriptedBroker) -> None:
+    running = Session(BrokerOptions(url=broker.url), client_id="me")
+    running.start()
+    assert running.wait_until_connected(WAIT)
+    running.stop(Outgoing("t", b"last", qos=1), timeout=WAIT)
+    broker.await_packets(DISCONNECT)
+    assert [one.kind for one in broker.packets] == [CONNECT, PUBLISH, DISCONNECT]
+    assert not running.connected.is_set()
+    assert not running.is_sound
+    assert broker.none_follows(CONNECT, 0.05)
+
+
+def test_a_last_message_that_is_not_acknowledged_does_not_hold_up_the_end(broker: ScriptedBroker) -> None:
+    broker.puback = None
+    running = Session(BrokerOptions(url=broker.url), client_id="me")
+    running.start()
+    assert running.wait_until_connected(WAIT)
+    started = time.monotonic()
+    running.stop(Outgoing("t", b"last", qos=1), timeout=0.1)
+    assert 0.09 < time.monotonic() - started < WAIT / 2
+    broker.await_packets(DISCONNECT)
+
+
+def test_a_session_that_never_connected_ends_at_once() -> None:
+    running = Session(BrokerOptions(url=NOBODY), client_id="me")
+    running.stop()
+    running = Session(BrokerOptions(url=NOBODY), client_id="me")
+    running.start()
+    started = time.monotonic()
+    running.stop(Outgoing("t", b"last"), timeout=WAIT)
+    assert time.monotonic() - started < WAIT / 2
+    assert not running.wait_until_connected(0)
+
+
+def test_who_waits_is_woken_by_the_end() -> None:
+    running = Session(BrokerOptions(url=NOBODY), client_id="me")
+    running.start()
+    threading.Timer(0.02, running.stop).start()
+    assert not running.wait_until_connected(WAIT)
+
+
+def test_a_callback_may_end_the_session(broker: ScriptedBroker) -> None:
+    broker.connack = [0x87]
+    ended = threading.Event()
+
+    def stop(_: UserError) -> None:
+        running.stop()
+        ended.set()
+
+    running = Session(BrokerOptions(url=broker.url), client_id="me", on_end=stop)
+    running.start()
+    assert ended.wait(WAIT)
+
+
+def test_a_connected_session_is_stopped_even_after_an_error(broker: ScriptedBroker) -> None:
+    with pytest.raises(ZeroDivisionError), connected(BrokerOptions(url=broker.url), client_id="me"):
+        raise ZeroDivisionError
+    broker.await_packets(DISCONNECT)

@@ -1,0 +1,288 @@
+"""What sessions send and receive, with a scripted broker: in milliseconds."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import threading
+import time
+
+import pytest
+
+from tests.support import scripted_broker
+from tests.support.scripted_broker import (
+    CONNECT,
+    MAXIMUM_PACKET_SIZE,
+    PUBLISH,
+    SUBSCRIBE,
+    TOPIC_ALIAS_MAXIMUM,
+    UNSUBSCRIBE,
+    WAIT,
+    ScriptedBroker,
+    publish_packet,
+    until,
+)
+from vp_mqtt.config.broker import BrokerOptions
+from vp_mqtt.mqtt import connection
+from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.session import Session, connected
+
+NOBODY = "mqtt://127.0.0.1:9"
+
+
+# CONNECT
+
+
+def test_connect_says_who_we_are_and_what_we_accept(broker: ScriptedBroker) -> None:
+    options = BrokerOptions(url=broker.url, username="someone", password="secret", keepalive_s=17)
+    will = Outgoing("a/will", b"gone", qos=1, retain=True)
+    with Session(options, client_id="me", will=will, max_packet_bytes=4321) as running:
+        assert running.wait_until_connected(WAIT)
+    (connect,) = broker.await_packets(CONNECT)
+    protocol, level, flags, keepalive = struct.unpack_from("!6sBBH", connect.body)
+    assert (protocol, level, keepalive) == (scripted_broker.text(b"MQTT"), 5, 17)
+    clean_start, has_will, will_qos_1, will_retain, has_password, has_username = 0x02, 0x04, 0x08, 0x20, 0x40, 0x80
+    assert flags == clean_start | has_will | will_qos_1 | will_retain | has_password | has_username
+    properties = bytes([MAXIMUM_PACKET_SIZE]) + struct.pack("!I", 4321)
+    own = [b"me", b"a/will", b"gone", b"someone", b"secret"]
+    fields = [scripted_broker.text(one) for one in own]
+    fields.insert(1, b"\0")  # the will has no properties
+    assert connect.body[10:] == bytes([len(properties)]) + properties + b"".join(fields)
+
+
+@pytest.mark.parametrize(
+    ("options", "account"),
+    [
+        ({}, []),
+        ({"username": "someone"}, [b"someone"]),
+        ({"username": "someone", "password": ""}, [b"someone", b""]),
+    ],
+)
+def test_an_account_is_named_only_if_there_is_one(
+    options: dict[str, str], account: list[bytes], broker: ScriptedBroker
+) -> None:
+    with connected(BrokerOptions(url=broker.url, **options), client_id="me"):  # type: ignore[arg-type]
+        pass
+    (connect,) = broker.await_packets(CONNECT)
+    assert connect.body.endswith(b"".join(map(scripted_broker.text, [b"me", *account])))
+
+
+def test_the_user_name_in_the_url_is_the_account(broker: ScriptedBroker) -> None:
+    with connected(BrokerOptions(url=broker.url.replace("//", "//someone@")), client_id="me"):
+        pass
+    (connect,) = broker.await_packets(CONNECT)
+    assert connect.body.endswith(scripted_broker.text(b"someone"))
+
+
+# Subscriptions
+
+
+def test_subscriptions_go_in_small_packets_each_with_its_qos(broker: ScriptedBroker) -> None:
+    wanted = [(f"t/{number}", number % 2) for number in range(20)]
+    with connected(BrokerOptions(url=broker.url), client_id="me", subscriptions=wanted):
+        packets = broker.await_packets(SUBSCRIBE, 3)
+    assert [len(one.filters()) for one in packets] == [8, 8, 4]
+    assert [(topic, options & 3) for one in packets for topic, options in one.filters()] == wanted
+
+
+def test_a_refused_subscription_is_logged(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
+    broker.suback = lambda topic: 0x87 if topic == "secret" else 0
+    topics = [("open", 0), ("secret", 1), ("other", 0)]
+    with connected(BrokerOptions(url=broker.url), client_id="me", subscriptions=topics):
+        until(lambda: "subscription" in log.text)
+    errors = [record.getMessage() for record in log.records if record.levelno == logging.ERROR]
+    assert errors == ["the broker refuses our subscription to secret (Not authorized); check the access rules"]
+
+
+def test_subscriptions_may_be_added_and_are_renewed(broker: ScriptedBroker) -> None:
+    with connected(BrokerOptions(url=broker.url), client_id="me", subscriptions=[("a", 1)]) as running:
+        running.subscribe(["b", "c"], qos=1)
+        running.subscribe(["a", "b"])
+        running.unsubscribe("a")
+        broker.await_packets(UNSUBSCRIBE)
+        sent = [[topic for topic, _ in one.filters()] for one in broker.await_packets(SUBSCRIBE, 3)]
+        assert sent == [["a"], ["b", "c"], ["a", "b"]]
+        broker.hang_up()
+        renewed = broker.await_packets(SUBSCRIBE, 4)[3]
+        assert [(topic, options & 3) for topic, options in renewed.filters()] == [("a", 1), ("b", 1), ("c", 1)]
+
+
+def test_subscriptions_added_before_the_connection_are_made_with_it(broker: ScriptedBroker) -> None:
+    running = Session(BrokerOptions(url=broker.url), client_id="me")
+    running.subscribe(["early"])
+    running.unsubscribe("early")
+    with running:
+        assert broker.await_packets(SUBSCRIBE)[0].filters()[0][0] == "early"
+    assert broker.count(UNSUBSCRIBE) == 0
+
+
+# Publishing
+
+
+def test_the_birth_follows_the_subscriptions_and_can_be_replaced(broker: ScriptedBroker) -> None:
+    birth, other = Outgoing("birth", b"one", qos=1, retain=True), Outgoing("birth", b"two", qos=1)
+    with Session(BrokerOptions(url=broker.url), client_id="me", subscriptions=[("a", 0)], birth=birth) as running:
+        broker.await_packets(PUBLISH)
+        assert [one.kind for one in broker.packets] == [CONNECT, SUBSCRIBE, PUBLISH]
+        running.set_birth(other)
+        broker.await_packets(PUBLISH, 2)
+        broker.hang_up()
+        births = broker.await_packets(PUBLISH, 3)
+    assert [one.body[-3:] for one in births] == [b"one", b"two", b"two"]
+    assert [one.flags & 1 for one in births] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("length", [0, 100, 120, 122, 130, 16_000, 16_370, 16_376, 16_400, 2_097_140, 2_097_200])
+def test_a_packet_is_as_large_as_computed(length: int, qos: int, broker: ScriptedBroker) -> None:
+    message = Outgoing("t/\u00e4", bytes(length), qos=qos, correlation=b"12345678", content_type="a/b", expiry_s=2)
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        assert running.publish(message) is not None
+        (received,) = broker.await_packets(PUBLISH)
+    assert received.size == message.packet_bytes()
+    assert received.topic == "t/\u00e4"
+    assert received.body.endswith(message.payload)
+
+
+def test_packets_over_the_brokers_limit_are_not_sent(broker: ScriptedBroker) -> None:
+    broker.properties = bytes([MAXIMUM_PACKET_SIZE]) + struct.pack("!I", 100)
+    exactly = Outgoing("t", bytes(94))
+    assert exactly.packet_bytes() == 100
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        assert running.max_publish_bytes == 100
+        assert running.publish(Outgoing("t", bytes(95))) is None
+        assert running.publish(exactly) is not None
+        assert broker.await_packets(PUBLISH)[0].size == 100
+        assert broker.none_follows(PUBLISH, 0.02)
+
+
+def test_without_a_limit_of_the_brokers_there_is_that_of_mqtt(broker: ScriptedBroker) -> None:
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        assert running.max_publish_bytes == 268_435_455
+
+
+@pytest.mark.parametrize("maximum", [0, 1, 2])
+def test_as_many_topics_have_aliases_as_the_broker_accepts(maximum: int, broker: ScriptedBroker) -> None:
+    broker.properties = bytes([TOPIC_ALIAS_MAXIMUM]) + struct.pack("!H", maximum)
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        for topic in ("a", "b", "c", "a", "b", "c"):
+            assert running.publish(Outgoing(topic, b"")) is not None
+        packets = broker.await_packets(PUBLISH, 6)
+        assert [one.topic for one in packets[:3]] == ["a", "b", "c"]
+        assert [one.topic for one in packets[3:]] == [""] * maximum + ["a", "b", "c"][maximum:]
+        broker.hang_up()
+        until(lambda: running.connections == 2)
+        assert running.publish(Outgoing("a", b"")) is not None
+        assert broker.await_packets(PUBLISH, 7)[6].topic == "a"
+
+
+def test_what_is_sent_waits_for_its_acknowledgement(broker: ScriptedBroker) -> None:
+    broker.puback = None
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        at_most_once = running.publish(Outgoing("t", b""))
+        assert at_most_once is not None
+        assert at_most_once.wait(WAIT)
+        assert not at_most_once.is_pending
+        sent = running.publish(Outgoing("t", b"", qos=1))
+        assert sent is not None
+        assert not sent.wait(0)
+        started = time.monotonic()
+        assert not sent.wait(0.15)
+        assert 0.14 < time.monotonic() - started < WAIT
+        until(lambda: sent.is_pending)
+        packet_id = broker.await_packets(PUBLISH, 2)[1].packet_id
+        threading.Timer(
+            0.02, broker.send, [scripted_broker.packet(scripted_broker.PUBACK, packet_id + b"\0\0")]
+        ).start()
+        assert sent.wait(WAIT)
+        assert not sent.is_pending
+        assert not sent.is_refused
+
+
+def test_what_is_lost_with_its_connection_is_waited_for_no_longer(broker: ScriptedBroker) -> None:
+    broker.puback = None
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        sent = running.publish(Outgoing("t", b"", qos=1))
+        assert sent is not None
+        threading.Timer(0.02, broker.hang_up).start()
+        started = time.monotonic()
+        assert not sent.wait(WAIT)
+        assert time.monotonic() - started < WAIT / 2
+        assert not sent.is_pending
+
+
+def test_refused_messages_are_known_and_logged_once(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
+    broker.puback = 0x87
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        both = [running.publish(Outgoing("t", b"", qos=1)) for _ in range(2)]
+        for sent in both:
+            assert sent is not None
+            assert sent.wait(WAIT)
+            assert sent.is_refused
+        broker.puback = 0
+        accepted = running.publish(Outgoing("t", b"", qos=1))
+        assert accepted is not None
+        assert accepted.wait(WAIT)
+        assert not accepted.is_refused
+    assert log.text.count("the broker refuses a message of ours (Not authorized)") == 1
+
+
+def test_the_newest_refusals_are_remembered_and_no_more_than_that(
+    broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_REMEMBERED_REFUSALS", 2)
+    broker.puback = 0x87
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        sents = []
+        for _ in range(4):
+            sent = running.publish(Outgoing("t", b"", qos=1))
+            assert sent is not None
+            assert sent.wait(WAIT)
+            sents.append(sent)
+        until(lambda: sents[3].is_refused)
+    assert [sent.is_refused for sent in sents] == [False, False, True, True]
+
+
+def test_without_a_connection_nothing_is_published(broker: ScriptedBroker) -> None:
+    running = Session(BrokerOptions(url=broker.url), client_id="me")
+    assert running.publish(Outgoing("t", b"")) is None
+    running.set_birth(Outgoing("t", b"birth"))
+    with running:
+        broker.await_packets(PUBLISH)
+        broker.refuse_connections()
+        broker.hang_up()
+        until(lambda: not running.connected.is_set())
+        assert running.publish(Outgoing("t", b"late")) is None
+    assert running.publish(Outgoing("t", b"later")) is None
+    assert [one.body[-5:] for one in broker.await_packets(PUBLISH)] == [b"birth"]
+
+
+# What arrives
+
+
+def test_messages_arrive_with_their_correlation_data_and_time(broker: ScriptedBroker) -> None:
+    messages: list[Received] = []
+    with connected(BrokerOptions(url=broker.url), client_id="me", on_message=messages.append):
+        before = time.monotonic()
+        broker.send(publish_packet(b"a/b", b"one", b"\x09" + scripted_broker.text(b"id")))
+        broker.send(publish_packet(b"\xff", b"a topic that is not UTF-8"))
+        broker.send(publish_packet(b"a/c", b""))
+        until(lambda: len(messages) == 2)
+    assert [(m.topic, m.payload, m.correlation) for m in messages] == [("a/b", b"one", b"id"), ("a/c", b"", None)]
+    assert type(messages[0].payload) is bytes
+    assert before <= messages[0].at <= messages[1].at <= time.monotonic()
+
+
+def test_a_session_is_sound_while_its_threads_live(broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Received) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    running = Session(BrokerOptions(url=broker.url), client_id="me", on_message=fail)
+    until(lambda: not running.is_sound)
+    with running:
+        assert running.wait_until_connected(WAIT)
+        until(lambda: running.is_sound)
+        broker.send(publish_packet(b"t", b""))
+        until(lambda: not running.is_sound)
+        assert running.connected.is_set()

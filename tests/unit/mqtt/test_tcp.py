@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from vp_mqtt.mqtt.tcp import TcpSocket
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_small_packets_are_sent_and_acknowledged_at_once(family: socket.AddressFamily, host: str) -> None:
+    with socket.create_server((host, 0), family=family) as server, socket.socket(family) as link:
+        link.connect(server.getsockname())
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        tcp = TcpSocket(link.fileno())
+        assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        tcp.acknowledge_at_once()
+        assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+        tcp.close()
+        # The connection itself is still open.
+        link.sendall(b"x")
+        peer, _ = server.accept()
+        with peer:
+            assert peer.recv(1) == b"x"
+        # Its network's thread may close it while another one asks.
+        tcp.acknowledge_at_once()
+
+
+def test_a_socket_of_another_kind_is_left_alone() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        tcp = TcpSocket(one.fileno())
+        tcp.acknowledge_at_once()
+        tcp.close()
