@@ -1,0 +1,84 @@
+"""What a label message says of a window's result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.support.fusing import manifest, windows_of
+from vp_mqtt.fusion.label import label_message
+from vp_mqtt.fusion.window import WindowResult
+from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
+from vp_mqtt.protocol.messages import ClassScore, LabelMessage
+from vp_mqtt.protocol.votes import Vote
+
+FAMILY = manifest((1.0, 3.0, 0.5), 6, name="three")
+FRAME = FrameId(1, 7)
+
+
+def vote(*pairs: tuple[int, float]) -> Vote:
+    classes, probabilities = zip(*pairs, strict=True)
+    return Vote(np.array(classes), np.array(probabilities), FAMILY.short_digest)
+
+
+def result(votes: dict[int, Vote]) -> WindowResult:
+    """Return the result of a frame that was announced at 10.0 s and whose deadline fell at 10.25 s."""
+    windows, _ = windows_of(FAMILY, deadline=0.25)
+    for variant in (0, 1, 2):
+        windows.set_node(f"v{variant}", (FAMILY.short_digest, variant), 0.0)
+    windows.announce("cam0", Announce(FRAME, captured=1234.5, truth="class 2"), 10.0)
+    for variant, one in votes.items():
+        windows.vote("cam0", FRAME, variant, one, 10.1)
+    (closed,) = windows.expire(10.25)
+    return closed
+
+
+def test_a_label_says_who_voted_on_what_and_how_sure_they_are() -> None:
+    closed = result({1: vote((2, 0.6), (4, 0.4)), 0: vote((4, 0.5), (0, 0.25), (2, 0.125))})
+    assert label_message(closed, valid_for_s=5.0) == LabelMessage(
+        camera="cam0",
+        frame=str(FRAME),
+        label="class 2",
+        class_index=2,
+        # (1 x 0.125 + 3 x 0.6) / 4, and so on: the variants that are missing do not count.
+        confidence=0.4812,
+        score=round(float(closed.scores[2]), 4),
+        top=(
+            ClassScore(label="class 2", confidence=0.4812),
+            ClassScore(label="class 4", confidence=0.425),
+            ClassScore(label="class 0", confidence=0.0625),
+        ),
+        voted=(0, 1),
+        missing=(2,),
+        alive=(0, 1, 2),
+        closed_by=ClosedBy.DEADLINE,
+        latency_ms=250.0,
+        captured=1234.5,
+        valid_for_s=5.0,
+        bundle="three",
+        digest=FAMILY.short_digest.hex(),
+        truth="class 2",
+    )
+
+
+def test_the_score_is_the_softmax_of_the_weighted_sums() -> None:
+    label = label_message(result({0: vote((3, 1.0))}), valid_for_s=1.0)
+    assert label.score == pytest.approx(np.e / (np.e + 5), abs=1e-4)
+    assert label.confidence == 1.0
+
+
+def test_of_more_classes_only_the_best_three_are_named_and_the_lower_of_equal_ones_comes_first() -> None:
+    label = label_message(result({0: vote((5, 0.3), (1, 0.2), (3, 0.2), (0, 0.2), (2, 0.1))}), valid_for_s=1.0)
+    assert [one.label for one in label.top] == ["class 5", "class 0", "class 1"]
+
+
+def test_confidences_that_rounding_puts_over_one_are_one() -> None:
+    label = label_message(result({0: vote((1, 1.0 + 1e-3))}), valid_for_s=1.0)
+    assert label.confidence == 1.0
+
+
+def test_a_frame_without_votes_has_a_label_without_a_class() -> None:
+    label = label_message(result({}), valid_for_s=2.0)
+    assert (label.label, label.class_index, label.confidence, label.score) == (None, None, None, None)
+    assert (label.top, label.voted, label.missing) == ((), (), (0, 1, 2))
+    assert label.valid_for_s == 2.0
