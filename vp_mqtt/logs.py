@@ -1,4 +1,4 @@
-"""Logging: readable on a terminal, or JSON; and counting what is refused, with one line per source and reason."""
+"""Logging, as text or JSON, and the count of refused messages, with one log line per source and reason."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class _LineFormatter(logging.Formatter):
 
 
 def set_up(*, json_lines: bool, level: str) -> None:
-    """Send our log to standard error.
+    """Log to standard error.
 
     Args:
-        json_lines: one JSON object a line, instead of text.
+        json_lines: one JSON object per line, instead of text.
         level: the least level logged: "debug", "info", "warning" or "error".
     """
     handler = logging.StreamHandler(sys.stderr)
@@ -49,20 +49,20 @@ def set_up(*, json_lines: bool, level: str) -> None:
 
 
 class Refusals:
-    """Counts what a node refuses, and logs the first of each source and reason."""
+    """Counts what a node refuses, and logs the first refusal per source and reason; may be used from any thread."""
 
     def __init__(self) -> None:
-        """Start with nothing refused."""
+        """Start at zero."""
         self.counts: Counter[str] = Counter()
         self._seen: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def add(self, source: str, reason: str) -> None:
-        """Count something from this source that was refused for this reason; may be called from any thread."""
+        """Count something from this source that is refused for this reason."""
         with self._lock:
             self.counts["refused"] += 1
             self.counts[f"refused: {reason}"] += 1
-            # Sources are named by strangers: what is remembered of them is bounded.
+            # Any client can name a source: only so many are remembered.
             if (source, reason) in self._seen or len(self._seen) >= _MAX_REMEMBERED:
                 return
             self._seen.add((source, reason))

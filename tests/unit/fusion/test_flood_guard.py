@@ -57,3 +57,57 @@ def test_the_votes_accepted_from_a_flood_are_bounded(rate: int, seconds: float) 
     guard = FloodGuard(burst=100, per_announce=4, per_second=10, block_s=5)
     passed = sum(guard.check(0, step / rate) is Verdict.ACCEPT for step in range(int(rate * seconds)))
     assert passed <= 100 + 10 * seconds + 1
+
+
+def accepted(guard: FloodGuard, now: float) -> int:
+    """Send votes until the variant is blocked, and return how many were accepted."""
+    count = 0
+    while (verdict := guard.check(3, now)) is Verdict.ACCEPT:
+        count += 1
+    assert verdict is Verdict.BLOCK
+    return count
+
+
+def test_the_limits_by_default() -> None:
+    guard = FloodGuard()
+    assert accepted(guard, 0.0) == 500
+    assert guard.next_unblock() == 10.0
+
+
+def test_the_votes_that_an_announced_frame_allows_by_default() -> None:
+    guard = FloodGuard()
+    for _ in range(500):
+        assert guard.check(3, 0.0) is Verdict.ACCEPT
+    guard.note_announce()
+    assert accepted(guard, 0.0) == 4
+
+
+def test_the_votes_that_a_second_allows_by_default() -> None:
+    guard = FloodGuard()
+    for _ in range(500):
+        assert guard.check(3, 0.0) is Verdict.ACCEPT
+    assert accepted(guard, 1.0) == 50
+
+
+def test_frames_announced_before_a_variants_first_vote_do_not_fill_its_bucket_over_the_brim() -> None:
+    guard = FloodGuard(burst=2, per_announce=1, per_second=1, block_s=10)
+    for _ in range(10):
+        guard.note_announce()
+    assert accepted(guard, 100.0) == 2
+
+
+def test_a_clock_that_goes_back_takes_no_votes_away() -> None:
+    guard = FloodGuard(burst=3, per_announce=0, per_second=1, block_s=10)
+    assert guard.check(3, 5.0) is Verdict.ACCEPT
+    assert accepted(guard, 1.0) == 2
+
+
+def test_the_first_of_several_blocked_variants_is_unblocked_first() -> None:
+    guard = FloodGuard(burst=1, per_announce=0, per_second=0, block_s=10)
+    for variant, now in ((1, 2.0), (2, 1.0)):
+        guard.check(variant, now)
+        assert guard.check(variant, now) is Verdict.BLOCK
+    assert guard.next_unblock() == 11.0
+    assert guard.unblock(11.5) == {2}
+    assert guard.next_unblock() == 12.0
+    assert guard.check(1, 11.5) is Verdict.DROP

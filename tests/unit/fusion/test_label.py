@@ -22,14 +22,14 @@ def vote(*pairs: tuple[int, float]) -> Vote:
 
 
 def result(votes: dict[int, Vote]) -> WindowResult:
-    """Return the result of a frame that was announced at 10.0 s and whose deadline fell at 10.25 s."""
+    """Return the result of a frame that was announced at 10.0 s and that was closed at 10.2512345 s."""
     windows, _ = windows_of(FAMILY, deadline=0.25)
     for variant in (0, 1, 2):
         windows.set_node(f"v{variant}", (FAMILY.short_digest, variant), 0.0)
     windows.announce("cam0", Announce(FRAME, captured=1234.5, truth="class 2"), 10.0)
     for variant, one in votes.items():
         windows.vote("cam0", FRAME, variant, one, 10.1)
-    (closed,) = windows.expire(10.25)
+    (closed,) = windows.expire(10.2512345)
     return closed
 
 
@@ -52,7 +52,7 @@ def test_a_label_says_who_voted_on_what_and_how_sure_they_are() -> None:
         missing=(2,),
         alive=(0, 1, 2),
         closed_by=ClosedBy.DEADLINE,
-        latency_ms=250.0,
+        latency_ms=251.235,
         captured=1234.5,
         valid_for_s=5.0,
         bundle="three",

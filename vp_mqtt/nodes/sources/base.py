@@ -34,11 +34,9 @@ class Captured:
         Raises:
             PictureError: the JPEG cannot be decoded.
         """
-        return (
-            self.decoded
-            if self.decoded is not None
-            else pictures.decode(self.jpeg.data if self.jpeg is not None else b"")
-        )
+        if self.decoded is not None:
+            return self.decoded
+        return pictures.decode(self.jpeg.data if self.jpeg is not None else b"")
 
 
 class Source(ABC):

@@ -8,9 +8,11 @@ from vp_mqtt import logs
 from vp_mqtt.logs import LOGGER, Refusals
 
 
-def test_each_source_and_reason_is_counted_always_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_source_and_reason_is_counted_always_and_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level(logging.WARNING, logger="vp")
-    LOGGER.propagate = True
+    monkeypatch.setattr(LOGGER, "propagate", True)
     refusals = Refusals()
     for source in ("a", "b"):
         for reason in ("too large", "not a picture"):
@@ -20,8 +22,10 @@ def test_each_source_and_reason_is_counted_always_and_logged_once(caplog: pytest
     assert len(caplog.messages) == 4
 
 
-def test_sources_named_by_strangers_fill_neither_memory_nor_log(caplog: pytest.LogCaptureFixture) -> None:
-    LOGGER.propagate = True
+def test_sources_named_by_strangers_fill_neither_memory_nor_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LOGGER, "propagate", True)
     refusals = Refusals()
     for number in range(3000):
         refusals.add(f"stranger {number}", "not a picture")

@@ -1,0 +1,74 @@
+"""A node's status, and whether another process has taken its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fusing import manifest
+from vp_mqtt.errors import UserError
+from vp_mqtt.nodes.status import NodeStatus
+from vp_mqtt.protocol.messages import State, StatusMessage
+
+
+def status(**options: int) -> NodeStatus:
+    return NodeStatus(site="home", name="v2", role="variant", variant=2, **options)
+
+
+def payload(of: NodeStatus, **changes: object) -> bytes:
+    return StatusMessage.decode(of.message(State.ONLINE).payload).model_copy(update=changes).encode()
+
+
+def test_birth_goodbye_and_will_differ_in_their_state_only() -> None:
+    own = status()
+    messages = [own.message(state) for state in State]
+    assert {message.topic for message in messages} == {"vp/home/node/v2/status"}
+    assert all(message.retain and message.qos == 1 for message in messages)
+    decoded = [StatusMessage.decode(message.payload) for message in messages]
+    assert [one.state for one in decoded] == list(State)
+    assert len({one.model_copy(update={"state": State.ONLINE}) for one in decoded}) == 1
+    assert (decoded[0].variant, decoded[0].client_id, decoded[0].bundle) == (2, "vp-home-v2", None)
+    assert own.client_id == "vp-home-v2"
+
+
+def test_the_bundle_is_named_with_its_digest_and_with_those_that_are_ready() -> None:
+    old, new = manifest((1.0,), 2, name="old"), manifest((1.0,), 2, name="new")
+    own = status()
+    own.set_bundle(new)
+    assert StatusMessage.decode(payload(own)).ready is None
+    own.set_bundle(new, [old, new])
+    said = StatusMessage.decode(payload(own))
+    assert (said.bundle, said.digest) == ("new", new.short_digest.hex())
+    assert said.ready == (old.short_digest.hex(), new.short_digest.hex())
+
+
+def test_a_process_that_was_started_later_under_our_name_replaces_us() -> None:
+    own = status()
+    own.check(payload(own))
+    later = StatusMessage.decode(payload(own)).started + 1
+    with pytest.raises(UserError, match="'v2' was started a second time, here, and took our place; give one a --name"):
+        own.check(payload(own, instance="00000000", started=later))
+    with pytest.raises(UserError, match="a second time, on elsewhere,"):
+        own.check(payload(own, instance="00000000", started=later, host="elsewhere"))
+
+
+def test_of_two_that_were_started_at_once_one_stays() -> None:
+    own = status()
+    own.check(payload(own))
+    own.check(payload(own, instance="00000000"))
+    with pytest.raises(UserError):
+        own.check(payload(own, instance="ffffffff"))
+
+
+def test_an_earlier_process_and_what_the_status_was_before_our_birth_mean_nothing() -> None:
+    own = status()
+    later = StatusMessage.decode(payload(own)).started + 1
+    own.check(payload(own, instance="00000000", started=later))
+    own.check(payload(own))
+    own.check(payload(own, instance="00000000", started=later - 10))
+
+
+def test_an_invalid_status_is_ignored() -> None:
+    own = status()
+    own.check(payload(own))
+    for broken in (b"", b"{}", b"\xff"):
+        own.check(broken)
