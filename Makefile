@@ -1,15 +1,17 @@
-# Two commands on a fresh machine: `make demo` and `make test`.
+# On a fresh machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
-# The demo needs neither torch nor the tools of those who work on the code.
+# The demo needs neither torch nor development tools; FULL has everything.
 DEMO := .venv/.demo
 FULL := .venv/.full
+# Percent of lines and branches that `make test` must cover.
+COVERAGE := 80
 
-.PHONY: help demo install lint test format lock clean
+.PHONY: help demo install check lint unit test format lock clean
 
-help: ## Say what there is
+help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
 
 $(DEMO): pyproject.toml requirements/demo.txt
@@ -25,28 +27,34 @@ $(FULL): pyproject.toml requirements/dev.txt requirements/torch.txt
 	$(PIP) install --no-deps --editable .
 	@touch $(DEMO) $@
 
-demo: $(DEMO) ## Show the whole system at work on this machine
+demo: $(DEMO) ## Run a camera, six variants, fusion and a broker on this machine
 	.venv/bin/vp demo
 
-install: $(FULL) ## Make .venv with all that work on the code needs, training included
+install: $(FULL) ## Create .venv with everything for development, training included
 
-lint: $(FULL) ## Check lint, format, imports between layers and types
+check: $(FULL) ## Lint, types and unit tests: under a minute
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint unit
+
+lint: $(FULL) ## Check style, format, imports between layers, and types
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/mypy
 
-test: lint ## Run all checks and tests, on a real Mosquitto
+unit: $(FULL) ## Run the unit tests
+	.venv/bin/pytest --quiet tests/unit
+
+test: lint ## Run all checks and all tests, on a real Mosquitto, with coverage
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || scripts/apt-install mosquitto
 	@command -v mosquitto_sub >/dev/null || scripts/apt-install mosquitto-clients
-	.venv/bin/pytest --numprocesses 2 --dist loadfile
+	.venv/bin/pytest --numprocesses 2 --dist loadfile --cov --cov-fail-under $(COVERAGE)
 
-format: $(FULL) ## Put the code in shape
+format: $(FULL) ## Format the code and apply automatic fixes
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
 lock: $(FULL) ## Pin what pyproject.toml requires; UPGRADE=--upgrade renews all pins
 	scripts/lock $(UPGRADE)
 
-clean: ## Remove what make made
-	rm -rf .venv .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove .venv and caches
+	rm -rf .venv .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,11 +4,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.broker import Mosquitto
 from tests.support.site import Site, write_pictures
 from tests.support.tiny import write_bundle
+
+# Hypothesis limits an example to 200 ms by default, which a busy machine exceeds.
+hypothesis.settings.register_profile("vp-mqtt", deadline=None)
+hypothesis.settings.load_profile("vp-mqtt")
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -29,6 +30,8 @@ from vp_mqtt.protocol.topics import Kind, Topics
 
 SITE = "test"
 VARIANTS = range(6)
+# Nodes stop by themselves, so that their coverage is recorded; those that take longer are killed.
+_STOP_S = 3
 _COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "grey": (0, 0, 0)}
 
 
@@ -143,11 +146,15 @@ class Site:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in self._processes.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-        for process in self._processes.values():
+        running = [process for process in self._processes.values() if process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        until = time.monotonic() + _STOP_S
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(until - time.monotonic(), 0))
+            process.kill()
             process.wait()
         self.probe.close()
         if error is not None:
