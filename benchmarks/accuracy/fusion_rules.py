@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.accuracy.residual_rules import RULES, Shares, accuracy
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.training.calibration import Probabilities, fit_fusion, soften
-from vp_mqtt.training.datasets import Dataset, Judged
+from vp_mqtt.training.datasets import Dataset, EvaluationSet
 from vp_mqtt.training.evaluation.batch_fusion import BatchVotes
 from vp_mqtt.training.evaluation.evaluate import predict
 
@@ -54,7 +54,7 @@ def evaluate_rules(bundle: Bundle, data: Dataset, k: int) -> list[RuleResult]:
     """
     classes = bundle.manifest.classes
     parts = {
-        part: Judged(data.name, data.classes, pictures).for_classes(classes)
+        part: EvaluationSet(data.name, data.classes, pictures).for_classes(classes)
         for part, pictures in (("validation", data.validation), ("test", data.test))
     }
     labels = {part: pictures.labels for part, pictures in parts.items()}

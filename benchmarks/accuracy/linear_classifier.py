@@ -24,9 +24,9 @@ from vp_mqtt.training.datasets import Pictures, load
 from vp_mqtt.training.export import module_to_onnx
 from vp_mqtt.training.losses import fused_sums
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
-from vp_mqtt.training.parallel import each_picture
+from vp_mqtt.training.parallel import map_pictures
 from vp_mqtt.training.presets import load_family
-from vp_mqtt.training.pretrained.starting_weights import in_order, load_fitting, weights_of
+from vp_mqtt.training.pretrained.starting_weights import candidates_for, load_first_fitting, read_starting_weights
 
 K = 3
 BATCH, EPOCHS, LEARNING_RATE, LABEL_SMOOTHING = 256, 25, 3e-3, 0.1
@@ -43,7 +43,7 @@ def _features(network: VariantNetwork, pictures: Pictures, resolution: int) -> T
     def one(index: int) -> Tensor:
         return torch.from_numpy(model(prepare(pictures.picture(index), resolution, Preprocessing()))[0])
 
-    return torch.stack(list(each_picture(one, len(pictures), f"{resolution} pixels")))
+    return torch.stack(list(map_pictures(one, len(pictures), f"{resolution} pixels")))
 
 
 def _classify(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor:
@@ -105,12 +105,12 @@ def train_classifiers(data: str, root: Path | None, pretrained: Sequence[str], f
     torch.set_num_threads(1)
     dataset = load(data, root)
     spec = load_family(family)
-    starts = weights_of(pretrained, None, spec)
+    starts = read_starting_weights(pretrained, None, spec)
     truth, labels = (torch.from_numpy(part.labels) for part in (dataset.test, dataset.train))
     logits: list[list[Tensor]] = [[] for _ in range(seeds)]
     for variant in spec.variants:
         network = VariantNetwork(variant, len(dataset.classes))
-        load_fitting(network, in_order(starts, variant, dataset.classes))
+        load_first_fitting(network, candidates_for(starts, variant, dataset.classes))
         train, test = (_features(network, part, variant.resolution) for part in (dataset.train, dataset.test))
         for seed in range(seeds):
             torch.manual_seed(seed)

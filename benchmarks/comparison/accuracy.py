@@ -13,10 +13,10 @@ from benchmarks.comparators.pipeline import Pipeline, open_pipeline
 from benchmarks.comparison.systems import System
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare
-from vp_mqtt.training.datasets import Judged, Pictures
-from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, add_up
+from vp_mqtt.training.datasets import EvaluationSet, Pictures
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, sum_alive
 from vp_mqtt.training.evaluation.evaluate import predict
-from vp_mqtt.training.parallel import each_picture
+from vp_mqtt.training.parallel import map_pictures
 
 CAMERA_QUALITY = 90
 """JPEG quality of frames on the wire, as a camera node's default is."""
@@ -24,7 +24,7 @@ CAMERA_QUALITY = 90
 Probabilities = dict[str, NDArray[np.float32]]
 
 
-def accuracy_by_dead(system: System, judged: Judged, known: Probabilities) -> dict[int, float]:
+def accuracy_by_dead(system: System, judged: EvaluationSet, known: Probabilities) -> dict[int, float]:
     """Return the share of right labels by how many boards are dead, 0..1: the mean over all choices of the dead.
 
     Args:
@@ -47,7 +47,7 @@ def accuracy_by_dead(system: System, judged: Judged, known: Probabilities) -> di
     shares = BatchVotes.select(known[key], manifest.k).shares([v.weight for v in manifest.variants], manifest.k)
 
     def accuracy(alive: tuple[int, ...]) -> float:
-        return float((add_up(shares, alive).argmax(axis=1) == pictures.labels).mean())
+        return float((sum_alive(shares, alive).argmax(axis=1) == pictures.labels).mean())
 
     if system.kind == "mp":
         # Every board has a part of the only network.
@@ -83,6 +83,6 @@ def _predict_in_stages(pipeline: Pipeline, precision: str, pictures: Pictures) -
                 values = feature_maps.decode(sent, stage.output, manifest.short_digest)
         result[0, index] = values[0]
 
-    for _ in each_picture(one, len(pictures), "judging"):
+    for _ in map_pictures(one, len(pictures), "judging"):
         pass
     return result

@@ -14,7 +14,7 @@ from benchmarks.comparison.accuracy import Probabilities, accuracy_by_dead
 from benchmarks.comparison.boards import Boards, Emulation
 from benchmarks.comparison.systems import Models, System
 from benchmarks.testbed.recording import Recording
-from vp_mqtt.training.datasets import Judged
+from vp_mqtt.training.datasets import EvaluationSet
 
 _PROBE_FRAMES = 4
 _PROBE_FPS, _SLOW_PROBE_FPS = 2.0, 0.5
@@ -151,7 +151,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 
 def compare(
-    models: Models, settings: CompareSettings, judged: Judged | None, tell: Callable[[str], None]
+    models: Models, settings: CompareSettings, judged: EvaluationSet | None, tell: Callable[[str], None]
 ) -> Iterator[Result]:
     """Measure every system with every number of boards behind every kind of link, and yield what each came to.
 

@@ -17,7 +17,7 @@ from benchmarks.comparison.systems import Models
 from vp_mqtt.errors import UserError
 from vp_mqtt.site.machine import describe_machine
 from vp_mqtt.training import datasets
-from vp_mqtt.training.datasets import Judged
+from vp_mqtt.training.datasets import EvaluationSet
 from vp_mqtt.training.datasets.samples import write_samples
 from vp_mqtt.training.evaluation.plots import need_matplotlib
 
@@ -102,7 +102,11 @@ def run(request: CompareRequest, report: Callable[[str], None]) -> CompareReport
     emulation, cannot = check_emulation(Emulation(next(iter(LINKS)) if wants_links else None, share))
     with tempfile.TemporaryDirectory(prefix="vp-compare-") as folder:
         models = Models(Path(folder), single=request.single, class_parallel=request.cp, family=request.vp)
-        judged = datasets.load_judged(request.data, request.root, models.seed()) if request.data is not None else None
+        judged = (
+            datasets.load_evaluation_set(request.data, request.root, models.seed())
+            if request.data is not None
+            else None
+        )
         settings = CompareSettings(
             boards=boards,
             links=list(dict.fromkeys(None if link == _LOOPBACK or emulation.link is None else link for link in links)),
@@ -137,7 +141,7 @@ def _parse_boards(text: str) -> list[int]:
     return boards
 
 
-def _source(judged: Judged | None, folder: Path, seed: int) -> str:
+def _source(judged: EvaluationSet | None, folder: Path, seed: int) -> str:
     if judged is None:
         return "samples"
     write_samples(judged, folder / "pictures", per_class=2, seed=seed)

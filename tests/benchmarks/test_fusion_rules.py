@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy.residual_rules import RULES, accuracy, held_back, left_out, multiplied, normalised, spread
 from tests.support import tiny
-from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, add_up
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, sum_alive
 
 _VARIANTS, _COUNT, _CLASSES = 3, 5, 6
 
@@ -28,7 +28,7 @@ def _probabilities(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32
 def test_the_papers_rule_is_what_the_fusion_node_does(seed: int, k: int) -> None:
     votes = BatchVotes.select(_probabilities(seed), k)
     weights = [0.5, 1.0, 0.25]
-    expected = add_up(votes.shares(weights, k), range(_VARIANTS))
+    expected = sum_alive(votes.shares(weights, k), range(_VARIANTS))
     found = np.einsum("v,vnc->nc", weights, left_out(votes))
     np.testing.assert_allclose(found, expected, atol=1e-12)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tests.support.fusing import fuse
 from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.protocol.votes import decode, encode, select
-from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, add_up, softmax
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, softmax, sum_alive
 
 WEIGHTS = (0.375, 0.5, 0.625, 1.0)
 
@@ -40,7 +40,7 @@ def test_many_at_once_are_what_the_fusion_node_makes_of_each(
     shares = batch.shares(weights, k)
     for size in range(1, variants + 1):
         for alive in combinations(range(variants), size):
-            sums = add_up(shares, alive)
+            sums = sum_alive(shares, alive)
             for picture in range(pictures):
                 votes = {v: decode(encode(select(probabilities[v, picture], k, b"1234")), classes) for v in alive}
                 tally = Tally(weights, classes)

@@ -23,11 +23,11 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.training.builder import build_trainer
 from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.datasets import load
-from vp_mqtt.training.evaluation.evaluate import evaluate
+from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
 from vp_mqtt.training.export import export, halve_weights
 from vp_mqtt.training.networks import VariantNetwork, measure_statistics, needs_statistics
 from vp_mqtt.training.presets import load_family
-from vp_mqtt.training.pretrained.starting_weights import in_order, load_fitting, weights_of
+from vp_mqtt.training.pretrained.starting_weights import candidates_for, load_first_fitting, read_starting_weights
 from vp_mqtt.training.quantize import quantize
 from vp_mqtt.training.recipe import Recipe
 
@@ -61,7 +61,9 @@ def trained() -> Checkpoint:
 
 def started(bundle: Path, spec: VariantSpec) -> VariantNetwork:
     new = VariantNetwork(spec, len(CLASSES)).eval()
-    match = load_fitting(new, in_order(weights_of([str(bundle)], None, load_family("small")), spec, CLASSES))
+    match = load_first_fitting(
+        new, candidates_for(read_starting_weights([str(bundle)], None, load_family("small")), spec, CLASSES)
+    )
     assert match.kept == match.unused == ()
     return new
 
@@ -128,23 +130,23 @@ def test_a_training_begins_where_the_bundle_is(tmp_path: Path) -> None:
     assert bundle.manifest.classes == dataset.classes
     family = load_family("small")
     origin = Origin(family=family, classes=dataset.classes, dataset="b", recipe=Recipe(epochs=1, batch=64))
-    starts = weights_of(["fashion-mnist"], None, family)
+    starts = read_starting_weights(["fashion-mnist"], None, family)
     training = build_trainer(origin, dataset, tmp_path / "run", weights=starts)
     found = training.validate()
     # Stripes are no clothes, but each variant takes them for some.
-    judged = evaluate(bundle, dataset.train, ks=[1]).accuracy.variants
+    judged = evaluate_bundle(bundle, dataset.train, ks=[1]).accuracy.variants
     assert [found[f"variant {index}"] for index in range(len(judged))] == pytest.approx(judged, abs=0.03)
     assert len(set(judged)) > 1
     assert not any(needs_statistics(network) for network in training.run().trained_networks())
 
 
 def test_bundles_in_the_box_go_by_name_and_serve_other_classes() -> None:
-    starts = weights_of(["fashion-mnist"], None, load_family("small"))
+    starts = read_starting_weights(["fashion-mnist"], None, load_family("small"))
     boxed = open_bundle("fashion-mnist").manifest
     assert [start.resolution for start in starts] == [entry.resolution for entry in boxed.variants]
     spec = VariantSpec(resolution=72, alpha=0.35, head=208)
     new = VariantNetwork(spec, len(CLASSES))
-    match = load_fitting(new, in_order(starts, spec, CLASSES))
+    match = load_first_fitting(new, candidates_for(starts, spec, CLASSES))
     assert set(match.kept) == {"classifier.weight", "classifier.bias"}
 
 
@@ -154,14 +156,14 @@ def test_a_folder_of_ones_own_is_not_taken_for_the_bundle_of_its_name(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "caltech101").mkdir()
     with pytest.raises(UserError, match="train first, or name the folder of a training"):
-        weights_of(["caltech101"], None, load_family("small"))
+        read_starting_weights(["caltech101"], None, load_family("small"))
 
 
 def test_a_bundle_that_cannot_be_trained_further_is_refused(halved: Path) -> None:
     model = (halved / "variant-0.onnx").read_bytes()
     replace(halved, 0, quantize(model, [pictures(32, 1).numpy()]))
     with pytest.raises(UserError, match=r"--pretrained bundle: variant-0\.onnx: an int8 model cannot be trained"):
-        weights_of([str(halved)], None, load_family("small"))
+        read_starting_weights([str(halved)], None, load_family("small"))
 
 
 def test_a_model_that_export_did_not_write_is_refused(halved: Path) -> None:
@@ -170,17 +172,17 @@ def test_a_model_that_export_did_not_write_is_refused(halved: Path) -> None:
         node.input[:] = [f"w{len(name)}" if name.endswith("head.0.weight") else name for name in node.input]
     replace(halved, 2, model.SerializeToString())
     with pytest.raises(UserError, match=r"variant-2\.onnx: not a model that `vp export` wrote"):
-        weights_of([str(halved)], None, load_family("small"))
+        read_starting_weights([str(halved)], None, load_family("small"))
 
 
 def test_a_damaged_bundle_is_refused(halved: Path) -> None:
     garbage = np.random.default_rng(0).bytes(100)
     replace(halved, 1, garbage)
     with pytest.raises(UserError, match=r"--pretrained bundle: variant-1\.onnx: not an ONNX model"):
-        weights_of([str(halved)], None, load_family("small"))
+        read_starting_weights([str(halved)], None, load_family("small"))
     (halved / "variant-1.onnx").write_bytes(garbage[1:])
     with pytest.raises(UserError, match=r"variant-1\.onnx.*export or copy the bundle again"):
-        weights_of([str(halved)], None, load_family("small"))
+        read_starting_weights([str(halved)], None, load_family("small"))
     (halved / MANIFEST_NAME).write_text("{}")
     with pytest.raises(UserError, match=r"manifest\.json: .*export or copy the bundle again"):
-        weights_of([str(halved)], None, load_family("small"))
+        read_starting_weights([str(halved)], None, load_family("small"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.training_data import idx, write_class_folders, write_fashion_mnist
 from vp_mqtt.bundle.manifest import FamilySpec
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.datasets import Judged, load, load_judged, stratified_split
+from vp_mqtt.training.datasets import EvaluationSet, load, load_evaluation_set, stratified_split
 from vp_mqtt.training.datasets.fashion_mnist import FASHION_MNIST_CLASSES, read_idx
 from vp_mqtt.training.datasets.pictures import ArrayPictures
 from vp_mqtt.training.datasets.samples import write_samples
@@ -63,7 +63,7 @@ def test_a_split_takes_the_same_share_of_every_class(classes: list[int], share: 
 @given(st.permutations(range(5)), st.lists(st.integers(0, 3), min_size=1, max_size=20))
 def test_labels_follow_their_names(order: list[int], classes: list[int]) -> None:
     wanted = tuple(f"thing {n}" for n in order)
-    judged = Judged("set", ("thing 0", "thing 1", "thing 2", "thing 3"), _blank(classes))
+    judged = EvaluationSet("set", ("thing 0", "thing 1", "thing 2", "thing 3"), _blank(classes))
     labels = judged.for_classes(wanted).labels.tolist()
     assert [wanted[label] for label in labels] == [f"thing {n}" for n in classes]
     with pytest.raises(UserError, match=r"class 'thing 1' and 2 more, .* it knows thing 0"):
@@ -138,7 +138,7 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
 
 
 def test_samples_are_test_pictures_by_class(tmp_path: Path) -> None:
-    judged = load_judged("fashion-mnist", write_fashion_mnist(tmp_path / "data"))
+    judged = load_evaluation_set("fashion-mnist", write_fashion_mnist(tmp_path / "data"))
     assert write_samples(judged, tmp_path / "samples", per_class=2) == 20
     files = sorted((tmp_path / "samples").rglob("*.png"))
     assert {file.parent.name for file in files} == set(FASHION_MNIST_CLASSES)

@@ -19,8 +19,14 @@ from tests.support.tiny import CLASSES, RESOLUTIONS, write_bundle
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.votes import decode, encode, select
-from vp_mqtt.training.datasets import load_judged
-from vp_mqtt.training.evaluation.evaluate import Evaluation, evaluate, judge, predict, subsets_alive
+from vp_mqtt.training.datasets import load_evaluation_set
+from vp_mqtt.training.evaluation.evaluate import (
+    Evaluation,
+    evaluate_bundle,
+    evaluate_probabilities,
+    predict,
+    subsets_alive,
+)
 from vp_mqtt.training.evaluation.plots import (
     CONFUSION_NAME,
     DEAD_BOARDS_NAME,
@@ -59,14 +65,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def result(bundle: Path, pictures: Path) -> Evaluation:
     opened = open_bundle(bundle)
-    judged = load_judged(str(pictures), everything=True)
-    return evaluate(opened, judged.for_classes(opened.manifest.classes))
+    judged = load_evaluation_set(str(pictures), everything=True)
+    return evaluate_bundle(opened, judged.for_classes(opened.manifest.classes))
 
 
 def test_every_figure_is_that_of_one_frame_after_another(bundle: Path, pictures: Path, result: Evaluation) -> None:
     opened = open_bundle(bundle)
     manifest = opened.manifest
-    judged = load_judged(str(pictures), everything=True).for_classes(manifest.classes)
+    judged = load_evaluation_set(str(pictures), everything=True).for_classes(manifest.classes)
     probabilities = predict(opened, judged)
     weights = [variant.weight for variant in manifest.variants]
 
@@ -103,7 +109,7 @@ def test_confidence_is_that_which_the_fusion_node_publishes() -> None:
         variants = (Variant(1.0), Variant(3.0))
 
     probabilities = np.array([[[0.9, 0.1, 0.0]], [[0.5, 0.3, 0.2]]], dtype=np.float32)
-    judged = judge(Manifest(), probabilities, np.array([1]), k=1, by_k=[1])  # type: ignore[arg-type]
+    judged = evaluate_probabilities(Manifest(), probabilities, np.array([1]), k=1, by_k=[1])  # type: ignore[arg-type]
     # The label "a" is wrong, so the error is its confidence: the weighted mean of what the variants gave it.
     assert judged.ece.fused == pytest.approx((1 * 0.9 + 3 * 0.5) / 4, abs=1e-4)
     assert judged.ece.variants == pytest.approx((0.9, 0.5), abs=1e-4)
@@ -205,9 +211,8 @@ def test_what_is_judged_by_was_not_learned_from(bundle: Path, pictures: Path, tm
     manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
     manifest["provenance"]["seed"] = 5
     (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    held_out = {
-        Path(judged.where(i)).read_bytes() for judged in [load_judged(str(pictures), seed=5).pictures] for i in range(4)
-    }
+    judged = load_evaluation_set(str(pictures), seed=5).pictures
+    held_out = {Path(judged.where(i)).read_bytes() for i in range(4)}
     told = vp("samples", str(pictures), "--bundle", str(copy), "--out", str(tmp_path / "samples"), "--per-class", "9")
     assert told.stdout == f"4 pictures in {tmp_path / 'samples'}\n"
     drawn = {file.name: cv2.imread(str(file)) for file in (tmp_path / "samples").rglob("*.png")}
@@ -239,7 +244,7 @@ def test_models_that_give_no_numbers_are_refused(pictures: Path, tmp_path: Path)
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     opened = open_bundle(folder)
     with pytest.raises(UserError, match="models of the bundle 'tiny': probabilities must be finite; export it again"):
-        evaluate(opened, load_judged(str(pictures)).for_classes(opened.manifest.classes))
+        evaluate_bundle(opened, load_evaluation_set(str(pictures)).for_classes(opened.manifest.classes))
 
 
 def test_plots_say_what_they_show(result: Evaluation, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vp_mqtt.bundle.manifest import VariantSpec
 from vp_mqtt.training.networks import VariantNetwork
-from vp_mqtt.training.pretrained.starting_weights import StartingWeights, in_order, load_fitting
+from vp_mqtt.training.pretrained.starting_weights import StartingWeights, candidates_for, load_first_fitting
 
 CLASSES = ("a", "b", "c")
 FILTERS = 1280
@@ -33,7 +33,9 @@ def base() -> Weights:
 
 def started(weights: Weights, spec: VariantSpec, *, with_filters: bool = True) -> tuple[VariantNetwork, set[str]]:
     network = VariantNetwork(spec, len(CLASSES))
-    match = load_fitting(network, in_order([StartingWeights(weights)], spec, CLASSES, with_filters=with_filters))
+    match = load_first_fitting(
+        network, candidates_for([StartingWeights(weights)], spec, CLASSES, with_filters=with_filters)
+    )
     return network, {name for name in match.loaded if name.startswith("head.")}
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.training import parallel
-from vp_mqtt.training.parallel import cores, each_picture
+from vp_mqtt.training.parallel import cores, map_pictures
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 17, 100])
 def test_results_come_in_the_order_of_the_pictures(count: int) -> None:
-    assert list(each_picture(lambda index: index * index, count, "squares")) == [n * n for n in range(count)]
+    assert list(map_pictures(lambda index: index * index, count, "squares")) == [n * n for n in range(count)]
 
 
 def test_pictures_are_worked_on_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,7 @@ def test_pictures_are_worked_on_side_by_side(monkeypatch: pytest.MonkeyPatch) ->
             both.wait()
         return threading.current_thread().name
 
-    assert len(set(each_picture(meet, 41, "meeting"))) == 2
+    assert len(set(map_pictures(meet, 41, "meeting"))) == 2
     assert cores() >= 1
 
 
@@ -37,5 +37,5 @@ def test_what_one_picture_raises_ends_the_work() -> None:
         done.append(index)
 
     with pytest.raises(UserError, match=r"20\.png"):
-        list(each_picture(fail_at_20, 100_000, "failing"))
+        list(map_pictures(fail_at_20, 100_000, "failing"))
     assert len(done) < 100_000

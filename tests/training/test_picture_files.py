@@ -15,8 +15,8 @@ from PIL import Image
 
 from tests.support.training_data import FAMILY, write_class_folders
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.datasets import load, load_judged
-from vp_mqtt.training.datasets.check import check
+from vp_mqtt.training.datasets import load, load_evaluation_set
+from vp_mqtt.training.datasets.check import check_dataset
 from vp_mqtt.training.datasets.pictures import JoinedPictures, PictureFiles
 
 ORIENTATION = 0x0112
@@ -145,7 +145,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     for number, name in enumerate(("bus", "car", "train")):
         (tmp_path / f"class {number}").rename(tmp_path / name)
     assert load(str(tmp_path)).classes == ("bus", "car", "train")
-    assert load_judged(str(tmp_path), everything=True).classes == ("bus", "car", "train")
+    assert load_evaluation_set(str(tmp_path), everything=True).classes == ("bus", "car", "train")
     # But a folder with nothing else than `train` and `test` is one of parts, without class folders in them.
     (tmp_path / "bus").rename(tmp_path / "test")
     (tmp_path / "car").rename(tmp_path / "val")
@@ -169,14 +169,14 @@ def test_joined_pictures_keep_their_places(tmp_path: Path) -> None:
 def test_all_pictures_of_a_split_folder(tmp_path: Path) -> None:
     write_class_folders(tmp_path / "train", classes=2)
     write_class_folders(tmp_path / "test", classes=3, per_class=2)
-    judged = load_judged(str(tmp_path), everything=True)
+    judged = load_evaluation_set(str(tmp_path), everything=True)
     assert judged.classes == ("class 0", "class 1", "class 2")
     assert np.bincount(judged.pictures.labels).tolist() == [14, 14, 2]
-    assert len(load_judged(str(tmp_path)).pictures) == 6
+    assert len(load_evaluation_set(str(tmp_path)).pictures) == 6
 
 
 def test_a_check_finds_nothing_in_a_good_set(tmp_path: Path) -> None:
-    report = check(load(str(write_class_folders(tmp_path / "things"))))
+    report = check_dataset(load(str(write_class_folders(tmp_path / "things"))))
     assert report.is_fine
     assert (report.smallest, report.largest, report.per_class) == ((40, 40), (40, 40), (12, 12))
     assert list(report.lines(5))[-1] == "all can be used"

@@ -14,7 +14,12 @@ from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.pretrained.keras import fetch_imagenet
-from vp_mqtt.training.pretrained.starting_weights import in_order, load_backbone, load_fitting, weights_of
+from vp_mqtt.training.pretrained.starting_weights import (
+    candidates_for,
+    load_backbone,
+    load_first_fitting,
+    read_starting_weights,
+)
 from vp_mqtt.training.pretrained.weight_files import read_weights
 
 CLASSES = ("cup", "key", "pen")
@@ -236,18 +241,20 @@ def test_imagenet_stands_for_the_published_weights_of_every_width(
             VariantSpec(resolution=96, head=32),
         ),
     )
-    files = weights_of(["imagenet"], None, family)
+    files = read_starting_weights(["imagenet"], None, family)
     assert len(files) == 3
     for spec, nearest in zip(family.variants, (224, 96, 96), strict=True):
         new = VariantNetwork(spec, 3)
-        match = load_fitting(new, in_order(files, spec, CLASSES))
+        match = load_first_fitting(new, candidates_for(files, spec, CLASSES))
         assert match.unused == ()
         ours, theirs = new.state_dict(), published[spec.alpha, nearest].state_dict()
         assert all(torch.equal(ours[name], theirs[name]) for name in match.loaded if name.startswith("features."))
     with pytest.raises(UserError, match="of another width"):
-        load_fitting(network(alpha=0.75), [file.arrays for file in files])
+        load_first_fitting(network(alpha=0.75), [file.arrays for file in files])
     with pytest.raises(UserError, match=r"no weights of width 0\.4"):
-        weights_of(["imagenet"], None, FamilySpec(name="x", variants=(VariantSpec(resolution=96, head=8, alpha=0.4),)))
+        read_starting_weights(
+            ["imagenet"], None, FamilySpec(name="x", variants=(VariantSpec(resolution=96, head=8, alpha=0.4),))
+        )
 
 
 def test_without_a_network_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

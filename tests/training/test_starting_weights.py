@@ -21,12 +21,12 @@ from vp_mqtt.training.datasets import load
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.pretrained.starting_weights import (
-    Match,
     StartingWeights,
-    in_order,
-    load_fitting,
+    WeightMatch,
+    candidates_for,
+    load_first_fitting,
+    read_starting_weights,
     short_name,
-    weights_of,
 )
 from vp_mqtt.training.recipe import Recipe
 
@@ -39,16 +39,17 @@ def test_of_several_files_the_one_trained_at_the_nearest_resolution_is_taken(tmp
 
     def taken(spec: VariantSpec, *files: str) -> list[int]:
         new = VariantNetwork(spec, 3)
-        load_fitting(new, in_order(weights_of(files, None, family), spec, CLASSES))
+        load_first_fitting(new, candidates_for(read_starting_weights(files, None, family), spec, CLASSES))
         first = new.features[0][0].weight  # type: ignore[index]
         return [index for index, one in enumerate(networks) if torch.equal(first, one.features[0][0].weight)]  # type: ignore[index]
 
     files = (f"{paths[0]}@128", f"{paths[1]}@64")
     assert [taken(spec, *files) for spec in specs] == [[1], [1], [0]]
     assert [taken(spec, str(paths[0]), files[1]) for spec in specs] == [[1], [1], [1]]
-    assert [start.resolution for start in weights_of([str(path) for path in paths], None, family)] == [None, None]
+    starts = read_starting_weights([str(path) for path in paths], None, family)
+    assert [start.resolution for start in starts] == [None, None]
     with pytest.raises(UserError, match=r"a\.npz@: "):
-        weights_of([f"{paths[0]}@"], None, family)
+        read_starting_weights([f"{paths[0]}@"], None, family)
 
 
 def trained(folder: Path, *variants: VariantSpec, classes: tuple[str, ...] = CLASSES) -> Path:
@@ -62,11 +63,11 @@ def trained(folder: Path, *variants: VariantSpec, classes: tuple[str, ...] = CLA
     return folder
 
 
-def started(run: Path, spec: VariantSpec, classes: tuple[str, ...] = CLASSES) -> tuple[VariantNetwork, Match]:
+def started(run: Path, spec: VariantSpec, classes: tuple[str, ...] = CLASSES) -> tuple[VariantNetwork, WeightMatch]:
     """Return a new variant that starts from a training, and what it took of it."""
     new = VariantNetwork(spec, len(classes))
-    starts = weights_of([str(run)], None, FamilySpec(name="new", variants=(spec,)))
-    return new, load_fitting(new, in_order(starts, spec, classes))
+    starts = read_starting_weights([str(run)], None, FamilySpec(name="new", variants=(spec,)))
+    return new, load_first_fitting(new, candidates_for(starts, spec, classes))
 
 
 @pytest.mark.parametrize(("resolution", "taken"), [(16, 0), (39, 0), (40, 1), (64, 1), (79, 1), (80, 2), (224, 2)])
@@ -104,30 +105,29 @@ def test_trainings_and_files_serve_one_width_each(tmp_path: Path) -> None:
     specs = [VariantSpec(resolution=32, alpha=alpha, head=16) for alpha in (0.1, 0.35, 0.5)]
     runs = [trained(tmp_path / str(spec.alpha), spec) for spec in specs[:2]]
     file = write_npz(network(alpha=0.5), tmp_path / "file.npz")
-    starts = weights_of([str(file), *map(str, runs)], None, FamilySpec(name="new", variants=tuple(specs)))
-    kept = [load_fitting(VariantNetwork(s, 3), in_order(starts, s, CLASSES)).kept for s in specs]
+    starts = read_starting_weights([str(file), *map(str, runs)], None, FamilySpec(name="new", variants=tuple(specs)))
+    kept = [load_first_fitting(VariantNetwork(s, 3), candidates_for(starts, s, CLASSES)).kept for s in specs]
     assert [len(names) for names in kept] == [0, 0, 7]
-    assert in_order([StartingWeights({"file": np.zeros(1, np.float32)}), *starts[1:]], specs[0], CLASSES)[
-        -1
-    ].keys() == {"file"}
+    file_weights = StartingWeights({"file": np.zeros(1, np.float32)})
+    assert candidates_for([file_weights, *starts[1:]], specs[0], CLASSES)[-1].keys() == {"file"}
 
 
 def test_what_is_no_training_is_told(tmp_path: Path) -> None:
     family = FamilySpec(name="new", variants=(VariantSpec(resolution=32, head=16),))
     with pytest.raises(UserError, match=r"checkpoint\.pt: .*name the folder of a training"):
-        weights_of([str(tmp_path)], None, family)
+        read_starting_weights([str(tmp_path)], None, family)
     path = trained(tmp_path / "run", VariantSpec(resolution=32, alpha=0.1, head=16)) / CHECKPOINT_NAME
     content = torch.load(path)
     torch.save(content | {"averages": [{"features": 1}]}, path)
     with pytest.raises(UserError, match="not one of this version"):
-        weights_of([str(path.parent)], None, family)
+        read_starting_weights([str(path.parent)], None, family)
     with pytest.raises(UserError, match="not a state_dict"):
-        weights_of([str(path)], None, family)
+        read_starting_weights([str(path)], None, family)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match="not a file of tensors only"):
-        weights_of([str(path)], None, family)
+        read_starting_weights([str(path)], None, family)
     torch.save(as_torchvision(network()), path)
-    assert [start.spec for start in weights_of([str(path)], None, family)] == [None]
+    assert [start.spec for start in read_starting_weights([str(path)], None, family)] == [None]
 
 
 def test_a_training_is_called_by_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_a_family_goes_on_from_a_training_of_one_variant(tmp_path: Path) -> None
         recipe=Recipe(epochs=1, batch=8),
     )
     before = build_trainer(one, dataset, tmp_path / "one").run()
-    starts = weights_of([str(tmp_path / "one")], None, family)
+    starts = read_starting_weights([str(tmp_path / "one")], None, family)
     every = one.model_copy(update={"family": family, "pretrained": "one"})
     training = build_trainer(every, dataset, tmp_path / "every", weights=starts)
     for state in training.checkpoint().networks:

@@ -31,7 +31,7 @@ from vp_mqtt.training.builder import build_trainer
 from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.training.datasets import load
 from vp_mqtt.training.device_inputs import to_input
-from vp_mqtt.training.evaluation.evaluate import evaluate
+from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
 from vp_mqtt.training.export import export, largest_difference, to_onnx
 from vp_mqtt.training.history import CURVES_NAME, HISTORY_NAME
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
@@ -306,7 +306,7 @@ def test_a_bundle_is_exported_whole_and_judged(trained: Path, tmp_path: Path) ->
     assert exported.total_bytes == sum(path.stat().st_size for path in (tmp_path / "bundle").iterdir())
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     dataset = load("fashion-mnist", trained / "data")
-    result = evaluate(bundle, dataset.test)
+    result = evaluate_bundle(bundle, dataset.test)
     assert result.images == 40
     assert result.accuracy.fused > 0.25  # by chance: 0.1, give or take 0.05
     assert set(result.by_alive) == {1, 2}
@@ -333,9 +333,9 @@ def test_int8_and_fitted_bundles_are_judged_on_the_validation_part(trained: Path
     assert len(str(exported.manifest.provenance["temperatures"]).split()) == 2
     bundle = open_bundle(str(tmp_path / "bundle"))
     assert bundle.manifest == exported.manifest
-    of_the_bundle = evaluate(bundle, dataset.validation).fused
+    of_the_bundle = evaluate_bundle(bundle, dataset.validation).fused
     assert exported.manifest.provenance["validation_accuracy"] == pytest.approx(of_the_bundle, abs=1e-4)
-    assert evaluate(open_bundle(str(tmp_path / "bundle")), dataset.test).fused > 0.25
+    assert evaluate_bundle(open_bundle(str(tmp_path / "bundle")), dataset.test).fused > 0.25
     others = dataclasses.replace(dataset, classes=("a", "b"))
     with pytest.raises(UserError, match="not those of the training"):
         export(checkpoint, tmp_path / "bundle", fit=True, dataset=others)

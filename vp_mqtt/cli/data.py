@@ -66,7 +66,7 @@ def evaluate(
     from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
     from vp_mqtt.training.evaluation import plots as drawing  # noqa: PLC0415
-    from vp_mqtt.training.evaluation.evaluate import evaluate as judge  # noqa: PLC0415
+    from vp_mqtt.training.evaluation.evaluate import evaluate_bundle  # noqa: PLC0415
 
     if plots is not None:
         drawing.need_matplotlib()
@@ -75,7 +75,7 @@ def evaluate(
         opened.manifest.check_k(number, "--k")
     # The split must be that of the training, or pictures that were learned from would be judged on.
     seed = int(opened.manifest.provenance.get("seed", 0))
-    judged = datasets.load_judged(data, root, seed, everything=everything)
+    judged = datasets.load_evaluation_set(data, root, seed, everything=everything)
     pictures = judged.for_classes(opened.manifest.classes)
     learned = opened.manifest.provenance.get("dataset")
     if judged.is_cut and learned != judged.name:
@@ -84,7 +84,7 @@ def evaluate(
             f"'{learned or 'unknown'}': --all judges by all of it",
             err=True,
         )
-    result = judge(opened, pictures, ks=ks, jpeg_quality=jpeg)
+    result = evaluate_bundle(opened, pictures, ks=ks, jpeg_quality=jpeg)
     drawn = drawing.write_plots(result, opened.manifest.classes, opened.manifest.name, plots) if plots else []
     if json:
         about = {"bundle": opened.manifest.name, "data": judged.name, "seed": seed, "all": everything}
@@ -137,7 +137,7 @@ def samples(
 
     # The split must be that of the training, or pictures that were learned from would be shown as held out.
     known = int(open_bundle(bundle).manifest.provenance.get("seed", 0)) if bundle is not None else seed or 0
-    judged = datasets.load_judged(data, root, known)
+    judged = datasets.load_evaluation_set(data, root, known)
     typer.echo(f"{write_samples(judged, out, per_class, known)} pictures in {out}")
 
 
@@ -150,9 +150,9 @@ def check_data(
 ) -> None:
     """Read every picture once, and list unusable pictures and duplicates that would spoil a result."""
     from vp_mqtt.training import datasets  # noqa: PLC0415
-    from vp_mqtt.training.datasets.check import check  # noqa: PLC0415
+    from vp_mqtt.training.datasets.check import check_dataset  # noqa: PLC0415
 
-    report = check(datasets.load(data, root, seed))
+    report = check_dataset(datasets.load(data, root, seed))
     if json:
         typer.echo(json_module.dumps(report.as_dict()))
     else:

@@ -115,7 +115,7 @@ def train(
     from vp_mqtt.training import datasets, presets  # noqa: PLC0415
     from vp_mqtt.training.builder import build_trainer  # noqa: PLC0415
     from vp_mqtt.training.checkpoint import Checkpoint, Origin  # noqa: PLC0415
-    from vp_mqtt.training.pretrained.starting_weights import short_name, weights_of  # noqa: PLC0415
+    from vp_mqtt.training.pretrained.starting_weights import read_starting_weights, short_name  # noqa: PLC0415
     from vp_mqtt.training.progress import progress_for  # noqa: PLC0415
     from vp_mqtt.training.recipe import read_recipe  # noqa: PLC0415
 
@@ -137,7 +137,7 @@ def train(
         pretrained=", ".join(short_name(file) for file in files) or (resumed.pretrained if resumed else None),
         teacher=teacher_checkpoint.summary() if teacher_checkpoint else None,
     )
-    weights = [] if resume else weights_of(files, file_convention, origin.family)
+    weights = [] if resume else read_starting_weights(files, file_convention, origin.family)
     progress = progress_for(Console(stderr=True))
     trainer = build_trainer(origin, dataset, out, weights=weights, teacher=teacher_checkpoint, progress=progress)
     if resume:

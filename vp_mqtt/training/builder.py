@@ -22,8 +22,8 @@ from vp_mqtt.training.learner import JointLearner
 from vp_mqtt.training.networks import VariantNetwork, measure_statistics, needs_statistics
 from vp_mqtt.training.optimization import Optimization
 from vp_mqtt.training.parallel import cores
-from vp_mqtt.training.pretrained.starting_weights import StartingWeights, in_order, load_fitting
-from vp_mqtt.training.progress import Progress, SilentProgress
+from vp_mqtt.training.pretrained.starting_weights import StartingWeights, candidates_for, load_first_fitting
+from vp_mqtt.training.progress import ProgressReporter, SilentProgress
 from vp_mqtt.training.trainer import Trainer
 from vp_mqtt.training.validation import Validator
 from vp_mqtt.training.view_batches import ViewBatches
@@ -39,7 +39,7 @@ def build_trainer(
     *,
     weights: Sequence[StartingWeights] = (),
     teacher: Checkpoint | None = None,
-    progress: Progress | None = None,
+    progress: ProgressReporter | None = None,
 ) -> Trainer:
     """Return the trainer of a family, on a GPU if torch finds one, else on the CPU.
 
@@ -47,7 +47,7 @@ def build_trainer(
         origin: what is trained.
         dataset: to train and validate on.
         out: folder for the checkpoint and the history.
-        weights: initial weights; each variant takes the first that fit, see `in_order`.
+        weights: initial weights; each variant takes the first that fit, see `candidates_for`.
         teacher: a trained family of the same classes, for distillation.
         progress: receives every step.
 
@@ -93,7 +93,9 @@ def _build_variants(
     networks = [VariantNetwork(spec, len(origin.classes)) for spec in variants]
     for spec, network in zip(variants, networks, strict=True):
         if weights:
-            match = load_fitting(network, in_order(weights, spec, origin.classes, with_filters=recipe.head_filters))
+            match = load_first_fitting(
+                network, candidates_for(weights, spec, origin.classes, with_filters=recipe.head_filters)
+            )
             LOGGER.debug("loaded %s; random %s; unused %s", match.loaded, match.kept, match.unused)
             if needs_statistics(network):
                 measure_statistics(network, _statistics_inputs(pictures, recipe.seed, inputs, spec.resolution))

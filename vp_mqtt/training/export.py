@@ -27,7 +27,7 @@ from vp_mqtt.inference.pictures import prepare
 from vp_mqtt.training.calibration import fit_fusion
 from vp_mqtt.training.checkpoint import Checkpoint
 from vp_mqtt.training.datasets import Dataset
-from vp_mqtt.training.evaluation.evaluate import evaluate, predict
+from vp_mqtt.training.evaluation.evaluate import evaluate_bundle, predict
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
 from vp_mqtt.training.quantize import CALIBRATION_PICTURES, quantize
 
@@ -265,7 +265,7 @@ class _Exporter:
         ]
 
     def _validation_accuracy(self) -> float:
-        return evaluate(open_bundle(str(self.folder)), self._pictures.validation).fused
+        return evaluate_bundle(open_bundle(str(self.folder)), self._pictures.validation).fused
 
     def _write(self, models: list[bytes], weights: Weights) -> Manifest:
         shutil.rmtree(self.folder, ignore_errors=True)

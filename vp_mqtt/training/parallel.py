@@ -16,7 +16,7 @@ _LOT = 16
 ResultT = TypeVar("ResultT")
 
 
-class _Speed(ProgressColumn):
+class _SpeedColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return how many pictures are done in a second."""
         return Text(f"{task.speed:.0f} images/s" if task.speed else "")
@@ -27,7 +27,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def each_picture(do: Callable[[int], ResultT], count: int, title: str) -> Iterator[ResultT]:
+def map_pictures(do: Callable[[int], ResultT], count: int, title: str) -> Iterator[ResultT]:
     """Yield `do(0)`, `do(1)`, .. `do(count - 1)`, computed side by side.
 
     Args:
@@ -36,7 +36,13 @@ def each_picture(do: Callable[[int], ResultT], count: int, title: str) -> Iterat
         title: of the progress bar, which is drawn on stderr if that is a terminal.
     """
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _SpeedColumn(),
+        TimeRemainingColumn(),
+    )
     lots = [range(start, min(start + _LOT, count)) for start in range(0, count, _LOT)]
     pool = ThreadPoolExecutor(cores(), thread_name_prefix="picture")
     try:

@@ -6,8 +6,7 @@ import time
 from typing import Protocol, SupportsFloat
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vp_mqtt.logs import LOGGER
 
@@ -15,7 +14,7 @@ _LINE_EVERY_S = 30.0
 _LOSS_EVERY = 10
 
 
-class Progress(Protocol):
+class ProgressReporter(Protocol):
     """Receives the progress of a training."""
 
     def begin(self, epoch: int, epochs: int, steps: int, batch: int) -> None:
@@ -53,7 +52,7 @@ class SilentProgress:
         """Do nothing."""
 
 
-class LoggedProgress:
+class ProgressLog:
     """Logs pictures/s and the time left every 30 seconds."""
 
     def __init__(self) -> None:
@@ -88,13 +87,13 @@ class LoggedProgress:
         """Do nothing: the trainer logs the epoch's result."""
 
 
-class BarProgress:
+class ProgressBar:
     """Draws a bar for each epoch, with pictures/s and the time left for the whole training."""
 
     def __init__(self, console: Console) -> None:
         """Draw on this console."""
         self._console = console
-        self._bar: RichProgress | None = None
+        self._bar: Progress | None = None
         self._batch = self._steps = self._epochs_left = 0
         self._started = 0.0
         self._loss = ""
@@ -102,7 +101,7 @@ class BarProgress:
     def begin(self, epoch: int, epochs: int, steps: int, batch: int) -> None:
         """Start a new bar."""
         self._batch, self._steps, self._epochs_left = batch, steps, epochs - epoch
-        self._bar = RichProgress(
+        self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -138,6 +137,6 @@ class BarProgress:
             self._bar.stop()
 
 
-def progress_for(console: Console) -> Progress:
+def progress_for(console: Console) -> ProgressReporter:
     """Return a bar if the console is a terminal, else log lines."""
-    return BarProgress(console) if console.is_terminal else LoggedProgress()
+    return ProgressBar(console) if console.is_terminal else ProgressLog()

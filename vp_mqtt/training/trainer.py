@@ -18,7 +18,7 @@ from vp_mqtt.training.engine import VariantThreads
 from vp_mqtt.training.history import draw_curves, write_history
 from vp_mqtt.training.learner import JointLearner
 from vp_mqtt.training.parallel import cores
-from vp_mqtt.training.progress import Progress
+from vp_mqtt.training.progress import ProgressReporter
 from vp_mqtt.training.validation import Validator
 from vp_mqtt.training.view_batches import ViewBatches
 
@@ -37,7 +37,7 @@ class Trainer:
         batches: ViewBatches,
         validator: Validator,
         threads: VariantThreads,
-        progress: Progress,
+        progress: ProgressReporter,
     ) -> None:
         """Combine the parts.
 

@@ -14,7 +14,7 @@ from vp_mqtt.training.datasets.caltech101 import caltech101
 from vp_mqtt.training.datasets.cifar import CIFAR10, CIFAR100, read_cifar
 from vp_mqtt.training.datasets.fashion_mnist import fashion_mnist
 from vp_mqtt.training.datasets.flowers102 import flowers102
-from vp_mqtt.training.datasets.folders import has_class_folders, judged_folder, parts_in, picture_folder
+from vp_mqtt.training.datasets.folders import has_class_folders, load_evaluation_folder, parts_in, picture_folder
 from vp_mqtt.training.datasets.food101 import food101
 from vp_mqtt.training.datasets.pictures import Dataset, Pictures
 from vp_mqtt.training.datasets.stanford_dogs import stanford_dogs
@@ -33,7 +33,7 @@ NAMED: dict[str, Callable[[Path | None, int], Dataset]] = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluationSet:
     """Pictures to judge a bundle by.
 
     Attributes:
@@ -103,7 +103,9 @@ def load(data: str, root: Path | None = None, seed: int = 0) -> Dataset:
     return dataset
 
 
-def load_judged(data: str, root: Path | None = None, seed: int = 0, *, everything: bool = False) -> Judged:
+def load_evaluation_set(
+    data: str, root: Path | None = None, seed: int = 0, *, everything: bool = False
+) -> EvaluationSet:
     """Return the pictures to judge a bundle by: held-out ones, or all.
 
     Args:
@@ -118,8 +120,8 @@ def load_judged(data: str, root: Path | None = None, seed: int = 0, *, everythin
     found = _class_folders(data, root)
     if found is not None:
         folder, name = found
-        classes, pictures = judged_folder(folder, seed, everything=everything)
+        classes, pictures = load_evaluation_folder(folder, seed, everything=everything)
         is_cut = not everything and "test" not in parts_in(folder)
-        return Judged(name or folder.resolve().name, classes, pictures, is_cut)
+        return EvaluationSet(name or folder.resolve().name, classes, pictures, is_cut)
     dataset = load(data, root, seed)
-    return Judged(dataset.name, dataset.classes, dataset.everything() if everything else dataset.test)
+    return EvaluationSet(dataset.name, dataset.classes, dataset.everything() if everything else dataset.test)

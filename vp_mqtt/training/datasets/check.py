@@ -12,13 +12,13 @@ import numpy as np
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.datasets.pictures import Dataset, use_one_thread
-from vp_mqtt.training.parallel import each_picture
+from vp_mqtt.training.parallel import map_pictures
 
 _DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
-class Report:
+class DatasetReport:
     """What is in a data set.
 
     Attributes:
@@ -86,7 +86,7 @@ def _some(title: str, items: list[str], most: int) -> Iterator[str]:
             yield f"  .. and {len(items) - most} more; --json lists all"
 
 
-def check(dataset: Dataset) -> Report:
+def check_dataset(dataset: Dataset) -> DatasetReport:
     """Read every picture of a data set once, in as many threads as there are cores."""
     use_one_thread()
     parts = {"to learn from": dataset.train, "to choose by": dataset.validation, "to judge by": dataset.test}
@@ -105,7 +105,7 @@ def check(dataset: Dataset) -> Report:
     unusable: list[str] = []
     sizes: set[tuple[int, int]] = set()
     alike: dict[bytes, list[int]] = defaultdict(list)
-    for index, found in enumerate(each_picture(read, len(pictures), "reading")):
+    for index, found in enumerate(map_pictures(read, len(pictures), "reading")):
         if isinstance(found, str):
             unusable.append(found)
         else:
@@ -121,7 +121,7 @@ def check(dataset: Dataset) -> Report:
             if pictures.labels[first] != pictures.labels[other]:
                 contradictions.append(pair)
     per_class = np.bincount(pictures.labels, minlength=len(dataset.classes))
-    return Report(
+    return DatasetReport(
         name=dataset.name,
         classes=len(dataset.classes),
         parts={name: len(part) for name, part in parts.items()},

@@ -125,7 +125,7 @@ def picture_folder(folder: Path, seed: int, name: str | None = None) -> Dataset:
     return Dataset(name or folder.resolve().name, classes, train, validation, test)
 
 
-def judged_folder(folder: Path, seed: int, *, everything: bool = False) -> tuple[tuple[str, ...], Pictures]:
+def load_evaluation_folder(folder: Path, seed: int, *, everything: bool = False) -> tuple[tuple[str, ...], Pictures]:
     """Return (class names, pictures) to judge a bundle by: held-out ones, or all.
 
     Any number of classes will do here: a bundle may be judged on some of its classes.

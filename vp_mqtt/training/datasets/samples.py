@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.datasets import Judged
+from vp_mqtt.training.datasets import EvaluationSet
 
 
-def write_samples(judged: Judged, out: Path, per_class: int, seed: int = 0) -> int:
+def write_samples(judged: EvaluationSet, out: Path, per_class: int, seed: int = 0) -> int:
     """Write pictures as `CLASS/INDEX.png`, drawn by chance alone, and return how many.
 
     Args:

@@ -64,7 +64,7 @@ class BatchVotes:
         return result
 
 
-def add_up(shares: NDArray[np.float64], alive: Sequence[int]) -> NDArray[np.float64]:
+def sum_alive(shares: NDArray[np.float64], alive: Sequence[int]) -> NDArray[np.float64]:
     """Return the sums of the votes of those alive, shape (N, classes); the largest is the label.
 
     Args:

@@ -20,8 +20,8 @@ from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare
 from vp_mqtt.protocol.votes import MAX_K
 from vp_mqtt.training.datasets import Pictures
 from vp_mqtt.training.evaluation import metrics
-from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, add_up
-from vp_mqtt.training.parallel import each_picture
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, sum_alive
+from vp_mqtt.training.parallel import map_pictures
 
 _LOT = 1024  # pictures fused at a time, to bound the memory
 _MOST_SUBSETS = 1000  # of one size; of larger families, so many are drawn by chance
@@ -31,7 +31,7 @@ Subset = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Alive:
+class SubsetAccuracy:
     """The fused label with so many variants alive, over the subsets of that size.
 
     Attributes:
@@ -46,7 +46,7 @@ class Alive:
 
 
 @dataclass(frozen=True)
-class Quality:
+class MetricValues:
     """One figure of the fused label with all variants alive, and of each variant alone, 0..1."""
 
     fused: float
@@ -74,10 +74,10 @@ class Evaluation:
 
     images: int
     k: int
-    accuracy: Quality
-    mean_per_class: Quality
-    ece: Quality
-    by_alive: dict[int, Alive]
+    accuracy: MetricValues
+    mean_per_class: MetricValues
+    ece: MetricValues
+    by_alive: dict[int, SubsetAccuracy]
     by_k: dict[int, float]
     confusion: NDArray[np.int64]
 
@@ -135,7 +135,7 @@ def predict(bundle: Bundle, pictures: Pictures, jpeg_quality: int | None = None)
                 picture = decode(encoded, resolution + manifest.preprocessing.margin)
             result[variant, index] = predictor(prepare(picture, resolution, manifest.preprocessing))
 
-    for _ in each_picture(one, len(pictures), "judging"):
+    for _ in map_pictures(one, len(pictures), "judging"):
         pass
     return result
 
@@ -153,7 +153,7 @@ def subsets_alive(variants: int) -> list[Subset]:
     return found
 
 
-def evaluate(
+def evaluate_bundle(
     bundle: Bundle, pictures: Pictures, *, ks: Sequence[int] | None = None, jpeg_quality: int | None = None
 ) -> Evaluation:
     """Judge a bundle: its labels and those of each variant, with any number of variants alive, and for any k.
@@ -178,12 +178,14 @@ def evaluate(
     probabilities = predict(bundle, pictures, jpeg_quality)
     wanted = sorted(set(ks)) if ks else list(range(1, min(manifest.largest_k, MAX_K) + 1))
     try:
-        return judge(manifest, probabilities, pictures.labels, k=ks[0] if ks else manifest.k, by_k=wanted)
+        return evaluate_probabilities(
+            manifest, probabilities, pictures.labels, k=ks[0] if ks else manifest.k, by_k=wanted
+        )
     except ValueError as error:
         raise UserError(f"the models of the bundle '{manifest.name}': {error}; export it again") from None
 
 
-def judge(
+def evaluate_probabilities(
     manifest: Manifest,
     probabilities: NDArray[np.float32],
     labels: NDArray[np.int64],
@@ -217,19 +219,19 @@ def judge(
         votes = BatchVotes.select(probabilities[:, lot], max([k, *by_k]))
         shares = votes.shares(weights, k)
         for subset in subsets:
-            sums = add_up(shares, subset)
+            sums = sum_alive(shares, subset)
             winners = sums.argmax(axis=1)
             right[subset] += int((winners == truth).sum())
             if subset in labelled:
                 labelled[subset].append(winners)
                 confidences[subset].append(sums.max(axis=1) / sum(weights[v] for v in subset))
         for other in by_k:
-            winners = add_up(votes.shares(weights, other), everyone).argmax(axis=1)
+            winners = sum_alive(votes.shares(weights, other), everyone).argmax(axis=1)
             right_by_k[other] += int((winners == truth).sum())
     predicted = {subset: np.concatenate(parts) for subset, parts in labelled.items()}
 
-    def quality(of: Callable[[Subset], float]) -> Quality:
-        return Quality(of(everyone), tuple(of((variant,)) for variant in everyone))
+    def quality(of: Callable[[Subset], float]) -> MetricValues:
+        return MetricValues(of(everyone), tuple(of((variant,)) for variant in everyone))
 
     return Evaluation(
         images=len(labels),
@@ -252,6 +254,6 @@ def _lots(count: int) -> Iterator[slice]:
         yield slice(start, start + _LOT)
 
 
-def _alive(right: dict[Subset, int], size: int, images: int) -> Alive:
+def _alive(right: dict[Subset, int], size: int, images: int) -> SubsetAccuracy:
     found = [(hits / images, subset) for subset, hits in right.items() if len(subset) == size]
-    return Alive(float(np.mean([share for share, _ in found])), min(found), max(found, key=lambda one: one[0]))
+    return SubsetAccuracy(float(np.mean([share for share, _ in found])), min(found), max(found, key=lambda one: one[0]))

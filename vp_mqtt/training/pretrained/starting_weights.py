@@ -26,7 +26,7 @@ _CLASSIFIER = "classifier."
 
 
 @dataclass(frozen=True)
-class Match:
+class WeightMatch:
     """What of a file went into a network.
 
     Attributes:
@@ -57,7 +57,7 @@ class StartingWeights:
     resolution: int | None = None
 
 
-def load_backbone(network: VariantNetwork, weights: Arrays) -> Match:
+def load_backbone(network: VariantNetwork, weights: Arrays) -> WeightMatch:
     """Load the backbone's weights, and those of the head if it is the base model's; the rest keeps its values.
 
     Args:
@@ -86,10 +86,10 @@ def load_backbone(network: VariantNetwork, weights: Arrays) -> Match:
     loaded = {name: torch.from_numpy(array) for name, array in found.items() if state.get(name) == array.shape}
     network.load_state_dict(loaded, strict=False)
     unused = sorted(name for name in found if name not in loaded and not name.startswith(_UNUSED_ON_PURPOSE))
-    return Match(tuple(loaded), tuple(name for name in state if name not in loaded), tuple(unused))
+    return WeightMatch(tuple(loaded), tuple(name for name in state if name not in loaded), tuple(unused))
 
 
-def load_fitting(network: VariantNetwork, files: Sequence[Arrays]) -> Match:
+def load_first_fitting(network: VariantNetwork, files: Sequence[Arrays]) -> WeightMatch:
     """Load the first of several files that fits: families may have variants of several widths.
 
     Raises:
@@ -104,10 +104,10 @@ def load_fitting(network: VariantNetwork, files: Sequence[Arrays]) -> Match:
     raise refused or UserError("--pretrained: no file")
 
 
-def in_order(
+def candidates_for(
     starts: Sequence[StartingWeights], spec: VariantSpec, classes: tuple[str, ...], *, with_filters: bool = True
 ) -> list[Arrays]:
-    """Return what a variant may start from, the best first, for `load_fitting` to take the first of its width.
+    """Return what a variant may start from, the best first, for `load_first_fitting` to take the first of its width.
 
     Networks of ours come before files from elsewhere, and of either those of the nearest resolution first, of two the
     larger; files of which it is not known come last, in their order. A classifier is left out unless it tells the same
@@ -158,7 +158,9 @@ def _some_filters(weights: Arrays, spec: VariantSpec) -> Arrays:
     }
 
 
-def weights_of(files: Sequence[str], convention: Convention | None, family: FamilySpec) -> list[StartingWeights]:
+def read_starting_weights(
+    files: Sequence[str], convention: Convention | None, family: FamilySpec
+) -> list[StartingWeights]:
     """Read weights to start from.
 
     Args:
