@@ -75,9 +75,3 @@ def sum_alive(shares: NDArray[np.float64], alive: Sequence[int]) -> NDArray[np.f
     for variant in alive:
         sums += shares[variant]
     return sums
-
-
-def softmax(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the scores that `vp_mqtt.fusion.tally.Tally` gives, shape (N, classes)."""
-    exponentials = np.exp(sums - sums.max(axis=1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
