@@ -1,4 +1,4 @@
-"""Every board of a site in a network namespace of its own, on one bridge, as on a switch. Needs root on Linux."""
+"""Every board of a site in its own network namespace, on one bridge, as on a switch. Needs root on Linux."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _run(*command: str) -> None:
 
 
 def namespace_of(place: str) -> str:
-    """Return the name of a board's namespace, or of the broker's."""
+    """Return the name of the namespace of a board or of the broker."""
     return f"vp{os.getpid()}-{place}"
 
 
@@ -33,7 +33,7 @@ def switched(places: Sequence[str]) -> Iterator[None]:
     """Give "broker" BROKER_ADDRESS and every board an address, each in a namespace; this process is on the bridge too.
 
     Raises:
-        NoNetworkError: this machine does not let us; the message says why.
+        NoNetworkError: this machine does not allow it; the message says why.
     """
     if sys.platform != "linux" or os.geteuid() != 0:
         raise NoNetworkError("network namespaces need root on Linux")

@@ -45,7 +45,7 @@ def until(condition: Callable[[], Any], what: str, timeout: float = PATIENCE_S) 
 
 
 def plan_text(*, host: str, port: int, state: Path, bundle: Path, pictures: Path, boards: int) -> str:
-    """Return the plan of a site whose board 0 holds the fusion node, and whose camera has a board of its own."""
+    """Return the plan of a site whose board 0 holds the fusion node, and whose camera has its own board."""
     variants = "".join(f'[[boards]]\nname = "pi-{index}"\nvariants = [{index}]\n' for index in range(boards))
     return f"""
 name = "{SITE}"
@@ -92,7 +92,7 @@ class ProvisionedSite:
     def __init__(
         self, *, host: str = "127.0.0.1", boards: int = 6, namespace: Callable[[str], str | None] = lambda _: None
     ) -> None:
-        # Not pytest's folder: Mosquitto, started by root, becomes another user, who has to get there.
+        # Not pytest's folder: Mosquitto, started by root, runs as another user, who needs access.
         self.folder = Path(tempfile.mkdtemp(prefix="vp-site-"))
         self.folder.chmod(0o755)
         self.host, self.port = host, free_port()
@@ -182,7 +182,7 @@ class ProvisionedSite:
             **environment,
         }
         variables = {key: value for key, value in variables.items() if key != "VP_RUNTIME" or role == "node"}
-        # As install.sh does: what is provisioned anew reaches the board when somebody copies it.
+        # As install.sh does: newly provisioned files reach the board when they are copied there.
         installed = self.folder / "installed" / (account.board or name)
         shutil.copytree(self.settings_folder(name), installed, dirs_exist_ok=True)
         self._start(name, self._inside(account.board or "", command), installed, variables)
@@ -218,18 +218,18 @@ class ProvisionedSite:
         )
 
     def vp_status_bundles(self) -> set[str]:
-        """Return the names of the bundles that the site's boards run, as `vp site status` tells them."""
-        told = json.loads(self.vp("alice", "site", "status", str(self.file), "--wait", "3", "--json").stdout)
-        return {node["bundle"].split()[0] for node in told["nodes"] if node["bundle"]}
+        """Return the names of the bundles that the site's boards run, as `vp site status` reports them."""
+        reported = json.loads(self.vp("alice", "site", "status", str(self.file), "--wait", "3", "--json").stdout)
+        return {node["bundle"].split()[0] for node in reported["nodes"] if node["bundle"]}
 
-    def install_broker_anew(self) -> None:
-        """Copy the broker's folder again, and have Mosquitto read it."""
+    def reinstall_broker(self) -> None:
+        """Copy the broker's folder again, and make Mosquitto reload it."""
         installed = self.folder / "etc"
         shutil.copytree(self.root / "broker", installed, dirs_exist_ok=True)
         self._hand_to_mosquitto(installed, *installed.iterdir())
         seen = self.log("broker").count("Reloading config")
         self._processes["broker"].send_signal(signal.SIGHUP)
-        until(lambda: self.log("broker").count("Reloading config") > seen, "the broker reads its files anew")
+        until(lambda: self.log("broker").count("Reloading config") > seen, "the broker reloads its files")
 
     def wait(self, name: str, timeout: float = 30) -> int:
         return self._processes.pop(name).wait(timeout)
@@ -239,7 +239,7 @@ class ProvisionedSite:
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def connect(self, name: str, **other: str) -> Client:
-        """Connect a bare client with an account's certificate and password."""
+        """Connect a plain client with an account's certificate and password."""
         folder, account = self.settings_folder(name), self.account(name)
         password = other.get("password") or (folder / f"{account.file}.password").read_text().strip()
         client = Client(
@@ -260,14 +260,14 @@ class ProvisionedSite:
             process.kill()
         for process in self._processes.values():
             process.wait()
-        # Of tests that fail, pytest shows it.
+        # pytest shows this for failed tests.
         for log in sorted(self.folder.glob("*.log")):
             sys.stderr.write(f"--- {log.name}\n{log.read_text(errors='replace')}")
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Client:
-    """A bare MQTT client that knows what the broker made of its messages."""
+    """A plain MQTT client that records how the broker acknowledged its messages."""
 
     def __init__(self, address: tuple[str, int], folder: Path, file: str, *, username: str, password: str) -> None:
         self.received: list[tuple[str, bytes]] = []
@@ -292,7 +292,7 @@ class Client:
 
     def subscribe(self, topic: str) -> None:
         self._subscribed.clear()
-        # Nothing of one's own comes back: what is received was let through for this account to read.
+        # No own messages come back: what is received is what this account may read.
         self._mqtt.subscribe(topic, options=SubscribeOptions(qos=1, noLocal=True))
         assert self._subscribed.wait(PATIENCE_S)
 

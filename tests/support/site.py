@@ -1,4 +1,4 @@
-"""A whole site for the tests: real nodes as real processes, and a probe that sees and says everything on the broker."""
+"""A whole site for the tests: real nodes as processes, and a probe that can receive and publish everything."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _kind(topic: str) -> Kind | None:
 
 
 class Probe:
-    """A bare MQTT client that records every message of the site, and publishes whatever it is told to."""
+    """A plain MQTT client that records every message of the site, and publishes arbitrary ones."""
 
     def __init__(self, port: int, **login: str) -> None:
         self.topics = Topics(SITE)
@@ -75,14 +75,14 @@ class Probe:
             self._change.notify_all()
 
     def until(self, condition: Callable[[], Any], what: str, timeout: float = 10) -> Any:
-        """Wait until the condition, looked at after every message, is true, and return what it gave."""
+        """Wait until the condition, checked after every message, is true, and return its value."""
         with self._change:
             result = self._change.wait_for(condition, timeout)
         assert result, f"not within {timeout} s: {what}"
         return result
 
     def of(self, kind: Kind) -> list[Received]:
-        """Return the messages of a kind, those on topics that are not the scheme's left out."""
+        """Return the messages of a kind; others, and those on unknown topics, are left out."""
         return [message for message in list(self.received) if _kind(message.topic) is kind]
 
     def labels(self) -> list[LabelMessage]:
@@ -131,7 +131,7 @@ class Probe:
 
 
 class Site:
-    """Nodes as processes, on a broker that is there already."""
+    """Nodes as processes, on a running broker."""
 
     def __init__(self, url: str, port: int, bundle: Path, folder: Path) -> None:
         self.url = url
@@ -206,7 +206,7 @@ class Site:
         )
 
     def await_log(self, name: str, text: str, timeout: float = 10, times: int = 1) -> None:
-        """Wait until a node has logged a text so many times."""
+        """Wait until a node has logged a text `times` times."""
         until = time.monotonic() + timeout
         while self.log(name).count(text) < times:
             assert time.monotonic() < until, f"{name} has not logged '{text}' within {timeout} s:\n{self.log(name)}"
@@ -219,7 +219,7 @@ class Site:
         self._processes[name].send_signal(number)
 
     def kill(self, name: str) -> None:
-        """Kill a node, and wait until its will is out."""
+        """Kill a node, and wait until its will is published."""
         self._processes[name].kill()
         self._processes[name].wait()
         self.await_state("offline", name)

@@ -1,4 +1,4 @@
-"""Strangers are kept out: Mosquitto from the provisioned folder as it is, and what each account may do there."""
+"""Access control of a provisioned Mosquitto: who can connect, and what each account may do."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_wrong_password_is_refused(site: ProvisionedSite, tmp_path: Path) -> N
     assert "wrong but long" not in result.stderr
 
 
-def test_an_unknown_account_and_none_are_refused(site: ProvisionedSite, tmp_path: Path) -> None:
+def test_an_unknown_account_and_no_account_are_refused(site: ProvisionedSite, tmp_path: Path) -> None:
     assert_refused(watch(site, "--username", "mallory"), "refused the connection")
     anonymous = tmp_path / "anonymous.toml"
     kept = (site.settings_folder("bob") / "watch.toml").read_text().splitlines()
@@ -196,7 +196,7 @@ def test_a_client_without_a_certificate_of_the_site_is_refused(
     assert_refused(watch(site, *arguments, config=str(settings)), "certificate", "--cert-file")
 
 
-def test_plain_mqtt_and_old_tls_get_nothing(site: ProvisionedSite) -> None:
+def test_plain_mqtt_and_old_tls_are_refused(site: ProvisionedSite) -> None:
     result = watch(site, "--broker", f"mqtt://127.0.0.1:{site.port}", "--give-up-after", "1")
     assert result.returncode == 2
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

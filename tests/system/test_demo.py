@@ -1,4 +1,4 @@
-"""`vp demo`, and the family in the box."""
+"""`vp demo`, and the built-in bundles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def demo(*arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
-def test_the_demo_goes_on_when_variants_are_killed(bundle: Path, picture_folder: Path, broker: str) -> None:
+def test_the_demo_continues_when_variants_are_killed(bundle: Path, picture_folder: Path, broker: str) -> None:
     summary = demo(
         *("--frames", "40", "--fps", "10", "--kill", "0,3", "--broker", broker),
         # A machine that is busy with other things may be slow, but must not be wrong.
@@ -85,7 +85,7 @@ def test_a_wrong_flag_gets_one_clear_line(arguments: list[str], says: str) -> No
     assert "Traceback" not in result.stderr
 
 
-def test_the_families_in_the_box_are_small_and_whole() -> None:
+def test_the_built_in_bundles_are_small_and_complete() -> None:
     names = builtin_bundles()
     assert {"caltech101", "cifar10", "fashion-mnist"} <= set(names)
     bundles = [open_bundle(name) for name in names]

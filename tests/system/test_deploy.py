@@ -1,4 +1,4 @@
-"""deploy/: linted as an engine would, and held to what it promises."""
+"""deploy/: linted, and checked against what it promises."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _lint(*command: str) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_the_dockerfile_is_one_that_hadolint_has_nothing_to_say_about() -> None:
+def test_hadolint_finds_nothing_wrong_with_the_dockerfile() -> None:
     _lint(str(TOOLS / "hadolint"), "deploy/Dockerfile")
 
 
@@ -26,7 +26,7 @@ def test_the_compose_file_fits_the_schema_of_compose() -> None:
     _lint(str(TOOLS / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml")
 
 
-def test_the_compose_file_runs_one_service_a_role_without_privileges() -> None:
+def test_the_compose_file_runs_one_service_per_role_without_privileges() -> None:
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
     services = compose["services"]
     assert {"broker", "fusion", "camera", *(f"variant-{v}" for v in range(6))} == set(services)

@@ -1,4 +1,4 @@
-"""The files in devices/ and broker/ do what they say."""
+"""The files in devices/ and broker/ work as described."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEVICES = sorted((ROOT / "devices").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", DEVICES, ids=lambda path: path.stem)
-def test_settings_for_devices_are_ones_that_nodes_take(path: Path) -> None:
+def test_nodes_accept_the_settings_for_devices(path: Path) -> None:
     tables = [name for name, value in tomllib.loads(path.read_text()).items() if isinstance(value, dict)]
     assert tables
     for table in tables:

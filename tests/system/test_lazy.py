@@ -116,7 +116,7 @@ def test_completion_scripts_are_offered_by_every_program() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_table_says_of_a_command_what_the_command_says_of_itself(name: str) -> None:
+def test_the_table_has_the_help_text_of_each_command(name: str) -> None:
     lazy = COMMANDS[name]
     found = lazy.load()
     own = found.info.help if isinstance(found, typer.Typer) else inspect.getdoc(found)
@@ -128,7 +128,7 @@ def test_a_command_is_run_with_its_arguments() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
 
 
-def test_a_near_miss_is_told() -> None:
+def test_a_misspelt_command_gets_a_suggestion() -> None:
     ended = subprocess.run([sys.executable, "-m", "vp_mqtt", "demoo"], capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr == "vp: No such command 'demoo'. Did you mean 'demo'?; see `vp --help`\n"

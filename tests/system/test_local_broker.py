@@ -32,7 +32,7 @@ KINDS: list[Kind] = ["mosquitto", "embedded"]
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
-# Starts a broker, tells where it is, and on Ctrl-C tells whether that still answers.
+# Starts a broker, prints where it is, and on Ctrl-C prints whether it still answers.
 PARENT = """
 import signal, sys, time
 from vp_mqtt.local.broker import LocalBroker
@@ -236,7 +236,7 @@ def test_gives_up_when_every_port_is_taken(kind: Kind, monkeypatch: pytest.Monke
             pass
 
 
-def test_without_any_broker_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_broker_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     hide_all(monkeypatch)
     with pytest.raises(UserError, match=r"pip install vp-mqtt\[broker\].*apt-get install mosquitto"):
         LocalBroker.find()
@@ -250,7 +250,7 @@ def test_without_the_wanted_broker_it_names_that_one(monkeypatch: pytest.MonkeyP
         LocalBroker.find("embedded")
 
 
-def test_finds_mosquitto_beside_an_ordinary_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_finds_mosquitto_that_is_not_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_mosquitto(monkeypatch, tmp_path, "exit 1")
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(mosquitto, "_SYSTEM_PATH", str(tmp_path))

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 
-def test_log_json_writes_one_object_a_line(tmp_path: Path) -> None:
+def test_log_json_writes_one_object_per_line(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "vp_mqtt", "watch", "--broker", "mqtt://127.0.0.1:9", "--give-up-after", "0.1"]
     ended = subprocess.run(

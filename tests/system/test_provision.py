@@ -44,7 +44,7 @@ def test_a_full_disk_leaves_the_site_as_it_was(site: ProvisionedSite) -> None:
 
 
 @pytest.mark.parametrize("unit", ["vp-camera.service", "vp-fusion.service", "vp-node@.service"])
-def test_units_are_ones_that_systemd_has_nothing_to_say_about(tmp_path: Path, unit: str) -> None:
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path, unit: str) -> None:
     text = (ROOT / "deploy" / "systemd" / unit).read_text(encoding="utf-8")
     # The one thing that is missing here, and that systemd looks for.
     there = tmp_path / unit.replace("@", "@0")
@@ -56,7 +56,7 @@ def test_units_are_ones_that_systemd_has_nothing_to_say_about(tmp_path: Path, un
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_boards_get_the_units_of_deploy_and_scripts_that_a_shell_reads(site: ProvisionedSite) -> None:
+def test_boards_get_the_units_of_deploy_and_scripts_with_valid_syntax(site: ProvisionedSite) -> None:
     units = {path.name: path.read_bytes() for path in (ROOT / "deploy" / "systemd").iterdir()}
     given = {path.name: path.read_bytes() for path in site.root.glob("boards/*/units/*")}
     assert given == units

@@ -1,4 +1,4 @@
-"""The commands' flags, as processes: mistakes are one line and exit code 2."""
+"""The commands' flags, in processes: a user's error is reported in one line, with exit code 2."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from tests.support.command_line import error_line, run_vp
 SECRET = "hunter2-Geheim"
 
 
-def test_an_unknown_bundle_is_told_in_one_line_by_a_run_vp() -> None:
+def test_an_unknown_bundle_is_reported_in_one_line_by_a_process() -> None:
     for arguments in (("node", "--variant", "0"), ("fusion",)):
-        told = error_line(run_vp(*arguments, "--bundle", "no-such-family"))
-        assert told.startswith("no bundle at 'no-such-family'")
+        reported = error_line(run_vp(*arguments, "--bundle", "no-such-family"))
+        assert reported.startswith("no bundle at 'no-such-family'")
 
 
-def test_a_variant_that_the_bundle_has_not_is_told_in_one_line_by_a_run_vp(bundle: Path) -> None:
-    told = error_line(run_vp("node", "--variant", "6", "--bundle", str(bundle)))
-    assert told == "variant 6: the bundle 'tiny' has variants 0 to 5"
+def test_a_variant_that_is_not_in_the_bundle_is_reported_in_one_line_by_a_process(bundle: Path) -> None:
+    reported = error_line(run_vp("node", "--variant", "6", "--bundle", str(bundle)))
+    assert reported == "variant 6: the bundle 'tiny' has variants 0 to 5"
 
 
-def test_more_classes_in_a_vote_than_there_are_is_told_in_one_line_by_a_run_vp(bundle: Path) -> None:
-    told = error_line(run_vp("node", "--variant", "0", "--k", "5", "--bundle", str(bundle)))
+def test_more_classes_in_a_vote_than_there_are_is_reported_in_one_line_by_a_process(bundle: Path) -> None:
+    reported = error_line(run_vp("node", "--variant", "0", "--k", "5", "--bundle", str(bundle)))
     half = "a vote holds at most half of the classes; the bundle 'tiny' has 4, so write 2 or less"
-    assert told == f"--k 5: {half}"
+    assert reported == f"--k 5: {half}"
 
 
-def test_a_source_that_is_none_is_told_in_one_line_by_a_run_vp(tmp_path: Path) -> None:
-    told = error_line(run_vp("camera", "--source", str(tmp_path / "nowhere")))
-    assert told.startswith(f"--source {tmp_path / 'nowhere'}: there is no such file or folder")
+def test_an_unknown_source_is_reported_in_one_line_by_a_process(tmp_path: Path) -> None:
+    reported = error_line(run_vp("camera", "--source", str(tmp_path / "nowhere")))
+    assert reported.startswith(f"--source {tmp_path / 'nowhere'}: there is no such file or folder")
 
 
-def test_a_wrong_environment_is_told_in_one_line_by_a_run_vp() -> None:
+def test_a_wrong_environment_is_reported_in_one_line_by_a_process() -> None:
     assert error_line(run_vp("fusion", VP_BROKER="localhost")).startswith("VP_BROKER: ")
     assert error_line(run_vp("node", VP_VARIANT="two")).startswith("VP_VARIANT: ")
 
@@ -61,7 +61,7 @@ def test_help_answers_without_loading_what_only_nodes_need() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["node", "--bogus"], "vp node: No such option: --bogus; see `vp node --help`"),
         (["bench", "models", "--classes", "x"], "vp bench models: Invalid value for '--classes'"),
@@ -69,7 +69,7 @@ def test_help_answers_without_loading_what_only_nodes_need() -> None:
         (["train"], "vp train: Missing argument"),
     ],
 )
-def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], told: str) -> None:
+def test_a_wrong_command_line_is_reported_in_one_line(arguments: list[str], reported: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "vp_mqtt", *arguments],
         capture_output=True,
@@ -78,6 +78,6 @@ def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], told: st
         stdin=subprocess.DEVNULL,
     )
     assert ended.returncode == 2
-    assert ended.stderr.startswith(told)
+    assert ended.stderr.startswith(reported)
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stdout == ""

@@ -40,12 +40,12 @@ def edit(folder: Path, old: str, new: str) -> None:
     (folder / "site.toml").write_text(text.replace(old, new), encoding="utf-8")
 
 
-def test_init_writes_a_plan_that_check_finds_sound(folder: Path) -> None:
+def test_init_writes_a_plan_without_problems(folder: Path) -> None:
     done = vp(folder, "check", "--offline", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"site": "home", "ok": True, "problems": []})
 
 
-def test_init_never_overwrites_unasked_and_says_what_it_misses(folder: Path) -> None:
+def test_init_never_overwrites_unasked_and_reports_what_is_missing(folder: Path) -> None:
     before = (folder / "site.toml").read_bytes()
     done = vp(folder, "init", *FLAGS)
     assert done.returncode == 2
@@ -62,7 +62,7 @@ def test_init_never_overwrites_unasked_and_says_what_it_misses(folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "reported"),
     [
         ("variants = [1]", "variants = [2]", "variant 2 runs on 'pi-1' and 'pi-2'"),
         ("variants = [1]", "variants = [9]", "board 'pi-1': variant 9 is not in the bundle 'fashion-mnist'"),
@@ -73,11 +73,11 @@ def test_init_never_overwrites_unasked_and_says_what_it_misses(folder: Path) -> 
         ("# bundle_key = ", "bundle_key = ", "vp keygen"),
     ],
 )
-def test_check_says_in_words_what_is_wrong(folder: Path, old: str, new: str, told: str) -> None:
+def test_check_reports_what_is_wrong(folder: Path, old: str, new: str, reported: str) -> None:
     edit(folder, old, new)
     done = vp(folder, "check", "--offline")
     assert done.returncode == 1, done.stderr
-    assert told in done.stdout
+    assert reported in done.stdout
     refused = vp(folder, "provision")
     assert refused.returncode == 2
     assert refused.stderr.startswith("vp: ")
@@ -85,7 +85,7 @@ def test_check_says_in_words_what_is_wrong(folder: Path, old: str, new: str, tol
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "reported"),
     [
         ("deadline_ms", "dedline_ms", "dedline_ms: there is no such key"),
         ("port = 8883", "port = 88830", "broker.port"),
@@ -93,15 +93,15 @@ def test_check_says_in_words_what_is_wrong(folder: Path, old: str, new: str, tol
         ('host = "127.0.0.1"', 'host = "a b"', "neither a host name nor an IP address"),
     ],
 )
-def test_a_file_that_is_no_plan_is_told_in_one_line(folder: Path, old: str, new: str, told: str) -> None:
+def test_a_file_that_is_not_a_plan_is_reported_in_one_line(folder: Path, old: str, new: str, reported: str) -> None:
     edit(folder, old, new)
     done = vp(folder, "check", "--offline")
     assert done.returncode == 2
-    assert told in done.stderr
+    assert reported in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_check_tells_whether_the_broker_can_be_reached(folder: Path, broker: Mosquitto) -> None:
+def test_check_reports_whether_the_broker_can_be_reached(folder: Path, broker: Mosquitto) -> None:
     edit(folder, "port = 8883", f"port = {broker.port}")
     assert vp(folder, "check").returncode == 0
     broker.stop()
@@ -126,7 +126,7 @@ def test_weak_passwords_are_found_and_kept(folder: Path) -> None:
     assert password.read_text() == "watch123\n"
 
 
-def test_secrets_are_in_no_settings_shown(folder: Path) -> None:
+def test_show_settings_prints_no_secrets(folder: Path) -> None:
     assert vp(folder, "provision").returncode == 0
     settings = folder / "provisioned" / "boards" / "pi-1" / "settings"
     shown = subprocess.run(

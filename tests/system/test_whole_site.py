@@ -43,7 +43,7 @@ def assert_whole(watcher: Client) -> None:
     )
 
 
-def test_a_site_lives_on_through_a_new_key_a_new_bundle_dead_boards_and_a_rollback(site: ProvisionedSite) -> None:
+def test_a_site_survives_a_new_key_a_new_bundle_dead_boards_and_a_rollback(site: ProvisionedSite) -> None:
     site.start_broker()
     watcher = site.connect("bob")
     watcher.subscribe("vp/yard/camera/gate/label")
@@ -55,9 +55,9 @@ def test_a_site_lives_on_through_a_new_key_a_new_bundle_dead_boards_and_a_rollba
     site.start("camera-gate")
     until(lambda: any(label.alive == tuple(range(6)) for label in watcher.labels()), "a label with six alive")
 
-    told = site.vp("alice", "site", "status", str(site.file), "--json")
-    assert told.returncode == 0, told.stdout + told.stderr
-    status = json.loads(told.stdout)
+    reported = site.vp("alice", "site", "status", str(site.file), "--json")
+    assert reported.returncode == 0, reported.stdout + reported.stderr
+    status = json.loads(reported.stdout)
     assert {node["node"]: node["state"] for node in status["nodes"]} == {
         account.name: "online" for account in accounts(site.plan) if account.board is not None
     }
@@ -75,7 +75,7 @@ def test_a_site_lives_on_through_a_new_key_a_new_bundle_dead_boards_and_a_rollba
     stolen = site.folder / "stolen"
     shutil.copytree(site.settings_folder("variant-2"), stolen)
     site.provision("pi-2")
-    site.install_broker_anew()
+    site.reinstall_broker()
     password = (stolen / "node-2.password").read_text().strip()
     thief = Client((site.host, site.port), stolen, "node-2", username="variant-2", password=password)
     assert thief.answer[0].is_failure
@@ -95,11 +95,11 @@ def test_a_site_lives_on_through_a_new_key_a_new_bundle_dead_boards_and_a_rollba
         site.stop(name, signal.SIGKILL)
     until(lambda: watcher.labels()[-1].alive == (0, 2, 4, 5), "labels of four boards")
     assert watcher.labels()[-1].label == watcher.labels()[-1].truth
-    told = site.vp("alice", "site", "status", str(site.file), "--wait", "2")
-    assert told.returncode == 1
-    assert re.search(r"variant-1 on board 'pi-1' is offline.*\n.*variant-3 on board 'pi-3' is offline", told.stdout)
+    reported = site.vp("alice", "site", "status", str(site.file), "--wait", "2")
+    assert reported.returncode == 1
+    assert re.search(r"variant-1 on board 'pi-1' is offline.*\n.*variant-3 on board 'pi-3' is offline", reported.stdout)
 
-    # And back to the bundle before: here, there is none but the one that the boards were installed with.
+    # Return to the previous bundle: here, the one that the boards were installed with.
     back = site.vp("alice", "push", str(Path(site.plan.bundle)), "--config", "operator.toml")
     assert back.returncode == 0, back.stderr
     until(lambda: watcher.labels()[-1].bundle == "tiny", "labels of the first bundle")
@@ -110,11 +110,11 @@ def test_a_site_lives_on_through_a_new_key_a_new_bundle_dead_boards_and_a_rollba
     assert all(label.label is not None for label in watcher.labels())
 
 
-def test_a_doctor_names_what_is_wrong_and_a_remedy(site: ProvisionedSite) -> None:
+def test_the_doctor_reports_what_is_wrong_and_a_remedy(site: ProvisionedSite) -> None:
     def findings(name: str = "variant-0") -> dict[str, dict[str, str | bool | None]]:
-        told = site.vp(name, "site", "doctor", "--settings", ".", "--json")
-        assert told.returncode == 1, told.stdout + told.stderr
-        own = [f for f in json.loads(told.stdout)["findings"] if f["node"] in {name, site.account(name).file}]
+        reported = site.vp(name, "site", "doctor", "--settings", ".", "--json")
+        assert reported.returncode == 1, reported.stdout + reported.stderr
+        own = [f for f in json.loads(reported.stdout)["findings"] if f["node"] in {name, site.account(name).file}]
         return {finding["what"]: finding for finding in own}
 
     found = findings()

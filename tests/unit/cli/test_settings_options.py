@@ -1,4 +1,4 @@
-"""The commands' flags, as a person meets them: what is wrong is told in one line, with exit code 2."""
+"""The commands' flags: a user's error is reported in one line, with exit code 2."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def vp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> C
 VP = Callable[..., tuple[int, str, str]]
 
 
-# What is wrong
+# Errors
 
 
 @each_command
-def test_an_address_that_is_none_is_told_in_one_line(command: str, vp: VP) -> None:
-    told = error_line(vp(command, *REQUIRED.get(command, []), "--broker", "localhost"))
-    assert told.startswith("--broker: ")
-    assert "mqtt://HOST:1883" in told
+def test_an_invalid_address_is_reported_in_one_line(command: str, vp: VP) -> None:
+    reported = error_line(vp(command, *REQUIRED.get(command, []), "--broker", "localhost"))
+    assert reported.startswith("--broker: ")
+    assert "mqtt://HOST:1883" in reported
 
 
 @each_command
-def test_an_address_in_the_environment_that_is_none_is_told_in_one_line(
+def test_an_invalid_address_in_the_environment_is_reported_in_one_line(
     command: str, vp: VP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VP_BROKER", "localhost")
@@ -63,26 +63,26 @@ def test_an_address_in_the_environment_that_is_none_is_told_in_one_line(
 
 
 @each_command
-def test_a_file_that_is_not_toml_is_told_in_one_line(command: str, vp: VP, tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_reported_in_one_line(command: str, vp: VP, tmp_path: Path) -> None:
     config = tmp_path / "site.toml"
     config.write_text("site = home\n")
-    told = error_line(vp(command, *REQUIRED.get(command, []), "--config", str(config)))
-    assert told.startswith(f"--config {config}: not valid TOML: ")
+    reported = error_line(vp(command, *REQUIRED.get(command, []), "--config", str(config)))
+    assert reported.startswith(f"--config {config}: not valid TOML: ")
 
 
 @each_command
-def test_a_file_that_is_missing_is_told_in_one_line(command: str, vp: VP, tmp_path: Path) -> None:
+def test_a_file_that_is_missing_is_reported_in_one_line(command: str, vp: VP, tmp_path: Path) -> None:
     config = tmp_path / "site.toml"
-    told = error_line(vp(command, *REQUIRED.get(command, []), "--config", str(config)))
-    assert told == f"--config {config}: No such file or directory"
+    reported = error_line(vp(command, *REQUIRED.get(command, []), "--config", str(config)))
+    assert reported == f"--config {config}: No such file or directory"
 
 
-def test_a_node_without_its_variant_is_told_in_one_line(vp: VP) -> None:
+def test_a_node_without_its_variant_is_reported_in_one_line(vp: VP) -> None:
     assert error_line(vp("node")) == "--variant is missing: index of the variant that this node runs"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["node", "--variant", "two"], "--variant: "),
         (["node", "--variant", "-1"], "--variant: "),
@@ -97,13 +97,13 @@ def test_a_node_without_its_variant_is_told_in_one_line(vp: VP) -> None:
         (["demo", "--kill", "first"], "--kill first: write the indices of variants, such as 0,3"),
     ],
 )
-def test_a_wrong_value_is_told_in_one_line(arguments: list[str], told: str, vp: VP) -> None:
-    assert error_line(vp(*arguments)).startswith(told)
+def test_a_wrong_value_is_reported_in_one_line(arguments: list[str], reported: str, vp: VP) -> None:
+    assert error_line(vp(*arguments)).startswith(reported)
 
 
 @each_command
 @pytest.mark.parametrize("arguments", [["--nonsense"], ["--broker"], ["surplus"]])
-def test_a_flag_that_is_none_is_told_with_exit_code_2_and_no_traceback(
+def test_an_unknown_flag_is_reported_with_exit_code_2_and_no_traceback(
     command: str, arguments: list[str], vp: VP
 ) -> None:
     code, out, err = vp(command, *REQUIRED.get(command, []), *arguments)
@@ -112,7 +112,7 @@ def test_a_flag_that_is_none_is_told_with_exit_code_2_and_no_traceback(
     assert "Traceback" not in err
 
 
-def test_a_command_that_is_none_is_told_with_exit_code_2(vp: VP) -> None:
+def test_an_unknown_command_is_reported_with_exit_code_2(vp: VP) -> None:
     code, _, err = vp("nonsense")
     assert code == 2
     assert "nonsense" in err
@@ -127,11 +127,11 @@ def test_a_command_that_is_none_is_told_with_exit_code_2(vp: VP) -> None:
         ("vp-fusion", app.fusion_main, ["--deadline-ms", "x"]),
     ],
 )
-def test_the_short_commands_tell_it_the_same_way(
+def test_the_short_commands_report_errors_in_the_same_way(
     program: str, main: Callable[[], None], arguments: list[str], vp: VP
 ) -> None:
-    told = error_line(vp(*arguments, main=main, program=f"/usr/bin/{program}"), program)
-    assert told.startswith(f"{arguments[0]}: ")
+    reported = error_line(vp(*arguments, main=main, program=f"/usr/bin/{program}"), program)
+    assert reported.startswith(f"{arguments[0]}: ")
 
 
 def test_a_password_has_no_flag(vp: VP) -> None:
@@ -147,11 +147,11 @@ def test_a_password_has_no_flag(vp: VP) -> None:
 # The same, as processes: nothing is patched, and a node gets as far as to open its bundle or source
 
 
-# What is shown
+# Output
 
 
 @each_command
-def test_the_settings_are_shown_with_where_each_comes_from(
+def test_the_settings_are_shown_with_their_sources(
     command: str, vp: VP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "site.toml"
@@ -211,7 +211,7 @@ def test_every_setting_has_one_heading() -> None:
     assert set(listed) == {name for model in ROLES.values() for name in model.model_fields if not is_secret(name)}
 
 
-def test_every_setting_explains_itself() -> None:
+def test_every_setting_has_a_description() -> None:
     for model in ROLES.values():
         assert all(field.description for field in model.model_fields.values())
     assert CameraSettings.model_fields["loop"].default is True

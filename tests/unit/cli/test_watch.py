@@ -53,7 +53,7 @@ def test_names_are_shown_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "\x1b[2J", "\ud800"])
-def test_names_that_would_do_more_than_show_are_refused(name: str) -> None:
+def test_names_with_control_characters_are_refused(name: str) -> None:
     data = label("PLACE").encode().replace(b"PLACE", name.encode("unicode_escape").replace(b"\\x", b"\\u00"))
     with pytest.raises(MessageError):
         LabelMessage.decode(data)

@@ -69,7 +69,7 @@ def test_a_frame_without_a_label_counts_against_the_fused_accuracy() -> None:
     assert seen_frames.labelled() == 2
 
 
-def test_frames_of_unknown_truth_are_not_judged() -> None:
+def test_frames_of_unknown_truth_are_not_evaluated() -> None:
     seen_frames = record()
     seen(seen_frames, 0, None, fused="cat", votes={0: 0, 1: 1})
     assert seen_frames.accuracy() == {"fused": None, "variants": [None, None]}
@@ -81,7 +81,7 @@ def test_without_frames_there_is_no_accuracy() -> None:
     assert record(1).accuracy() == {"fused": None, "variants": [None]}
 
 
-def test_frames_before_and_after_variants_were_killed_are_told_apart() -> None:
+def test_frames_before_and_after_the_kill_are_distinguished() -> None:
     seen_frames = record()
     seen(seen_frames, 0, "cat", fused="cat", votes={0: 0, 1: 0})
     seen(seen_frames, 1, "cat", fused="cat", votes={0: 0, 1: 1})
@@ -102,7 +102,7 @@ def test_a_frame_announced_before_the_kill_and_labelled_after_it_counts_as_befor
     assert seen_frames.accuracy(lambda frame: frame.is_after_kill) == {"fused": None, "variants": [None, None]}
 
 
-def test_votes_that_come_before_the_announce_count() -> None:
+def test_votes_that_arrive_before_the_announce_count() -> None:
     seen_frames = record()
     seen_frames.add_vote(FrameId(1, 0), 1, vote(2), 20, 50)
     assert seen_frames.frames == {}
@@ -150,7 +150,7 @@ def test_clocks_that_disagree_make_no_negative_response_time() -> None:
     assert seen_frames.latency_ms()["p50"] == 0.0
 
 
-def test_the_largest_vote_tells_the_sizes() -> None:
+def test_the_sizes_are_those_of_the_largest_vote() -> None:
     seen_frames = record()
     for payload, packet in ((20, 60), (24, 50), (12, 40)):
         seen_frames.add_vote(FrameId(1, 0), 0, vote(1), payload, packet)

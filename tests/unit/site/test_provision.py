@@ -49,7 +49,7 @@ def test_every_node_reads_its_settings_and_finds_its_files(
             assert len(list(Path(settings.fallback).glob("*.onnx"))) == 1
 
 
-def test_secrets_are_for_their_owner_only(site: ProvisionedSite) -> None:
+def test_only_the_owner_can_read_secrets(site: ProvisionedSite) -> None:
     files = site.contents()
     secret = {path for path in files if path.endswith((".key", ".password")) or path == "broker/passwords"}
     # An authority, a server, and an account for the camera, six variants, the fusion node and four people.
@@ -80,7 +80,7 @@ def test_certificates_have_sane_keys_lifetimes_and_purposes(site: ProvisionedSit
     assert getattr(client.public_key(), "key_size", 0) == 256
 
 
-def test_again_changes_nothing_and_a_change_changes_only_what_it_must(site: ProvisionedSite) -> None:
+def test_a_second_run_changes_nothing_and_a_change_only_what_it_must(site: ProvisionedSite) -> None:
     before = site.contents()
     assert site.provision().changes == (again := type(site.provision().changes)((), ()))
     assert again.written == ()
@@ -93,7 +93,7 @@ def test_again_changes_nothing_and_a_change_changes_only_what_it_must(site: Prov
     }
 
 
-def test_a_new_board_gets_keys_and_one_that_is_gone_loses_its_folder(site: ProvisionedSite) -> None:
+def test_a_new_board_gets_keys_and_a_removed_one_loses_its_folder(site: ProvisionedSite) -> None:
     before = site.contents()
     site.edit('"pi-5"', '"pi-9"')
     changed = site.provision().changes
@@ -134,7 +134,7 @@ def test_a_key_for_bundles_goes_to_the_boards(site: ProvisionedSite) -> None:
     assert not any(b"PRIVATE" in data for path, (data, _) in site.contents().items() if not path.endswith(".key"))
 
 
-def test_one_that_was_killed_between_its_renames_is_mended(site: ProvisionedSite) -> None:
+def test_a_run_killed_between_its_renames_is_cleaned_up(site: ProvisionedSite) -> None:
     before = site.contents()
     shutil.copytree(site.root, site.folder / ".provisioned.new")
     site.root.rename(site.folder / ".provisioned.old")
