@@ -1,4 +1,4 @@
-"""Bundles on a board's disk: written aside, flushed and renamed, so that a power cut leaves the old ones whole."""
+"""Bundles from the broker on a board's disk. Files are written atomically: a power cut leaves the old ones whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 from vp_mqtt.protocol.messages import MessageError
 
 _ABANDONED_S = 3600
-_MODE = 0o600
+_PRIVATE = 0o600
 _POINTER = "current.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -32,26 +32,26 @@ class Cache:
     """The bundles of one site on this machine."""
 
     def __init__(self, folder: Path, site: str, verifier: Verifier) -> None:
-        """Use a folder, without making it.
+        """Use a folder; it is made when something is kept.
 
         Args:
-            folder: for all sites.
-            site: the site's name, which has been checked to be one.
-            verifier: what a bundle must pass before it is used.
+            folder: of all sites.
+            site: the site's name, which has been validated.
+            verifier: checks the signatures of bundles.
         """
         self._folder = folder / site
         self._verifier = verifier
 
     def find(self, ref: BundleRef, variant: int | None) -> Bundle | None:
-        """Return a bundle that is on disk whole, verified anew; None if it must be fetched.
+        """Return a bundle that is on the disk whole, after verifying it; None if it must be fetched.
 
         Args:
             ref: the bundle.
             variant: whose model is needed; None for the manifest alone.
 
         Raises:
-            SignatureError: it is there, but not signed by the trusted key.
-            UserError: it is there, but has no such variant.
+            SignatureError: it is not signed by the trusted key.
+            UserError: it has no such variant.
         """
         folder = self._folder / ref.digest
         try:
@@ -73,48 +73,46 @@ class Cache:
         return bundle
 
     def put(self, ref: BundleRef, file: str, data: bytes) -> None:
-        """Keep a file of a bundle.
+        """Write a file of a bundle.
 
         Args:
             ref: the bundle.
-            file: its name, which the manifest's own check has found to be a plain file name.
-            data: the file, verified.
+            file: its name, a plain file name: the manifest has been validated.
+            data: its content, which has been verified.
 
         Raises:
             UserError: it cannot be written.
         """
-        path = self._folder / ref.digest / file
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, data, mode=_MODE)
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; check --bundle-cache") from None
+        self._write(self._folder / ref.digest / file, data)
 
     def remember(self, pointer: BundlePointer) -> None:
-        """Note what the site runs, for a start without word from the broker, and drop the bundles it no longer needs.
+        """Write down what the site runs, for a start without the broker, and delete the bundles it no longer needs.
 
         Raises:
             UserError: it cannot be written.
         """
-        path = self._folder / _POINTER
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, pointer.encode(), mode=_MODE)
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; check --bundle-cache") from None
-        for aside in self._folder.rglob(PARTIAL_FILES):
-            # Left by a power cut; a younger one may be another node's, at work.
+        self._write(self._folder / _POINTER, pointer.encode())
+        for partial in self._folder.rglob(PARTIAL_FILES):
+            # Old ones are left from a power cut; a younger one may be another node's work in progress.
             with contextlib.suppress(OSError):
-                if time.time() - aside.stat().st_mtime > _ABANDONED_S:
-                    aside.unlink()
+                if time.time() - partial.stat().st_mtime > _ABANDONED_S:
+                    partial.unlink()
         for folder in self._folder.iterdir():
             if _DIGEST.fullmatch(folder.name) and folder.name not in pointer.digests():
                 shutil.rmtree(folder, ignore_errors=True)
 
     def recall(self, variant: int | None) -> Bundle | None:
-        """Return the bundle that the site ran last, if it is here whole and passes; None otherwise."""
+        """Return the bundle that the site ran last; None if it is not here whole, or not valid."""
         try:
             pointer = BundlePointer.decode((self._folder / _POINTER).read_bytes())
             return self.find(pointer.current, variant) if pointer.current else None
         except (OSError, MessageError, SignatureError, UserError):
             return None
+
+    @staticmethod
+    def _write(path: Path, data: bytes) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, data, mode=_PRIVATE)
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; check --bundle-cache") from None

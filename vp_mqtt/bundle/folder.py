@@ -34,7 +34,7 @@ class Bundle:
         return variants[index]
 
     def model_bytes(self, index: int) -> bytes:
-        """Return the variant's model file, checked against its digest.
+        """Return the content of a variant's model file, verified against its digest.
 
         Raises:
             UserError: no such variant, or its file is missing, unreadable or not the one that the manifest names.
@@ -44,12 +44,12 @@ class Bundle:
 
 
 def read_verified(path: Path, sha256: str, remedy: str) -> bytes:
-    """Return a file's content, checked against its digest.
+    """Return the content of a bundle's file, verified against its digest.
 
     Args:
         path: of the file.
-        sha256: in hexadecimal.
-        remedy: what to do if the file is not right, for people.
+        sha256: its digest, in hexadecimal.
+        remedy: what to do if the file is not valid, for the error message.
 
     Raises:
         UserError: the file is missing, unreadable, or not the one that the digest names.
@@ -64,7 +64,7 @@ def read_verified(path: Path, sha256: str, remedy: str) -> bytes:
 
 
 def builtin_bundles() -> list[str]:
-    """Return the names of the bundles that ship with the package."""
+    """Return the names of the built-in bundles: those that ship with the package."""
     return sorted(path.parent.name for path in _BUILT_IN.glob(f"*/{MANIFEST_NAME}"))
 
 

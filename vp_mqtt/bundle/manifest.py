@@ -22,9 +22,9 @@ SHORT_DIGEST_BYTES = 4
 
 
 def paper_weight(resolution: int, alpha: float, largest_resolution: int) -> float:
-    """Return the weight of a variant's vote in the fusion, greater than 0.
+    """Return the weight of a variant's vote in the fusion, greater than 0, as in arXiv 2210.08376.
 
-    (resolution / largest resolution in the family) * (alpha / 0.35) ** 1.15, as the authors of arXiv 2210.08376 do it.
+    (resolution / largest resolution in the family) * (alpha / 0.35) ** 1.15
     """
     return float((resolution / largest_resolution) * (alpha / 0.35) ** 1.15)
 
@@ -34,7 +34,7 @@ class _Strict(BaseModel):
 
 
 class VariantSpec(_Strict):
-    """What makes one variant: MobileNetV2 at a width and a resolution, with a narrow head.
+    """A variant's network: MobileNetV2 at a width and a resolution, with a narrow head.
 
     With `head=1280, pooling="average"` it is MobileNetV2 itself: the base model.
     """
@@ -49,7 +49,7 @@ class VariantSpec(_Strict):
 
 
 class FamilySpec(_Strict):
-    """The variants that are trained together, ordered by index."""
+    """A family: the variants that are trained together, ordered by index."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     variants: tuple[VariantSpec, ...] = Field(min_length=1, max_length=MAX_VARIANTS)
@@ -61,27 +61,27 @@ class FamilySpec(_Strict):
 
 
 class Preprocessing(_Strict):
-    """How a picture becomes a model's input; part of the bundle, the same in training and on the device.
+    """How a picture becomes a model's input, in training and on the device alike.
 
-    A picture is resized to a square of resolution + margin (area interpolation where it shrinks, bicubic where it
-    grows), its centre is cropped to the resolution, the channels are put in RGB order, and 0..255 is scaled to -1..1.
+    A picture is resized to a square of resolution + margin (area interpolation to shrink, bicubic to enlarge), its
+    centre is cropped to the resolution, the channels are put in RGB order, and 0..255 is scaled to -1..1.
     """
 
     fit: Literal["stretch", "cover"] = Field(
         default="stretch",
-        description="stretch: the whole picture, aspect ratio ignored; cover: the largest square at its centre",
+        description="stretch: the whole picture, whatever its aspect ratio; cover: the largest square at its centre",
     )
     margin: int = Field(default=0, ge=0, le=256, description="pixels cropped away after the resize")
 
 
 class VariantEntry(VariantSpec):
-    """One variant in a bundle."""
+    """A variant in a bundle."""
 
     index: int = Field(ge=0, lt=MAX_VARIANTS)
     weight: float = Field(gt=0, le=1e6, allow_inf_nan=False, description="weight of its vote in the fusion")
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="model file, beside the manifest")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    params: int = Field(gt=0, description="parameters, batch norm statistics left out")
+    params: int = Field(gt=0, description="number of parameters, without batch norm statistics")
 
 
 class Manifest(_Strict):
@@ -92,7 +92,7 @@ class Manifest(_Strict):
     classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=MAX_CLASSES)]
     variants: tuple[VariantEntry, ...] = Field(min_length=1, max_length=MAX_VARIANTS)
     preprocessing: Preprocessing = Preprocessing()
-    k: int = Field(default=3, ge=1, description="classes in a vote, unless a node is told otherwise")
+    k: int = Field(default=3, ge=1, description="classes in a vote, unless a node's settings say otherwise")
     provenance: dict[str, str | int | float] = Field(
         default_factory=dict, description="what the family was made from, for people"
     )
@@ -108,7 +108,7 @@ class Manifest(_Strict):
         return self
 
     def canonical(self) -> bytes:
-        """Return the manifest as canonical JSON: what is digested, and what is written to disk."""
+        """Return the manifest as canonical JSON: these bytes are hashed, and written to disk."""
         return json.dumps(self.model_dump(), indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
     @cached_property
@@ -118,7 +118,7 @@ class Manifest(_Strict):
 
     @property
     def largest_k(self) -> int:
-        """The most classes that a vote is worth sending with: half of them (arXiv 2210.08376), at least one."""
+        """The largest useful number of classes in a vote: half of all classes (arXiv 2210.08376), at least one."""
         return max(1, len(self.classes) // 2)
 
     def check_k(self, k: int, flag: str) -> None:
@@ -126,7 +126,7 @@ class Manifest(_Strict):
 
         Args:
             k: at least 1.
-            flag: that it was given with, for people.
+            flag: command-line flag that set it, for the error message.
 
         Raises:
             UserError: it is more than half of the classes.

@@ -14,7 +14,7 @@ _INSTALL = "signatures need the library 'cryptography': pip install 'vp-mqtt[sig
 
 
 class SignatureError(ValueError):
-    """A manifest that is not signed by the trusted key."""
+    """A manifest without a signature by the trusted key."""
 
 
 def _read(path: Path, flag: str) -> bytes:
@@ -25,10 +25,13 @@ def _read(path: Path, flag: str) -> bytes:
 
 
 def generate(path: Path) -> Path:
-    """Write a new private key (PEM, readable by its owner only), and its public key beside it; return the latter.
+    """Generate a key pair: write the private key (PEM, readable by its owner only) and the public key beside it.
+
+    Returns:
+        The public key's file.
 
     Raises:
-        UserError: one of the files exists already, or cannot be written.
+        UserError: one of the files already exists, or cannot be written.
     """
     try:
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
@@ -76,13 +79,13 @@ def sign(manifest: bytes, key_file: Path) -> str:
 
 
 class Verifier:
-    """Checks manifests against a trusted public key, or lets every one pass where there is none."""
+    """Checks the signatures of manifests against a trusted public key; without one, it accepts every manifest."""
 
     def __init__(self, key_file: Path | None) -> None:
         """Read the key.
 
         Args:
-            key_file: the trusted public key (PEM); None trusts whoever may publish bundles at the broker.
+            key_file: the trusted public key (PEM); None to trust every client that may publish bundles at the broker.
 
         Raises:
             UserError: the file is not a public Ed25519 key.
@@ -101,14 +104,14 @@ class Verifier:
         except ValueError:
             key = None
         if not isinstance(key, Ed25519PublicKey):
-            raise UserError(f"--bundle-key {key_file}: not a public Ed25519 key; take the .pub file of vp keygen")
+            raise UserError(f"--bundle-key {key_file}: not a public Ed25519 key; use the .pub file of vp keygen")
         self._key = key
 
     def check(self, manifest: bytes, signature: str | None) -> None:
         """Check the signature of a canonical manifest.
 
         Raises:
-            SignatureError: there is a trusted key, and the signature is missing or not this key's.
+            SignatureError: the signature is missing or is not by the trusted key.
         """
         if self._key is None:
             return

@@ -1,0 +1,44 @@
+"""References to bundles, and their chunks at a broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.memory_broker import MemoryBroker
+from vp_mqtt.bundle.folder import Bundle, open_bundle
+from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
+from vp_mqtt.protocol.chunks import split
+from vp_mqtt.protocol.topics import Topics
+
+SITE = "home"
+NAMES = Topics(SITE)
+
+
+def ref_of(bundle: Bundle | Path, signature: str | None = None) -> BundleRef:
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    return BundleRef(name=opened.manifest.name, digest=opened.manifest.digest.hex(), signature=signature)
+
+
+def chunks_of(folder: Path, size: int = 300) -> dict[str, bytes]:
+    bundle = open_bundle(folder)
+    digest = bundle.manifest.digest.hex()
+    chunks = {NAMES.manifest(digest, i): chunk for i, chunk in enumerate(split(bundle.manifest.canonical(), size))}
+    for variant in range(len(bundle.manifest.variants)):
+        model = bundle.model_bytes(variant)
+        chunks |= {NAMES.model(digest, variant, i): chunk for i, chunk in enumerate(split(model, size))}
+    return chunks
+
+
+def publish_bundle(broker: MemoryBroker, folder: Path, size: int = 300) -> BundleRef:
+    for topic, chunk in chunks_of(folder, size).items():
+        broker.publish(topic, chunk)
+    return ref_of(folder)
+
+
+def pointer(
+    current: BundleRef | None = None,
+    previous: BundleRef | None = None,
+    following: BundleRef | None = None,
+    pushed: float = 1.0,
+) -> BundlePointer:
+    return BundlePointer(current=current, previous=previous, next=following, pushed=pushed)

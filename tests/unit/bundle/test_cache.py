@@ -1,0 +1,175 @@
+"""Bundles on disk: found only while they are whole, and deleted once no pointer names them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.unit.bundle.helpers import SITE, pointer, ref_of
+from vp_mqtt.bundle.cache import Cache, default_folder
+from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME
+from vp_mqtt.bundle.signing import SignatureError, Verifier
+from vp_mqtt.errors import UserError
+from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
+
+VARIANT = 2
+MODEL = "variant-2.onnx"
+
+
+class Refusing(Verifier):
+    """Accepts nothing that is not signed."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.checked: list[tuple[bytes, str | None]] = []
+
+    def check(self, manifest: bytes, signature: str | None) -> None:
+        self.checked.append((manifest, signature))
+        if signature is None:
+            raise SignatureError("the bundle is not signed")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "deep" / "cache", SITE, Verifier(None))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "cache" / SITE
+
+
+def fill(cache: Cache, folder: Path) -> BundleRef:
+    ref = ref_of(folder)
+    cache.put(ref, MODEL, (folder / MODEL).read_bytes())
+    cache.put(ref, MANIFEST_NAME, (folder / MANIFEST_NAME).read_bytes())
+    return ref
+
+
+def test_the_default_is_below_the_systems_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", "/var/cache/vp-mqtt")
+    assert default_folder() == Path("/var/cache/vp-mqtt/bundles")
+
+
+def test_what_was_put_is_found(cache: Cache, place: Path, bundle: Path) -> None:
+    assert cache.find(ref_of(bundle), VARIANT) is None
+    ref = fill(cache, bundle)
+    found = cache.find(ref, VARIANT)
+    assert found is not None
+    assert found.folder == place / ref.digest
+    assert found.manifest == open_bundle(bundle).manifest
+    assert found.model_bytes(VARIANT) == (bundle / MODEL).read_bytes()
+    assert [path.stat().st_mode & 0o777 for path in found.folder.iterdir()] == [0o600] * 2
+
+
+def test_a_model_is_needed_only_by_a_variant(cache: Cache, bundle: Path) -> None:
+    ref = ref_of(bundle)
+    cache.put(ref, MANIFEST_NAME, (bundle / MANIFEST_NAME).read_bytes())
+    assert cache.find(ref, None) is not None
+    assert cache.find(ref, 0) is None
+    with pytest.raises(UserError, match="variant 6: the bundle 'tiny' has variants 0 to 5"):
+        cache.find(ref, 6)
+
+
+@pytest.mark.parametrize("file", [MANIFEST_NAME, MODEL])
+@pytest.mark.parametrize("damage", ["missing", "changed", "truncated", "folder"])
+def test_a_damaged_bundle_is_not_found(cache: Cache, place: Path, bundle: Path, file: str, damage: str) -> None:
+    ref = fill(cache, bundle)
+    path = place / ref.digest / file
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "changed":
+        path.write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+    elif damage == "truncated":
+        path.write_bytes(data[:-1])
+    elif damage == "folder":
+        path.mkdir()
+    assert cache.find(ref, VARIANT) is None
+    assert (cache.find(ref, None) is None) == (file == MANIFEST_NAME)
+
+
+def test_the_signature_is_checked_whenever_a_bundle_is_found(tmp_path: Path, bundle: Path) -> None:
+    verifier = Refusing()
+    cache = Cache(tmp_path, SITE, verifier)
+    ref = fill(cache, bundle)
+    with pytest.raises(SignatureError, match="not signed"):
+        cache.find(ref, None)
+    signed = ref.model_copy(update={"signature": "ab" * 64})
+    assert cache.find(signed, None) is not None
+    manifest = (bundle / MANIFEST_NAME).read_bytes()
+    assert verifier.checked == [(manifest, None), (manifest, "ab" * 64)]
+    cache.remember(pointer(ref))
+    assert cache.recall(None) is None
+    cache.remember(pointer(signed))
+    assert cache.recall(None) is not None
+
+
+def test_the_bundle_that_ran_last_is_recalled(cache: Cache, place: Path, bundle: Path, other_bundle: Path) -> None:
+    assert cache.recall(VARIANT) is None
+    ref, previous = fill(cache, bundle), fill(cache, other_bundle)
+    assert cache.recall(VARIANT) is None, "never ran"
+    cache.remember(pointer(ref, previous))
+    assert (place / "current.json").stat().st_mode & 0o777 == 0o600
+    recalled = cache.recall(VARIANT)
+    assert recalled is not None
+    assert recalled.manifest.name == "tiny"
+    assert cache.recall(6) is None, "no such variant"
+    (place / ref.digest / MODEL).unlink()
+    assert cache.recall(VARIANT) is None
+    assert cache.recall(None) is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"{}", b'{"current": null, "pushed": 0}'])
+def test_a_damaged_record_of_what_ran_last_recalls_nothing(
+    cache: Cache, place: Path, bundle: Path, content: bytes
+) -> None:
+    fill(cache, bundle)
+    (place / "current.json").write_bytes(content)
+    assert cache.recall(VARIANT) is None
+
+
+def test_bundles_that_no_pointer_names_are_deleted(
+    cache: Cache, place: Path, bundle: Path, other_bundle: Path, tmp_path: Path
+) -> None:
+    kept, gone = fill(cache, bundle), fill(cache, other_bundle)
+    stranger = BundleRef(name="next", digest="ab" * 32)
+    cache.put(stranger, "variant-0.onnx", b"partly there")
+    other_site = tmp_path / "deep" / "cache" / "other-site"
+    shutil.copytree(place, other_site)
+    for name in ("ab" * 31, "AB" * 32, "ab" * 33, f"x{'ab' * 32}"):
+        (place / name).mkdir()
+    cache.remember(pointer(kept, following=stranger))
+    left = {path.name for path in place.iterdir()}
+    assert left == {kept.digest, stranger.digest, "current.json", "ab" * 31, "AB" * 32, "ab" * 33, f"x{'ab' * 32}"}
+    assert (other_site / gone.digest).is_dir()
+    assert BundlePointer.decode((place / "current.json").read_bytes()) == pointer(kept, following=stranger)
+
+
+def test_abandoned_partial_files_are_deleted_but_not_those_of_another_node_at_work(
+    cache: Cache, place: Path, bundle: Path
+) -> None:
+    ref = fill(cache, bundle)
+    now = time.time()
+    ages = {".old.part": 3700, ".new.part": 3500, "old.part": 3700, ".old.onnx": 3700}
+    for folder in (place, place / ref.digest):
+        for name, age in ages.items():
+            (folder / name).write_bytes(b"")
+            os.utime(folder / name, (now - age, now - age))
+    cache.remember(pointer(ref))
+    for folder in (place, place / ref.digest):
+        assert {path.name for path in folder.iterdir()} & ages.keys() == ages.keys() - {".old.part"}
+
+
+def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path, bundle: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    cache = Cache(tmp_path / "file", SITE, Verifier(None))
+    for write in (lambda: fill(cache, bundle), lambda: cache.remember(pointer(ref_of(bundle)))):
+        with pytest.raises(UserError, match="Not a directory; check --bundle-cache"):
+            write()
+    assert cache.find(ref_of(bundle), None) is None
+    assert cache.recall(None) is None

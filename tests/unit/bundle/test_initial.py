@@ -1,0 +1,230 @@
+"""What a node starts with: what its site runs, what it ran last, or the fallback."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.memory_broker import MemoryBroker
+from tests.unit.bundle.helpers import NAMES, SITE, pointer, publish_bundle, ref_of
+from tests.unit.bundle.test_fetch import never
+from vp_mqtt.bundle import fetch, initial
+from vp_mqtt.bundle.cache import Cache
+from vp_mqtt.bundle.follow import AUTO, BROKER, BundleOptions, InitialBundle, Interrupted, initial_bundle
+from vp_mqtt.bundle.signing import Verifier, generate
+from vp_mqtt.config.broker import BrokerOptions
+from vp_mqtt.errors import UserError
+from vp_mqtt.protocol.bundle_pointer import BundlePointer
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "STALL_S", 0.01)
+    monkeypatch.setattr(initial, "_RETAINED_WITHIN_S", 0.01)
+
+
+@pytest.fixture
+def begin(tmp_path: Path, other_bundle: Path) -> Callable[..., InitialBundle]:
+    def run(
+        bundle: str = AUTO,
+        variant: int | None = 1,
+        pause: Callable[[float], bool] = never,
+        key_file: Path | None = None,
+        fallback: Path = other_bundle,
+    ) -> InitialBundle:
+        options = BundleOptions(
+            bundle=bundle,
+            fallback=str(fallback),
+            site=SITE,
+            node="pi",
+            variant=variant,
+            key_file=key_file,
+            cache_folder=tmp_path / "cache",
+        )
+        return initial_bundle(options, BrokerOptions(), pause)
+
+    return run
+
+
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", SITE, Verifier(None))
+
+
+def stop_after(count: int) -> Callable[[float], bool]:
+    calls: list[float] = []
+    return lambda seconds: (calls.append(seconds), len(calls) >= count)[1]
+
+
+def test_a_pinned_bundle_needs_no_broker(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, bundle: Path, tmp_path: Path
+) -> None:
+    found = begin(str(bundle), key_file=tmp_path / "not read")
+    assert (found.bundle.folder, found.others, found.follower) == (bundle, [], None)
+    assert broker.sessions == []
+
+
+def test_options_say_whether_a_bundle_is_pinned_and_name_the_connection() -> None:
+    options = [
+        BundleOptions(bundle=name, fallback="x", site="home", node="pi", variant=1) for name in (AUTO, BROKER, "mine")
+    ]
+    assert [one.is_pinned for one in options] == [False, False, True]
+    assert options[0].client_id == "vp-home-pi-bundle"
+
+
+@pytest.mark.parametrize("bundle_from", [AUTO, BROKER])
+def test_a_node_starts_with_what_the_site_runs(
+    *,
+    begin: Callable[..., InitialBundle],
+    broker: MemoryBroker,
+    bundle: Path,
+    tmp_path: Path,
+    bundle_from: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    ref = publish_bundle(broker, bundle)
+    broker.publish(NAMES.bundle(), pointer(ref).encode())
+    found = begin(bundle_from)
+    assert found.bundle.manifest.name == "tiny"
+    assert found.others == []
+    assert found.follower is not None
+    assert broker.sessions == ["vp-home-pi-bundle"] * 2, "one for the pointer, one for the chunks"
+    recalled = cache(tmp_path).recall(1)
+    assert recalled is not None
+    assert recalled.manifest.name == "tiny"
+    told = "looking for the site's bundle at the broker mqtt://127.0.0.1:1883"
+    assert (told in caplog.messages) == (bundle_from == BROKER)
+
+
+def test_if_the_current_bundle_cannot_be_had_the_previous_one_is_used(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, bundle: Path, other_bundle: Path, tmp_path: Path
+) -> None:
+    previous = publish_bundle(broker, bundle)
+    broker.publish(NAMES.bundle(), pointer(ref_of(other_bundle), previous).encode())
+    assert begin().bundle.manifest.name == "tiny"
+    assert cache(tmp_path).recall(1) is None, "only the current one is what the site runs"
+
+
+def test_if_the_broker_has_nothing_what_ran_last_is_used(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, bundle: Path
+) -> None:
+    ref = publish_bundle(broker, bundle)
+    broker.publish(NAMES.bundle(), pointer(ref).encode())
+    begin()
+    broker.retained.clear()
+    for bundle_from in (AUTO, BROKER):
+        found = begin(bundle_from)
+        assert found.bundle.manifest.name == "tiny"
+        assert found.follower is not None
+
+
+def test_if_nothing_ran_auto_uses_the_fallback_and_broker_waits(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, other_bundle: Path, bundle: Path
+) -> None:
+    found = begin()
+    assert found.bundle.folder == other_bundle
+    assert found.follower is not None
+    with pytest.raises(Interrupted):
+        begin(BROKER, pause=stop_after(100))
+
+    def push_late(_: float) -> bool:
+        if NAMES.bundle() not in broker.retained:
+            ref = publish_bundle(broker, bundle)
+            broker.publish(NAMES.bundle(), pointer(ref).encode())
+        return False
+
+    assert begin(BROKER, pause=push_late).bundle.manifest.name == "tiny"
+    assert broker.running == []
+
+
+def test_the_retained_pointer_is_waited_for_before_the_fallback(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(initial, "_RETAINED_WITHIN_S", 60)
+    waits: list[float] = []
+
+    def late(seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 3:
+            broker.publish(NAMES.bundle(), pointer(publish_bundle(broker, bundle)).encode())
+        return False
+
+    assert begin(pause=late).bundle.manifest.name == "tiny"
+    assert waits == [0.05] * 3
+
+
+def test_a_broker_that_is_not_there_is_waited_for(begin: Callable[..., InitialBundle], broker: MemoryBroker) -> None:
+    broker.is_reachable = False
+    with pytest.raises(Interrupted):
+        begin(pause=stop_after(100))
+
+
+def test_a_pointer_to_what_the_broker_does_not_have_falls_back_at_once(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(initial, "_RETAINED_WITHIN_S", 60)
+    broker.publish(NAMES.bundle(), pointer(ref_of(bundle)).encode())
+    assert begin().bundle.manifest.name == "other"
+
+
+@pytest.mark.parametrize("payload", [b"\xff", b"{}", pointer().encode()])
+def test_a_pointer_that_is_invalid_or_names_nothing_is_no_pointer(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, payload: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.publish(NAMES.bundle(), payload)
+    assert begin().bundle.manifest.name == "other"
+    is_invalid = payload != pointer().encode()
+    assert any("the site's bundle pointer is not valid: " in message for message in caplog.messages) == is_invalid
+
+
+def test_a_fusion_node_also_gets_every_bundle_whose_votes_may_arrive(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, bundle: Path, other_bundle: Path, tmp_path: Path
+) -> None:
+    current, following = publish_bundle(broker, bundle), publish_bundle(broker, other_bundle)
+    gone = current.model_copy(update={"digest": "ab" * 32})
+    broker.publish(NAMES.bundle(), pointer(current, gone, following).encode())
+    found = begin(variant=None, fallback=other_bundle)
+    assert found.bundle.manifest.name == "tiny"
+    assert [one.manifest.name for one in found.others] == ["other", "other", "tiny"], "fallback, next, current"
+    assert [one.folder == other_bundle for one in found.others] == [True, False, False]
+    found = begin(BROKER, variant=None)
+    assert [one.manifest.name for one in found.others] == ["other", "tiny"], "no fallback"
+    assert not list((tmp_path / "cache").rglob("*.onnx"))
+
+
+def test_a_fusion_node_without_a_pointer_has_the_fallback_alone(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker
+) -> None:
+    del broker
+    found = begin(variant=None)
+    assert [one.manifest.name for one in (found.bundle, *found.others)] == ["other", "other"]
+
+
+def test_refusals_and_missing_files_are_passed_on(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, tmp_path: Path, bundle: Path
+) -> None:
+    with pytest.raises(UserError, match="no bundle at"):
+        begin(fallback=tmp_path / "missing")
+    with pytest.raises(UserError, match=r"--bundle-key .*missing: No such file"):
+        begin(key_file=tmp_path / "missing")
+    broker.publish(NAMES.bundle(), pointer(publish_bundle(broker, bundle)).encode())
+    assert begin(key_file=generate(tmp_path / "key")).bundle.manifest.name == "other", "not signed"
+    broker.failure = UserError("refused")
+    with pytest.raises(UserError, match="refused"):
+        begin()
+
+
+def test_an_empty_pointer_is_ignored(begin: Callable[..., InitialBundle], broker: MemoryBroker, bundle: Path) -> None:
+    ref = publish_bundle(broker, bundle)
+    waits: list[float] = []
+
+    def cleared_then_pushed(seconds: float) -> bool:
+        waits.append(seconds)
+        payload = b"" if len(waits) == 1 else BundlePointer(current=ref, pushed=1.0).encode()
+        broker.publish(NAMES.bundle(), payload)
+        return False
+
+    assert begin(BROKER, pause=cleared_then_pushed).bundle.manifest.name == "tiny"

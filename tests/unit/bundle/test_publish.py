@@ -1,0 +1,428 @@
+"""`vp push`, step by step: what is at the broker after each, and what ends a push."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.memory_broker import MemoryBroker
+from tests.unit.bundle.helpers import NAMES, SITE, chunks_of, pointer, publish_bundle, ref_of
+from vp_mqtt.bundle import publish, read_back
+from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME
+from vp_mqtt.bundle.publish import Pusher, pack
+from vp_mqtt.bundle.read_back import ReadBack, check_kept
+from vp_mqtt.bundle.retained import RetainedState
+from vp_mqtt.bundle.signing import Verifier, generate
+from vp_mqtt.config.broker import BrokerOptions
+from vp_mqtt.config.settings import PushSettings
+from vp_mqtt.errors import UserError
+from vp_mqtt.mqtt.message import Received
+from vp_mqtt.protocol.bundle_pointer import BundlePointer
+from vp_mqtt.protocol.messages import State, StatusMessage
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "_QUIET_S", 0.0)
+    monkeypatch.setattr(publish, "_POLL_S", 0.001)
+    monkeypatch.setattr(publish, "_POINTER_WITHIN_S", 2.0)
+    monkeypatch.setattr(read_back, "_POLL_S", 0.001)
+    monkeypatch.setattr(read_back, "_STALL_S", 2.0)
+
+
+def pusher(chunk_bytes: int = 300, ready_within_s: float = 0.0) -> Pusher:
+    return Pusher(BrokerOptions(), site=SITE, node="push", chunk_bytes=chunk_bytes, ready_within_s=ready_within_s)
+
+
+def push(folder: Path, chunk_bytes: int = 300, **options: Any) -> dict[str, Any]:
+    return pusher(chunk_bytes, **options).push(pack(open_bundle(folder), None))
+
+
+def current_pointer(broker: MemoryBroker) -> BundlePointer:
+    return BundlePointer.decode(broker.retained[NAMES.bundle()])
+
+
+# What is pushed
+
+
+def test_a_package_has_every_file_of_the_bundle(bundle: Path, tmp_path: Path) -> None:
+    package = pack(open_bundle(bundle), None)
+    assert package.manifest == (bundle / MANIFEST_NAME).read_bytes()
+    assert package.models == [(bundle / f"variant-{index}.onnx").read_bytes() for index in range(6)]
+    assert package.ref == ref_of(bundle)
+    assert package.chunks(NAMES, 300) == chunks_of(bundle)
+    assert len(package.chunks(NAMES, 10**9)) == 7
+    public = generate(tmp_path / "key")
+    signed = pack(open_bundle(bundle), tmp_path / "key")
+    Verifier(public).check(signed.manifest, signed.ref.signature)
+
+
+def test_files_over_the_limits_are_not_pushed(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_bundle(bundle)
+    manifest_bytes = len(opened.manifest.canonical())
+    model_bytes = max(len(opened.model_bytes(index)) for index in range(6))
+    monkeypatch.setattr(publish, "MAX_MANIFEST_BYTES", manifest_bytes)
+    monkeypatch.setattr(publish, "MAX_MODEL_BYTES", model_bytes)
+    pack(opened, None)
+    monkeypatch.setattr(publish, "MAX_MODEL_BYTES", model_bytes - 1)
+    with pytest.raises(UserError, match=r"a model of more than [0-9,]+ bytes is not pushed$"):
+        pack(opened, None)
+    monkeypatch.setattr(publish, "MAX_MANIFEST_BYTES", manifest_bytes - 1)
+    with pytest.raises(UserError, match=r"a manifest of more than [0-9,]+ bytes is not pushed$"):
+        pack(opened, None)
+
+
+def test_too_small_chunks_are_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vp_mqtt.protocol.chunks.MAX_CHUNKS", 3)
+    with pytest.raises(UserError, match=r"more than 3 chunks; allow larger ones with --chunk-bytes$"):
+        pack(open_bundle(bundle), None).chunks(NAMES, 100)
+
+
+# Pushes
+
+
+def test_a_first_push_publishes_the_chunks_then_points_to_them(broker: MemoryBroker, bundle: Path) -> None:
+    done = push(bundle)
+    ref, chunks = ref_of(bundle), chunks_of(bundle)
+    assert {topic: broker.retained[topic] for topic in chunks} == chunks
+    assert broker.topics == chunks.keys() | {NAMES.bundle()}
+    assert [message.topic for message in broker.log] == [*chunks, NAMES.bundle(), NAMES.bundle()]
+    first, second = (BundlePointer.decode(message.payload) for message in broker.log[-2:])
+    assert (first.current, first.previous, first.next) == (None, None, ref)
+    assert (second.current, second.previous, second.next) == (ref, None, None)
+    assert [message.content_type for message in broker.log[-2:]] == ["application/json"] * 2
+    assert done.pop("seconds") >= 0
+    assert done == {
+        "bundle": "tiny",
+        "digest": ref.digest,
+        "signed": False,
+        "previous": None,
+        "chunks": len(chunks),
+        "chunk_bytes": 300,
+        "bytes": sum(map(len, chunks.values())),
+        "cleared": 0,
+    }
+    assert broker.sessions == [f"vp-{SITE}-push-push", f"vp-{SITE}-push-check"]
+    assert broker.running == []
+
+
+def test_a_second_push_keeps_the_bundle_before_and_clears_others(
+    broker: MemoryBroker, bundle: Path, other_bundle: Path
+) -> None:
+    push(bundle)
+    stray = NAMES.manifest("ab" * 32, 0), NAMES.model("cd" * 32, 0, 0)
+    for topic in stray:
+        broker.publish(topic, b"old")
+    done = push(other_bundle)
+    assert (done["previous"], done["cleared"]) == (ref_of(bundle).digest, 2)
+    found = current_pointer(broker)
+    assert (found.current, found.previous, found.next) == (ref_of(other_bundle), ref_of(bundle), None)
+    assert broker.topics == chunks_of(bundle).keys() | chunks_of(other_bundle).keys() | {NAMES.bundle()}
+
+
+def test_the_same_bundle_again_in_larger_chunks_leaves_no_small_ones(
+    broker: MemoryBroker, bundle: Path, other_bundle: Path
+) -> None:
+    push(other_bundle)
+    push(bundle, 100)
+    log = len(broker.log)
+    done = push(bundle, 1000)
+    assert broker.topics == chunks_of(bundle, 1000).keys() | chunks_of(other_bundle).keys() | {NAMES.bundle()}
+    assert done["previous"] == ref_of(other_bundle).digest, "not itself"
+    pointers = [message for message in broker.log[log:] if message.topic == NAMES.bundle()]
+    assert len(pointers) == 1, "nodes run it already: nothing to prepare"
+
+
+def test_chunks_fit_into_the_brokers_packets(broker: MemoryBroker, bundle: Path) -> None:
+    broker.max_publish_bytes = 1000
+    done = push(bundle, 5000)
+    assert done["chunk_bytes"] == 1000 - 12 - 256
+    assert max(message.packet_bytes() for message in broker.log) <= 1000
+    for limit in (12 + 256, 200):
+        broker.max_publish_bytes = limit
+        with pytest.raises(UserError, match="it accepts no packets large enough for a chunk"):
+            push(bundle)
+
+
+def test_nothing_is_switched_before_the_chunks_can_be_read_back(
+    broker: MemoryBroker, bundle: Path, other_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(bundle)
+    monkeypatch.setattr(read_back, "_STALL_S", 0.05)
+    lost = NAMES.model(ref_of(other_bundle).digest, 3, 0)
+    broker.accepts = lambda topic: topic != lost
+    with pytest.raises(UserError) as caught:
+        push(other_bundle)
+    assert str(caught.value) == (
+        "broker mqtt://127.0.0.1:1883: it has not kept the bundle 'other' whole; "
+        "check its access rules and its limits on retained messages. Nothing was switched"
+    )
+    assert current_pointer(broker).current == ref_of(bundle)
+    assert current_pointer(broker).next is None
+    assert broker.running == []
+
+
+def test_a_pointer_that_the_broker_does_not_pass_on_is_reported(
+    broker: MemoryBroker, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_POINTER_WITHIN_S", 0.02)
+    broker.accepts = lambda topic: topic != NAMES.bundle()
+    with pytest.raises(UserError, match=rf"it did not accept vp/{SITE}/bundle/current; check its access rules$"):
+        push(bundle)
+
+
+def test_messages_that_are_not_acknowledged_end_the_push(broker: MemoryBroker, bundle: Path) -> None:
+    chunks = list(chunks_of(bundle))
+    for lost in (chunks[0], chunks[-1]):
+        broker.log.clear()
+        broker.acknowledges = lambda topic, lost=lost: topic != lost  # type: ignore[misc]
+        with pytest.raises(UserError, match="it does not acknowledge a message, or the connection broke; push again"):
+            push(bundle)
+        assert NAMES.bundle() not in broker.retained
+        assert len(broker.log) == (10 if lost == chunks[0] else len(chunks)), "ten are in flight"
+    assert broker.running == []
+
+
+def test_messages_that_cannot_be_sent_end_the_push(
+    broker: MemoryBroker, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_OVERHEAD_BYTES", 0)
+    broker.max_publish_bytes = 400
+    topic = NAMES.manifest(ref_of(bundle).digest, 0)
+    with pytest.raises(UserError, match=rf"it does not accept {topic} \([0-9,]+ bytes\), or the connection broke"):
+        push(bundle, 1000)
+
+
+def test_a_permanent_failure_of_the_session_is_the_reason(broker: MemoryBroker, bundle: Path) -> None:
+    broker.failure = UserError("refused")
+    with pytest.raises(UserError, match=r"^refused$"):
+        push(bundle)
+
+
+def status(
+    node: str = "fusion", *, role: str = "fusion", state: State = State.ONLINE, ready: tuple[str, ...] | None = None
+) -> bytes:
+    return StatusMessage(
+        state=state,
+        node=node,
+        role=role,
+        version="1",
+        host="pi",
+        client_id="x",
+        instance="0" * 8,
+        started=0,
+        ready=ready,
+    ).encode()
+
+
+def test_fusion_nodes_that_do_not_get_ready_are_named(
+    broker: MemoryBroker, bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, ready in (("z", ("ab" * 4,)), ("a", ("cd" * 4,)), ("ready", ("ab" * 4, ref_of(bundle).digest[:8]))):
+        broker.publish(NAMES.status(name), status(name, ready=ready))
+    push(bundle, ready_within_s=0.02)
+    assert "a, z did not get ready within 0.02 s; switching nevertheless" in caplog.messages
+    assert current_pointer(broker).current == ref_of(bundle)
+
+
+def test_the_switch_comes_as_soon_as_the_fusion_nodes_are_ready(
+    broker: MemoryBroker, bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.publish(NAMES.status("fusion"), status(ready=("ab" * 4,)))
+    sleeps: list[float] = []
+
+    def becomes_ready(seconds: float) -> None:
+        sleeps.append(seconds)
+        is_prepared = NAMES.bundle() in broker.retained and current_pointer(broker).next is not None
+        if is_prepared and len(sleeps) > 5:
+            broker.publish(NAMES.status("fusion"), status(ready=(ref_of(bundle).digest[:8],)))
+
+    monkeypatch.setattr("vp_mqtt.bundle.publish.time.sleep", becomes_ready)
+    push(bundle, ready_within_s=60)
+    assert len(sleeps) >= 6
+    assert not any("did not get ready" in message for message in caplog.messages)
+
+
+# Roll-backs
+
+
+def test_a_roll_back_switches_to_the_previous_bundle(broker: MemoryBroker, bundle: Path, other_bundle: Path) -> None:
+    push(bundle)
+    push(other_bundle)
+    log = len(broker.log)
+    done = pusher().roll_back()
+    assert done.pop("seconds") >= 0
+    assert done == {
+        "bundle": "tiny",
+        "digest": ref_of(bundle).digest,
+        "signed": False,
+        "previous": ref_of(other_bundle).digest,
+        "cleared": 0,
+    }
+    found = current_pointer(broker)
+    assert (found.current, found.previous, found.next) == (ref_of(bundle), ref_of(other_bundle), None)
+    assert {message.topic for message in broker.log[log:]} == {NAMES.bundle()}
+
+
+def test_a_roll_back_to_nothing_is_refused(broker: MemoryBroker, bundle: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"^site '{SITE}': there is no bundle to go back to$"):
+            pusher().roll_back()
+        push(bundle)
+    assert broker.running == []
+
+
+def test_a_roll_back_to_a_bundle_that_is_no_longer_whole_is_refused(
+    broker: MemoryBroker, bundle: Path, other_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(bundle)
+    push(other_bundle)
+    monkeypatch.setattr(read_back, "_STALL_S", 0.05)
+    del broker.retained[NAMES.model(ref_of(bundle).digest, 0, 0)]
+    with pytest.raises(UserError, match="has not kept the bundle 'tiny' whole"):
+        pusher().roll_back()
+    assert current_pointer(broker).current == ref_of(other_bundle)
+
+
+def test_run_pushes_or_rolls_back_what_the_settings_say(
+    broker: MemoryBroker, bundle: Path, other_bundle: Path, tmp_path: Path
+) -> None:
+    settings = PushSettings(site=SITE, chunk_bytes=300, ready_within=0, name="me")
+    for wrong in ({"bundle": None, "rollback": False}, {"bundle": bundle, "rollback": True}):
+        with pytest.raises(UserError, match=r"^name a bundle to push, or give --rollback$"):
+            publish.run(settings, **wrong)  # type: ignore[arg-type]
+    assert broker.sessions == []
+    assert publish.run(settings, bundle, rollback=False)["chunk_bytes"] == 300
+    assert broker.sessions == [f"vp-{SITE}-me-push", f"vp-{SITE}-me-check"]
+    generate(tmp_path / "key")
+    signing = settings.model_copy(update={"sign": tmp_path / "key"})
+    assert publish.run(signing, str(other_bundle), rollback=False)["signed"]
+    assert publish.run(settings, None, rollback=True)["bundle"] == "tiny"
+
+
+# Reading back
+
+
+def received(topic: str, payload: bytes, at: float = 1.0) -> Received:
+    return Received(topic, payload, None, at)
+
+
+@pytest.mark.parametrize("last", ["manifest/0", "model/0/0", "model/5/0"])
+def test_a_bundle_is_whole_with_its_last_chunk_whichever_that_is(bundle: Path, last: str) -> None:
+    reading = ReadBack(ref_of(bundle))
+    chunks = chunks_of(bundle)
+    topic = f"vp/{SITE}/bundle/{ref_of(bundle).digest}/{last}"
+    for other in chunks.keys() - {topic}:
+        reading.add(received(other, chunks[other]))
+        assert not reading.is_whole()
+    reading.add(received(topic, chunks[topic]))
+    assert reading.is_whole()
+
+
+def test_a_bundle_with_a_model_too_many_is_not_whole(bundle: Path) -> None:
+    reading = ReadBack(ref_of(bundle))
+    chunks = chunks_of(bundle, 10_000)
+    reading.add(received(NAMES.model(ref_of(bundle).digest, 6, 0), chunks[NAMES.model(ref_of(bundle).digest, 5, 0)]))
+    for topic, chunk in chunks.items():
+        reading.add(received(topic, chunk))
+    assert not reading.is_whole()
+
+
+def test_a_model_of_another_bundle_is_not_kept_whole(
+    broker: MemoryBroker, bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ref = publish_bundle(broker, bundle)
+
+    def check() -> None:
+        check_kept(BrokerOptions(), site=SITE, client_id="check", ref=ref)
+
+    check()
+    topic = NAMES.model(ref.digest, 4, 0)
+    good = broker.retained[topic]
+    for damaged, reason in (
+        (good[:-1] + b"?", "read back: the model of its variant 4 has another digest"),
+        (good[:-1], "read back: chunk of the wrong length"),
+    ):
+        broker.retained[topic] = damaged
+        with pytest.raises(UserError, match="has not kept the bundle 'tiny' whole"):
+            check()
+        assert caplog.messages[-1] == reason
+    broker.retained[topic] = good
+    check()
+    broker.failure = UserError("refused")
+    with pytest.raises(UserError, match=r"^refused$"):
+        check()
+    assert broker.running == []
+
+
+# What the broker retains
+
+
+def test_the_state_follows_the_messages(bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = RetainedState(SITE, 0.0)
+    assert (state.pointer, state.newest_at) == (None, 0.0)
+    state.accept(received(NAMES.bundle(), pointer(ref_of(bundle)).encode(), 3.0))
+    assert (state.pointer, state.newest_at) == (pointer(ref_of(bundle)), 3.0)
+    chunks = [NAMES.manifest("a", 0), NAMES.manifest("a", 1), NAMES.model("b", 0, 0), NAMES.model("c", 1, 0)]
+    for topic in chunks:
+        state.accept(received(topic, b"chunk"))
+    state.accept(received(chunks[1], b""))
+    state.accept(received(NAMES.manifest("d", 0), b""))
+    assert state.chunks_of("a") == {chunks[0]}
+    assert state.chunks_of("x") == set()
+    assert state.chunks_of_others({"a", "x"}) == set(chunks[2:])
+    assert state.chunks_of_others({"a", "b", "c"}) == set()
+    assert caplog.messages == []
+    for topic, payload in (("vp/home/other", b"x"), (NAMES.bundle(), b"{}"), (NAMES.status("n"), b"x")):
+        state.accept(received(topic, payload, 9.0))
+    assert [message.endswith("; left as it is") for message in caplog.messages] == [True] * 3
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "vp/home/other",
+        NAMES.bundle(),
+        NAMES.status("n"),
+    ]
+    assert (state.pointer, state.newest_at) == (pointer(ref_of(bundle)), 9.0)
+    state.accept(received(NAMES.bundle(), b""))
+    assert state.pointer is None
+
+
+def test_the_state_subscribes_to_everything_that_it_needs() -> None:
+    assert RetainedState(SITE, 0.0).filters() == [
+        f"vp/{SITE}/bundle/current",
+        f"vp/{SITE}/bundle/+/manifest/+",
+        f"vp/{SITE}/bundle/+/model/+/+",
+        f"vp/{SITE}/node/+/status",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("payload", "is_waited_for"),
+    [
+        (status(ready=("ab" * 4,)), True),
+        (status(ready=("ab" * 4, "cd" * 4)), False),
+        (status(ready=()), False),
+        (status(ready=None), False),
+        (status(ready=("ab" * 4,), state=State.OFFLINE), False),
+        (status(ready=("ab" * 4,), state=State.STOPPED), False),
+        (status(ready=("ab" * 4,), role="variant"), False),
+    ],
+)
+def test_only_fusion_nodes_that_follow_the_site_are_waited_for(payload: bytes, *, is_waited_for: bool) -> None:
+    state = RetainedState(SITE, 0.0)
+    state.accept(received(NAMES.status("fusion"), payload))
+    assert state.not_ready("cd" * 32) == (["fusion"] if is_waited_for else [])
+
+
+def test_progress_is_logged(broker: MemoryBroker, bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
+    del broker
+    caplog.set_level(logging.INFO)
+    push(bundle)
+    ref = ref_of(bundle)
+    assert caplog.messages == [
+        f"{len(chunks_of(bundle))} chunks of 'tiny' are at the broker",
+        f"the site '{SITE}' now runs 'tiny' ({ref.digest[:8]})",
+    ]
