@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.comparators.settings import StageSettings
 from vp_mqtt.cli.common_options import require_torch
 from vp_mqtt.cli.settings_options import settings_command
-from vp_mqtt.config.settings import StageSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.nodes import signals
 

@@ -10,20 +10,21 @@ import cv2
 from benchmarks.comparators import feature_maps
 from benchmarks.comparators.feature_maps import Precision
 from benchmarks.comparators.pipeline import open_pipeline
-from vp_mqtt.config.settings import StageSettings
+from benchmarks.comparators.settings import StageSettings
+from benchmarks.comparators.topics import camera_of, feature_map_topic
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.nodes.base import Node
-from vp_mqtt.protocol import topics, votes
+from vp_mqtt.protocol import votes
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.topics import ANY, Topics
 
 _PACKET_OVERHEAD_BYTES = 1024
 _WHOLE = 0
-"""The network as a whole is its bundle's only variant: what the last stage votes as."""
+"""Index of the bundle's only variant, the whole network: the last stage votes as this variant."""
 
 
 class StageNode:
@@ -49,14 +50,15 @@ class StageNode:
             threads=settings.threads,
         )
         self._inbox: Inbox[Received] = Inbox(per_source=1)
-        site = Topics(settings.site)
+        self._topics = Topics(settings.site)
+        source = feature_map_topic(settings.site, ANY, settings.stage) if settings.stage else self._topics.frame(ANY)
         self._node = Node(
             site=settings.site,
             name=settings.node_name(str(settings.stage)),
             role=settings.role,
             variant=_WHOLE if is_last else None,
             stats_every_s=settings.stats_every,
-            subscriptions=[(site.stage(ANY, settings.stage) if settings.stage else site.frame(ANY), 0)],
+            subscriptions=[(source, 0)],
             on_message=self._receive,
             on_stop=self._inbox.close,
             more_counts=lambda: {"frames_dropped": self._inbox.dropped},
@@ -96,7 +98,7 @@ class StageNode:
     def _answer(self, message: Received) -> None:
         digest = self._manifest.short_digest
         try:
-            camera = topics.parse(message.topic).source
+            camera = camera_of(message.topic)
             frame = FrameId.decode(message.correlation)
             if self._entry.index:
                 batch = feature_maps.decode(message.payload, self._entry.input, digest)
@@ -111,10 +113,10 @@ class StageNode:
             return
         compute_ms = (time.monotonic() - message.at) * 1000
         if self._entry.output is None:
-            topic = self._node.topics.vote(camera, _WHOLE)
+            topic = self._topics.vote(camera, _WHOLE)
             payload = votes.encode(votes.select(result[0], self._manifest.k, digest, compute_ms))
         else:
-            topic = self._node.topics.stage(camera, self._entry.index + 1)
+            topic = feature_map_topic(self._settings.site, camera, self._entry.index + 1)
             payload = feature_maps.encode(result, self._precision, digest)
         self._node.counts["frames"] += 1
         self._node.counts["bytes_sent"] += len(payload)

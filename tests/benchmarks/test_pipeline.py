@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from benchmarks.comparators.partition import blocks_of, cut_points, macs_of, write_stages
 from benchmarks.comparators.pipeline import PIPELINE_NAME, open_pipeline
+from benchmarks.comparators.topics import camera_of, feature_map_topic
 from tests.support.broker import Mosquitto
-from tests.support.site import Site
+from tests.support.site import SITE, Site
 from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.topics import TopicError
 from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.export import export
 from vp_mqtt.training.networks import VariantNetwork
@@ -48,6 +50,15 @@ def pipeline(network: VariantNetwork, tmp_path_factory: pytest.TempPathFactory) 
     export(Checkpoint(origin, 1, [state], [state], {}, {}), folder, weights="float32")
     write_stages(network, SPEC.resolution, folder, STAGES, "macs")
     return folder
+
+
+def test_feature_maps_have_topics_of_their_own() -> None:
+    topic = feature_map_topic("home", "cam0", 1)
+    assert topic == "vp/home/camera/cam0/stage/1"
+    assert camera_of(topic) == camera_of("vp/home/camera/cam0/frame") == "cam0"
+    for other in ("vp/home/camera/cam 0/stage/1", "x/home/camera/cam0/stage/1", "vp/home/camera/cam0/stage"):
+        with pytest.raises(TopicError):
+            camera_of(other)
 
 
 @settings(max_examples=60, deadline=None)
@@ -132,7 +143,7 @@ def test_boards_that_share_one_network_answer_together_or_not_at_all(
             site.start(name, "baseline", "stage", *arguments)
         site.await_online("fusion", *names)
         site.await_log("fusion", "variant 0 is online")
-        site.probe.publish(site.probe.topics.stage("cam0", 1), b"garbage", FrameId(1, 1).encode())
+        site.probe.publish(feature_map_topic(SITE, "cam0", 1), b"garbage", FrameId(1, 1).encode())
         # Counted before the frame is sent: a stage works on the newest message only.
         site.probe.until(lambda: site.probe.stats("stage1").get("refused: features too short") == 1, "garbage counted")
         site.probe.publish_frame(FrameId(7, 1))

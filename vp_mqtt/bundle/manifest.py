@@ -44,7 +44,7 @@ class VariantSpec(_Strict):
     head: int = Field(ge=8, le=4096, description="filters of the narrow 1x1 convolution before the classifier")
     pooling: Literal["max", "average"] = Field(default="max", description="of the head's output, over all places")
     knows: tuple[Annotated[int, Field(ge=0, lt=MAX_CLASSES)], ...] | None = Field(
-        default=None, min_length=1, description="indices of the only classes that it knows (class parallelism)"
+        default=None, min_length=1, description="indices of the classes that the variant covers; null: all of them"
     )
 
 

@@ -21,7 +21,6 @@ SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 PANELS: Mapping[str, Sequence[str]] = {
     "Model": (
         "variant",
-        "stage",
         "bundle",
         "fallback",
         "bundle_key",
@@ -29,7 +28,6 @@ PANELS: Mapping[str, Sequence[str]] = {
         "k",
         "runtime",
         "threads",
-        "precision",
         "max_frame_bytes",
     ),
     "Camera": ("camera", "source", "size", "quality", "loop", "frames", "fps", "in_flight"),

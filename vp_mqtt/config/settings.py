@@ -162,25 +162,6 @@ class VariantSettings(FamilySettings):
     )
 
 
-class StageSettings(CommonSettings):
-    """A stage of model parallelism, which variant parallelism is compared with."""
-
-    role: ClassVar[Role] = "stage"
-
-    stage: int = Field(ge=0, description="index of the stage that this node runs")
-    bundle: str = Field(description="the pipeline's folder")
-    precision: Literal["float32", "float16", "int8"] = Field(
-        default="float32", description="how the feature maps travel that this node sends"
-    )
-    threads: int = Field(default=1, ge=1, le=64, description="threads that the runtime may use")
-    max_frame_bytes: int = Field(
-        default=8_000_000,
-        ge=1_000,
-        le=250_000_000,
-        description="size limit of a frame, in bytes; larger ones are refused",
-    )
-
-
 class FusionSettings(FamilySettings):
     """Settings of a fusion node."""
 
@@ -265,7 +246,6 @@ class PushSettings(CommonSettings):
 
 
 ROLES: dict[str, type[CommonSettings]] = {
-    model.role: model
-    for model in (CameraSettings, VariantSettings, FusionSettings, WatchSettings, StageSettings, PushSettings)
+    model.role: model for model in (CameraSettings, VariantSettings, FusionSettings, WatchSettings, PushSettings)
 }
 """The settings by role, and thus by name of their table in a TOML file."""

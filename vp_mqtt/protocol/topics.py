@@ -25,8 +25,6 @@ class Kind(StrEnum):
     LABEL = "label"
     STATUS = "status"
     STATS = "stats"
-    STAGE = "stage"
-    """Feature maps between the boards of model parallelism, which ours is compared with."""
     BUNDLE = "bundle"
     """Which bundle the site runs."""
     CHUNK = "chunk"
@@ -45,8 +43,7 @@ class Topic:
         site: the site's name.
         kind: what the topic carries.
         source: the camera's name, or the node's for status and stats, or a bundle's digest for its chunks.
-        variant: the variant's index, for votes; the index of the stage that is to go on, for feature maps; whose model
-            a chunk is of, None for the manifest's.
+        variant: the variant's index, for votes and for chunks of a model; None for chunks of a manifest.
         chunk: the chunk's index.
     """
 
@@ -80,10 +77,6 @@ class Topics:
         """Return the topic of a variant's votes on a camera's frames."""
         return f"{ROOT}/{self.site}/camera/{camera}/vote/{variant}"
 
-    def stage(self, camera: str, index: int | str) -> str:
-        """Return the topic of feature maps of a camera's frames for a stage of a pipeline."""
-        return f"{ROOT}/{self.site}/camera/{camera}/stage/{index}"
-
     def label(self, camera: str) -> str:
         """Return the topic of a camera's labels."""
         return f"{ROOT}/{self.site}/camera/{camera}/label"
@@ -116,10 +109,8 @@ def parse(topic: str) -> Topic:
         TopicError: it does not belong to the scheme.
     """
     match topic.split("/"):
-        case [root, site, "camera", camera, ("vote" | "stage") as kind, index] if root == ROOT and _INDEX.fullmatch(
-            index
-        ):
-            parsed = Topic(site, Kind(kind), camera, int(index))
+        case [root, site, "camera", camera, "vote", index] if root == ROOT and _INDEX.fullmatch(index):
+            parsed = Topic(site, Kind.VOTE, camera, int(index))
         case [root, site, "camera", camera, ("frame" | "announce" | "label") as kind] if root == ROOT:
             parsed = Topic(site, Kind(kind), camera)
         case [root, site, "node", node, ("status" | "stats") as kind] if root == ROOT:

@@ -196,7 +196,7 @@ class SeededDropout(nn.Module):
 class VariantNetwork(nn.Module):
     """One variant: the backbone, a head, global pooling, and a classifier.
 
-    One that knows only some of the classes (class parallelism) has one more output, for "none of mine".
+    A variant that covers only some of the classes has one more output, for "none of these".
     """
 
     def __init__(self, spec: VariantSpec, classes: int, dropout: float = 0.1) -> None:
@@ -234,7 +234,7 @@ class VariantNetwork(nn.Module):
     def classify(self, features: Tensor) -> Tensor:
         """Return logits, shape (N, classes), for what the last block gives.
 
-        The probability of "none of mine" is spread over the classes that are not known.
+        The probability of "none of these" is spread evenly over the classes that the variant does not cover.
         """
         logits = self._outputs(features)
         if self._knows is None:
@@ -245,7 +245,7 @@ class VariantNetwork(nn.Module):
         return spread.index_copy(1, torch.tensor(self._knows, device=own.device), own[:, :-1])
 
     def probabilities(self, pictures: Tensor) -> Tensor:
-        """Return probabilities, shape (N, classes), 0 for classes that are not known: what a variant votes with."""
+        """Return probabilities, shape (N, classes), 0 for classes that the variant does not cover."""
         own = self._outputs(self.features(pictures)).softmax(1)
         if self._knows is None:
             return own

@@ -34,8 +34,7 @@ def test_every_topic_is_one_of_the_scheme_and_every_kind_has_one(document: dict[
     for channel in document["channels"].values():
         assert set(channel["parameters"]) == set(re.findall(r"\{(\w+)\}", channel["address"]))
         kinds.add(topics.parse(channel["address"].format(**VALUES)).kind)
-    # Stages are for comparison only (docs/comparators.md), no part of the interface.
-    assert kinds == set(Kind) - {Kind.STAGE}
+    assert kinds == set(Kind)
 
 
 def test_every_example_is_a_message_that_the_code_reads(document: dict[str, Any]) -> None:

@@ -13,10 +13,9 @@ LONGEST = "n" * 64
 
 def written(topic: Topic) -> str:
     topics = Topics(topic.site)
-    indexed = {Kind.VOTE: topics.vote, Kind.STAGE: topics.stage}
-    if topic.kind in indexed:
+    if topic.kind is Kind.VOTE:
         assert topic.variant is not None
-        return indexed[topic.kind](topic.source, topic.variant)
+        return topics.vote(topic.source, topic.variant)
     if topic.kind is Kind.BUNDLE:
         return topics.bundle()
     if topic.kind is Kind.CHUNK:
@@ -41,7 +40,6 @@ def written(topic: Topic) -> str:
         ("vp/home/camera/cam0/announce", Topic("home", Kind.ANNOUNCE, "cam0")),
         ("vp/home/camera/cam0/vote/5", Topic("home", Kind.VOTE, "cam0", 5)),
         ("vp/home/camera/cam0/vote/0", Topic("home", Kind.VOTE, "cam0", 0)),
-        ("vp/home/camera/cam0/stage/1", Topic("home", Kind.STAGE, "cam0", 1)),
         ("vp/home/camera/cam0/label", Topic("home", Kind.LABEL, "cam0")),
         ("vp/home/node/pi-3.local/status", Topic("home", Kind.STATUS, "pi-3.local")),
         ("vp/home/node/pi-3.local/stats", Topic("home", Kind.STATS, "pi-3.local")),
@@ -60,7 +58,7 @@ def test_topics_are_written_and_taken_apart_as_the_scheme_says(topic: str, parts
 @thorough
 @given(names, st.sampled_from(Kind), names, st.integers(0, 9999), st.sampled_from(["manifest", "model"]))
 def test_every_topic_that_is_written_is_read_back(site: str, kind: Kind, source: str, number: int, of: str) -> None:
-    has_variant = kind in {Kind.VOTE, Kind.STAGE} or (kind is Kind.CHUNK and of == "model")
+    has_variant = kind is Kind.VOTE or (kind is Kind.CHUNK and of == "model")
     topic = Topic(
         site,
         kind,
