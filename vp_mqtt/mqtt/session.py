@@ -124,7 +124,7 @@ class Session:
         self.stop()
 
     @property
-    def is_sound(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the threads that keep the connection, or make it again, are alive."""
         connection = self._current()
         return self._thread.is_alive() and (connection is None or connection.has_live_thread)

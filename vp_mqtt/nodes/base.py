@@ -205,7 +205,7 @@ class Node:
         watchdog.notify("STOPPING=1")
 
     def _is_healthy(self, patience: float) -> bool:
-        return self.session.is_sound and not self.work.is_stuck(patience) and not self._is_stuck(patience)
+        return self.session.is_alive and not self.work.is_stuck(patience) and not self._is_stuck(patience)
 
     def _publish_stats(self, session: Session) -> None:
         while not self.stopping.wait(self._stats_every_s):

@@ -126,7 +126,7 @@ def test_without_a_limit_a_broker_is_looked_for_for_ever() -> None:
     with Session(BrokerOptions(url=NOBODY), client_id="me") as running:
         assert not running.wait_until_connected(0.2)
         running.check()
-        assert running.is_sound
+        assert running.is_alive
 
 
 def test_the_limit_does_not_count_once_it_was_connected(broker: ScriptedBroker) -> None:
@@ -226,7 +226,7 @@ def test_the_last_message_goes_before_a_clean_disconnect(broker: ScriptedBroker)
     broker.await_packets(DISCONNECT)
     assert [one.kind for one in broker.packets] == [CONNECT, PUBLISH, DISCONNECT]
     assert not running.connected.is_set()
-    assert not running.is_sound
+    assert not running.is_alive
     assert broker.none_follows(CONNECT, 0.05)
 
 

@@ -186,9 +186,10 @@ def test_what_is_sent_waits_for_its_acknowledgement(broker: ScriptedBroker) -> N
         sent = running.publish(Outgoing("t", b"", qos=1))
         assert sent is not None
         assert not sent.wait(0)
-        started = time.monotonic()
-        assert not sent.wait(0.15)
-        assert 0.14 < time.monotonic() - started < WAIT
+        started, worked = time.monotonic(), time.thread_time()
+        assert not sent.wait(0.3)
+        assert 0.29 < time.monotonic() - started < WAIT
+        assert time.thread_time() - worked < 0.05, "it does not wait, it asks again and again"
         until(lambda: sent.is_pending)
         packet_id = broker.await_packets(PUBLISH, 2)[1].packet_id
         threading.Timer(
@@ -207,7 +208,7 @@ def test_what_is_lost_with_its_connection_is_waited_for_no_longer(broker: Script
         threading.Timer(0.02, broker.hang_up).start()
         started = time.monotonic()
         assert not sent.wait(WAIT)
-        assert time.monotonic() - started < WAIT / 2
+        assert time.monotonic() - started < 1
         assert not sent.is_pending
 
 
@@ -273,16 +274,16 @@ def test_messages_arrive_with_their_correlation_data_and_time(broker: ScriptedBr
     assert before <= messages[0].at <= messages[1].at <= time.monotonic()
 
 
-def test_a_session_is_sound_while_its_threads_live(broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_is_alive_while_its_threads_are(broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Received) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     running = Session(BrokerOptions(url=broker.url), client_id="me", on_message=fail)
-    until(lambda: not running.is_sound)
+    until(lambda: not running.is_alive)
     with running:
         assert running.wait_until_connected(WAIT)
-        until(lambda: running.is_sound)
+        until(lambda: running.is_alive)
         broker.send(publish_packet(b"t", b""))
-        until(lambda: not running.is_sound)
+        until(lambda: not running.is_alive)
         assert running.connected.is_set()
