@@ -15,7 +15,7 @@ _SMALLEST_SIDE, _LARGEST_SIDE = 16, 8192
 Bundle = Annotated[str, typer.Option(help="the family: a bundle's folder, or the name of a bundled one")]
 Classes = Annotated[int, typer.Option(min=2, max=MAX_CLASSES, help="number of classes of the networks")]
 Size = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="size of the camera's frames, in pixels")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of a table")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
 def parse_size(text: str) -> tuple[int, int]:

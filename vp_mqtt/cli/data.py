@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vp_mqtt.cli.common_options import Json
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ Root = Annotated[
     Path | None,
     typer.Option(help="where a named data set is: its files as published, or train/CLASS and test/CLASS"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 _TOLD_KS = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 _TOLD_FILES = 20

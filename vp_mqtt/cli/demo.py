@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vp_mqtt.cli.common_options import Bundle, Json
 from vp_mqtt.errors import UserError
 
 
@@ -15,13 +16,11 @@ def demo(
     frames: Annotated[int, typer.Option(min=1, help="number of frames that the camera publishes")] = 200,
     fps: Annotated[float, typer.Option(min=0.1, max=1000, help="frames per second")] = 10.0,
     kill: Annotated[str, typer.Option(metavar="0,3", help="variants to kill (SIGKILL) half-way")] = "",
-    bundle: Annotated[
-        str, typer.Option(help="the family: a bundle's folder, or the name of a built-in bundle")
-    ] = "fashion-mnist",
+    bundle: Bundle = "fashion-mnist",
     source: Annotated[str, typer.Option(help="the camera's source, as for vp-camera --source")] = "samples",
     broker: Annotated[str, typer.Option(help="mosquitto, embedded, or auto: Mosquitto if it is installed")] = "auto",
     deadline_ms: Annotated[float, typer.Option(min=1, max=60_000, help="how long to wait for votes, in ms")] = 250.0,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")] = False,
+    json: Json = False,
     picture: Annotated[Path | None, typer.Option(help="SVG file to save the last table and the summary to")] = None,
 ) -> None:
     """Run the whole system on this machine: broker, camera, fusion node and every variant, each in its own process."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vp_mqtt.cli.common_options import Json
 from vp_mqtt.cli.settings_options import keyword, settings_command
 from vp_mqtt.config.settings import PushSettings
 
@@ -26,11 +27,11 @@ def _push(settings: PushSettings, *, bundle: str | None, rollback: bool, json: b
 
 
 _EXTRA = (
-    keyword("bundle", Annotated[str | None, typer.Argument(help="bundle folder, or name of a built-in bundle")]),
+    keyword("bundle", Annotated[str | None, typer.Argument(help="the bundle: a folder, or the name of a bundled one")]),
     keyword(
         "rollback", Annotated[bool, typer.Option("--rollback", help="return to the previous bundle")], default=False
     ),
-    keyword("json", Annotated[bool, typer.Option("--json", help="print the result as one JSON object")], default=False),
+    keyword("json", Json, default=False),
 )
 
 push_command = settings_command(PushSettings, _push, _EXTRA)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vp_mqtt import logs
+from vp_mqtt.cli.common_options import Json
 from vp_mqtt.errors import UserError
 
 HELP = "Set up a site of boards, from the plan to running nodes."
@@ -30,7 +31,6 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help=f"the provisioned folder (default: {_PROVISIONED} beside the plan)"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
 def _root(file: Path, out: Path | None) -> Path:
@@ -58,7 +58,7 @@ def init(
     camera: Annotated[str | None, typer.Option(metavar="BOARD", help="the board with the camera")] = None,
     source: Annotated[str | None, typer.Option(help="the camera's source, as for vp-camera --source")] = None,
     fusion: Annotated[str | None, typer.Option(metavar="BOARD", help="the board that fuses the votes")] = None,
-    bundle: Annotated[str | None, typer.Option(help="name of a built-in bundle, or a bundle's folder")] = None,
+    bundle: Annotated[str | None, typer.Option(help="the bundle: the name of a bundled one, or a folder")] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite an existing file")] = False,
 ) -> None:
     """Write a commented site.toml from flags, or from the answers to a few questions."""

@@ -38,7 +38,7 @@ QUESTIONS = (
         "source", "the camera's source: a webcam's number, a video, a stream, a folder, or samples", lambda _: "0"
     ),
     Question("fusion", "the board that fuses the votes", lambda answers: answers["camera"]),
-    Question("bundle", "the bundle: the name of a built-in one, or a folder", lambda _: "fashion-mnist"),
+    Question("bundle", "the bundle: the name of a bundled one, or a folder", lambda _: "fashion-mnist"),
 )
 
 _HEAD = """\
