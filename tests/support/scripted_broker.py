@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -97,6 +98,7 @@ class ScriptedBroker:
         properties: of a CONNACK that accepts.
         suback: reason code for a topic filter.
         puback: reason code of its acknowledgements; None: it acknowledges nothing.
+        tls: for a broker that is reached over TLS.
         packets: what came, over all connections.
     """
 
@@ -104,6 +106,7 @@ class ScriptedBroker:
     properties: bytes = b""
     suback: Callable[[str], int] = lambda _: 0
     puback: int | None = 0
+    tls: ssl.SSLContext | None = None
     packets: list[Packet] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -123,7 +126,7 @@ class ScriptedBroker:
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
+        return f"mqtt{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def refuse_connections(self) -> None:
         """Listen no more."""
@@ -170,12 +173,14 @@ class ScriptedBroker:
         with contextlib.suppress(OSError):
             while True:
                 link, _ = self._server.accept()
-                with self._changed:
-                    self._links.append(link)
                 threading.Thread(target=self._serve, args=(link,), daemon=True).start()
 
     def _serve(self, link: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError):
+            if self.tls is not None:
+                link = self.tls.wrap_socket(link, server_side=True)
+            with self._changed:
+                self._links.append(link)
             for one in _packets(link):
                 with self._changed:
                     self.packets.append(one)
