@@ -133,7 +133,7 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     write_class_folders(tmp_path / "broken")
     for file in (tmp_path / "broken").rglob("*.png"):
         file.write_bytes(b"broken")
-    with pytest.raises(UserError, match="mend it"):
+    with pytest.raises(UserError, match="repair or remove it"):
         load(str(tmp_path / "broken")).train.picture(0)
 
 

@@ -20,13 +20,7 @@ from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.votes import decode, encode, select
 from vp_mqtt.training.datasets import load_evaluation_set
-from vp_mqtt.training.evaluation.evaluate import (
-    Evaluation,
-    evaluate_bundle,
-    evaluate_probabilities,
-    predict,
-    subsets_alive,
-)
+from vp_mqtt.training.evaluation.evaluate import evaluate_bundle, evaluate_probabilities, predict, subsets_alive
 from vp_mqtt.training.evaluation.plots import (
     CONFUSION_NAME,
     DEAD_BOARDS_NAME,
@@ -34,6 +28,7 @@ from vp_mqtt.training.evaluation.plots import (
     dead_boards_figure,
     write_plots,
 )
+from vp_mqtt.training.evaluation.results import Evaluation
 
 COLOURS = {"red": (0, 0, 220), "green": (0, 220, 0), "blue": (220, 0, 0), "grey": (128, 128, 128)}
 PNG = b"\x89PNG"
@@ -155,7 +150,7 @@ def test_eval_needs_neither_torch_nor_matplotlib(bundle: Path, pictures: Path) -
     plain = vp("eval", str(bundle), str(pictures), "--json", code=code)
     assert plain.returncode == 0, plain.stderr
     assert json.loads(plain.stdout)["images"] == 4
-    assert "judging by a sixth of 'things'" in plain.stderr
+    assert "evaluating on a sixth of 'things'" in plain.stderr
     refused = vp("eval", str(bundle), str(pictures), "--plots", "x", code=code)
     assert refused.returncode == 2
     assert refused.stderr.endswith("--plots needs matplotlib: `pip install vp-mqtt[train]`\n")
@@ -166,9 +161,9 @@ def test_eval_needs_neither_torch_nor_matplotlib(bundle: Path, pictures: Path) -
     [
         ("3", "--k 3: a vote holds at most half of the classes; the bundle 'tiny' has 4, so write 2 or less"),
         ("1,9", "--k 9: a vote holds at most half of the classes"),
-        ("0", "--k 0: write how many"),
-        ("a", "--k a: write how many"),
-        ("1,,2", "--k 1,,2: write how many"),
+        ("0", "--k 0: write the number of classes"),
+        ("a", "--k a: write the number of classes"),
+        ("1,,2", "--k 1,,2: write the number of classes"),
     ],
 )
 def test_a_k_that_cannot_be_is_refused(bundle: Path, pictures: Path, k: str, says: str) -> None:
@@ -198,7 +193,7 @@ def test_one_class_and_test_pictures_alone_will_do(bundle: Path, tmp_path: Path)
     assert json.loads(vp("eval", str(bundle), str(tmp_path / "one" / "test"), "--all", "--json").stdout)["images"] == 6
     refused = vp("eval", str(bundle), str(tmp_path / "one" / "test"))
     assert refused.returncode == 2
-    assert "judge by --all" in refused.stderr
+    assert "evaluate on all of it with --all" in refused.stderr
     (tmp_path / "none").mkdir()
     refused = vp("eval", str(bundle), str(tmp_path / "none"), "--all")
     assert refused.returncode == 2
@@ -229,7 +224,7 @@ def test_a_picture_that_cannot_be_read_is_named(bundle: Path, tmp_path: Path) ->
     (folder / "red" / "3.png").write_bytes(b"\x89PNG broken")
     refused = vp("eval", str(bundle), str(folder), "--all")
     assert refused.returncode == 2
-    assert refused.stderr.splitlines()[-1].endswith("red/3.png: not a picture; mend it or take it away")
+    assert refused.stderr.splitlines()[-1].endswith("red/3.png: not a picture; repair or remove it")
 
 
 def test_models_that_give_no_numbers_are_refused(pictures: Path, tmp_path: Path) -> None:

@@ -87,10 +87,10 @@ def test_the_orientation_that_a_telephone_noted_is_followed(tmp_path: Path, name
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "empty picture; mend it or take it away"),
-        (b"text", "not a picture; mend it or take it away"),
-        (b"half", "not a picture; mend it or take it away"),
-        (b"huge", "picture too large; make it smaller, 25 million pixels at most"),
+        (b"", "empty picture; repair or remove it"),
+        (b"text", "not a picture; repair or remove it"),
+        (b"half", "not a picture; repair or remove it"),
+        (b"huge", "picture too large; reduce it to at most 25 million pixels"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_a_remedy(tmp_path: Path, content: bytes, says: str) -> None:
@@ -109,7 +109,7 @@ def test_what_cannot_be_used_is_named_with_a_remedy(tmp_path: Path, content: byt
         one(file).picture(0)
     assert str(told.value) == f"{file}: {says}"
     file.unlink()
-    with pytest.raises(UserError, match="No such file or directory; mend it"):
+    with pytest.raises(UserError, match="No such file or directory; repair or remove it"):
         one(file).picture(0)
 
 
@@ -120,12 +120,12 @@ def test_a_class_that_one_part_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"test: no class folder 'class 1', which .*train has"):
         load(str(tmp_path))
     (tmp_path / "test" / "class 1").mkdir()
-    with pytest.raises(UserError, match=r"test/class 1: no pictures in this class folder; put some in"):
+    with pytest.raises(UserError, match=r"test/class 1: no pictures in this class folder; add some"):
         load(str(tmp_path))
     (tmp_path / "test" / "class 1").rmdir()
     (tmp_path / "class 1").rename(tmp_path / "test" / "class 1")
     write_class_folders(tmp_path / "val", classes=4)
-    with pytest.raises(UserError, match=r"val/class 3: .*train has no such class; take the folder away"):
+    with pytest.raises(UserError, match=r"val/class 3: .*train has no such class; remove the folder"):
         load(str(tmp_path))
 
 
@@ -179,7 +179,7 @@ def test_a_check_finds_nothing_in_a_good_set(tmp_path: Path) -> None:
     report = check_dataset(load(str(write_class_folders(tmp_path / "things"))))
     assert report.is_fine
     assert (report.smallest, report.largest, report.per_class) == ((40, 40), (40, 40), (12, 12))
-    assert list(report.lines(5))[-1] == "all can be used"
+    assert list(report.lines(5))[-1] == "all pictures can be used"
 
 
 def test_check_data_lists_what_is_wrong(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_check_data_lists_what_is_wrong(tmp_path: Path) -> None:
     assert (printed.returncode, printed.stderr) == (1, "")
     told = json.loads(printed.stdout)
     assert told["fine"] is False
-    assert told["unusable"] == [f"{things}/train/class 1/4.png: not a picture; mend it or take it away"]
+    assert told["unusable"] == [f"{things}/train/class 1/4.png: not a picture; repair or remove it"]
     assert [pair[1] for pair in told["leaks"]] == [f"{things}/test/class 0/1.png"]
     assert [sorted(pair) for pair in told["contradictions"]] == [
         [f"{things}/test/class 0/0.png", f"{things}/test/class 2/0.png"]
@@ -207,7 +207,7 @@ def test_check_data_lists_what_is_wrong(tmp_path: Path) -> None:
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert printed.returncode == 1
     assert "1 cannot be used:" in printed.stdout
-    assert "all can be used" not in printed.stdout
+    assert "all pictures can be used" not in printed.stdout
 
 
 def test_training_names_a_picture_that_it_cannot_read(tmp_path: Path) -> None:
@@ -223,4 +223,4 @@ def test_training_names_a_picture_that_it_cannot_read(tmp_path: Path) -> None:
     assert refused.returncode == 2
     told = refused.stderr.splitlines()[-1]
     assert told.startswith(f"vp: {things}/class 1/")
-    assert told.endswith("not a picture; mend it or take it away")
+    assert told.endswith("not a picture; repair or remove it")

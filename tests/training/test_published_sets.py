@@ -223,7 +223,7 @@ def test_matlab_files_with_other_content_are_refused(tmp_path: Path) -> None:
         load("stanford-dogs", dogs)
     flowers = published_sets.write_flowers102(tmp_path / "flowers")
     savemat(flowers / "setid.mat", {"trnid": [[999]], "valid": [[1]], "tstid": [[2]]})
-    with pytest.raises(UserError, match="does not know"):
+    with pytest.raises(UserError, match="without a label"):
         load("flowers102", flowers)
 
 

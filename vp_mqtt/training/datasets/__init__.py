@@ -1,4 +1,4 @@
-"""Pictures to learn from: folders of class folders, and named sets in the files that their authors publish."""
+"""Data sets: folders of class folders, and named data sets in the files that their authors publish."""
 
 from vp_mqtt.training.datasets.catalog import NAMED, EvaluationSet, load, load_evaluation_set
 from vp_mqtt.training.datasets.pictures import Dataset, Pictures

@@ -23,12 +23,12 @@ _FOLDER = "101_ObjectCategories"
 def caltech101(root: Path | None, seed: int) -> Dataset:
     """Return Caltech-101 (Fei-Fei, Fergus, Perona 2004): 8,677 pictures of 101 classes; the background is left out.
 
-    The authors give no split: a sixth of every class is cut off for test here, then a twelfth of the rest for
+    The authors define no split: a sixth of every class is used for test here, then a twelfth of the rest for
     validation (stratified, seeded). The class names are the folders', such as `Faces_easy` and `sea_horse`.
 
     Args:
         root: `101_ObjectCategories`, or a folder that holds it.
-        seed: of the split.
+        seed: random seed of the split.
 
     Raises:
         UserError: the folder is missing, or a class in it without pictures.

@@ -1,4 +1,4 @@
-"""Data sets by name, and folders of pictures by their path."""
+"""Data sets by name, and folders of pictures by path."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ NAMED: dict[str, Callable[[Path | None, int], Dataset]] = {
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Pictures to judge a bundle by.
+    """Pictures to evaluate a bundle on.
 
     Attributes:
-        name: of the set, for people.
+        name: of the data set.
         classes: class names by index.
         pictures: labelled with these indices.
-        is_cut: they are what a seed cut off from a folder that is not split: held out only from a training on it.
+        is_cut: whether a seed split them off a folder without a test part: then only a training on that folder, with
+            the same seed, has held them out.
     """
 
     name: str
@@ -52,7 +53,7 @@ class EvaluationSet:
         """Return the pictures, labelled with the indices of `wanted`.
 
         Raises:
-            UserError: a class is not among the wanted.
+            UserError: a class is not among those wanted.
         """
         unknown = [name for name in self.classes if name not in wanted]
         if unknown:
@@ -66,7 +67,7 @@ class EvaluationSet:
 
 
 def _class_folders(data: str, root: Path | None) -> tuple[Path, str | None] | None:
-    """Return the folder of class folders that is meant, and its name if it goes by one; None: a named set's files."""
+    """Return the folder of class folders, and its name if it has one; None for the published files of a named set."""
     if data not in NAMED:
         if root is not None:
             raise UserError(
@@ -74,9 +75,7 @@ def _class_folders(data: str, root: Path | None) -> tuple[Path, str | None] | No
             )
         folder = Path(data)
         if not folder.is_dir():
-            raise UserError(
-                f"{folder}: there is no such folder, nor a data set of this name ({', '.join(sorted(NAMED))})"
-            )
+            raise UserError(f"{folder}: there is no such folder or data set ({', '.join(sorted(NAMED))})")
         return folder, None
     for folder in [root, root / data] if root is not None else [Path(data)]:
         if has_class_folders(folder):
@@ -89,33 +88,33 @@ def load(data: str, root: Path | None = None, seed: int = 0) -> Dataset:
 
     Args:
         data: a name, or a folder.
-        root: where the files of a named set are: as published, or as train/CLASS and test/CLASS.
-        seed: of the splits that neither the set's authors nor the folder make.
+        root: folder of a named data set: its files as published, or train/CLASS and test/CLASS.
+        seed: random seed of the splits that neither the authors nor the folder define.
 
     Raises:
-        UserError: there is no such set, or its files are not usable.
+        UserError: there is no such data set, or its files cannot be used.
     """
     found = _class_folders(data, root)
     dataset = NAMED[data](root, seed) if found is None else picture_folder(found[0], seed, found[1])
     for part, pictures in (("train", dataset.train), ("test", dataset.test)):
         if not len(pictures):
-            raise UserError(f"'{dataset.name}': there are no pictures in its part '{part}'")
+            raise UserError(f"'{dataset.name}': its part '{part}' has no pictures")
     return dataset
 
 
 def load_evaluation_set(
     data: str, root: Path | None = None, seed: int = 0, *, everything: bool = False
 ) -> EvaluationSet:
-    """Return the pictures to judge a bundle by: held-out ones, or all.
+    """Return the pictures to evaluate a bundle on: held-out ones, or all.
 
     Args:
         data: a name, or a folder of class folders, or one with `test` or `train` inside.
-        root: where the files of a named set are.
-        seed: of the split: the training's, or pictures that were learned from would be judged on.
-        everything: take all pictures, also those that were learned from.
+        root: folder of a named data set.
+        seed: random seed of the split; must be the training's, or pictures that were trained on are included.
+        everything: return all pictures, including those that were trained on.
 
     Raises:
-        UserError: there is no such set, or its files are not usable.
+        UserError: there is no such data set, or its files cannot be used.
     """
     found = _class_folders(data, root)
     if found is not None:

@@ -1,4 +1,4 @@
-"""A check of a data set before hours are spent on it: can every picture be read, and is any where it must not be?"""
+"""Checks a data set before a long training: pictures that cannot be read, leaks between parts, contradictory labels."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from vp_mqtt.training.datasets.pictures import Dataset, use_one_thread
 from vp_mqtt.training.parallel import map_pictures
 
 _DIGEST_BYTES = 16
+_PART_TITLES = {"to learn from": "for training", "to choose by": "for validation", "to judge by": "for test"}
+"""By the keys of the JSON report."""
 
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What is in a data set.
+    """Contents and defects of a data set.
 
     Attributes:
-        name: of the set.
-        classes: how many there are.
-        parts: pictures to learn from, to validate and to judge by.
-        per_class: the fewest and the most pictures of a class.
+        name: of the data set.
+        classes: number of classes.
+        parts: number of pictures in each part, by the keys of `_PART_TITLES`.
+        per_class: fewest and most pictures of a class.
         smallest: height and width of the picture with the shortest side, in pixels; None if none can be read.
-        largest: height and width of the picture with the most pixels.
-        unusable: what is wrong with which picture.
-        leaks: the same picture to learn from, or to choose by, and to judge by.
-        contradictions: the same picture in two classes.
+        largest: height and width of the picture with the most pixels; None if none can be read.
+        unusable: an error message for each picture that cannot be used.
+        leaks: pairs of identical pictures, one in the training or validation part, one in the test part.
+        contradictions: pairs of identical pictures with different labels.
     """
 
     name: str
@@ -45,27 +47,27 @@ class DatasetReport:
 
     @property
     def is_fine(self) -> bool:
-        """Whether all pictures can be used, and none is where it must not be."""
+        """Whether all pictures can be used, without leaks and contradictions."""
         return not (self.unusable or self.leaks or self.contradictions)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `vp check-data --json` prints."""
+        """Return the report for `vp check-data --json`."""
         return {"fine": self.is_fine, **self.__dict__}
 
     def lines(self, most: int) -> Iterator[str]:
-        """Yield the report for people.
+        """Yield the report as lines of text.
 
         Args:
-            most: pictures to name of each kind.
+            most: number of pictures to list of each kind of defect.
         """
-        counts = ", ".join(f"{count} {part}" for part, count in self.parts.items())
+        counts = ", ".join(f"{count} {_PART_TITLES[part]}" for part, count in self.parts.items())
         yield f"'{self.name}': {self.classes} classes of {self.per_class[0]} to {self.per_class[1]} pictures ({counts})"
         if self.smallest and self.largest:
             (low_h, low_w), (high_h, high_w) = self.smallest, self.largest
             yield f"from {low_w} x {low_h} to {high_w} x {high_h} pixels"
         yield from _some(f"{len(self.unusable)} cannot be used:", self.unusable, most)
         yield from _some(
-            f"{len(self.leaks)} are judged by, and learned from or chosen by too:",
+            f"{len(self.leaks)} in the test part are also in the training or validation part:",
             [f"{one} is {other}" for one, other in self.leaks],
             most,
         )
@@ -75,7 +77,7 @@ class DatasetReport:
             most,
         )
         if self.is_fine:
-            yield "all can be used"
+            yield "all pictures can be used"
 
 
 def _some(title: str, items: list[str], most: int) -> Iterator[str]:
@@ -89,7 +91,7 @@ def _some(title: str, items: list[str], most: int) -> Iterator[str]:
 def check_dataset(dataset: Dataset) -> DatasetReport:
     """Read every picture of a data set once, in as many threads as there are cores."""
     use_one_thread()
-    parts = {"to learn from": dataset.train, "to choose by": dataset.validation, "to judge by": dataset.test}
+    parts = dict(zip(_PART_TITLES, (dataset.train, dataset.validation, dataset.test), strict=True))
     pictures = dataset.everything()
     starts = np.cumsum([len(part) for part in parts.values()])
 

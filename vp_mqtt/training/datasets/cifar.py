@@ -22,15 +22,15 @@ _PIXELS = _CHANNELS * _SIDE * _SIDE
 
 @dataclass(frozen=True)
 class _Version:
-    """One of the two versions: which files hold what.
+    """The files of one of the two versions.
 
     Attributes:
-        train: names of the files to learn from.
-        test: name of the file to judge by.
+        train: names of the training files.
+        test: name of the test file.
         names: name of the file with the class names.
-        names_key: under which the Python version keeps them; of the binary version, None.
-        labels_key: under which the Python version keeps the labels.
-        label_bytes: of the binary version, in front of every picture; the last one is the class.
+        names_key: key of the class names in the Python version; None for the binary version.
+        labels_key: key of the labels in the Python version.
+        label_bytes: before every picture in the binary version; the last one is the class.
     """
 
     train: tuple[str, ...]
@@ -75,7 +75,7 @@ CIFAR100 = _Cifar(
         ("cifar-100-binary", "cifar-100-python"),
     ),
     (
-        # Every picture has a coarse label (of 20) and a fine one (of 100), which is what is learned.
+        # Every picture has a coarse label (of 20) and a fine one (of 100), which is used.
         _Version(("train.bin",), "test.bin", "fine_label_names.txt", label_bytes=2),
         _Version(("train",), "test", "meta", b"fine_label_names", b"fine_labels"),
     ),
@@ -143,7 +143,7 @@ def read_cifar(cifar: _Cifar, root: Path | None, seed: int) -> Dataset:
     Args:
         cifar: which of the two.
         root: folder with the files of either version, or that its archive was unpacked into.
-        seed: of the split into training and validation part.
+        seed: random seed of the split into training and validation part.
 
     Raises:
         UserError: a file is missing or not of the published format.

@@ -55,7 +55,7 @@ def fashion_mnist(root: Path | None, seed: int) -> Dataset:
 
     Args:
         root: folder with the four published files; by default where Debian's `dataset-fashion-mnist` puts them.
-        seed: of the split into training and validation part.
+        seed: random seed of the split into training and validation part.
 
     Raises:
         UserError: a file is missing or not of the published format.

@@ -9,7 +9,7 @@ from vp_mqtt.training.datasets.matlab import read_mat, to_integers
 from vp_mqtt.training.datasets.pictures import Dataset, PictureFiles
 from vp_mqtt.training.datasets.published import Published, listed_files, to_labels
 
-# The authors' files have numbers only; these are the names that go with 1, 2, .. in the field.
+# The authors' files have numbers only; these are the customary names of classes 1, 2, ..
 _NAMES = """
 pink primrose, hard-leaved pocket orchid, canterbury bells, sweet pea, english marigold, tiger lily, moon orchid,
 bird of paradise, monkshood, globe thistle, snapdragon, colt's foot, king protea, spear thistle, yellow iris,
@@ -36,12 +36,12 @@ _PUBLISHED = Published(
 _PARTS = ("trnid", "valid", "tstid")
 
 
-def flowers102(root: Path | None, seed: int) -> Dataset:  # noqa: ARG001 (as all sets; the authors split this one)
+def flowers102(root: Path | None, seed: int) -> Dataset:  # noqa: ARG001 (every reader has it; the authors split this data set)
     """Return Oxford Flowers 102 (Nilsback, Zisserman 2008): 1,020 + 1,020 + 6,149 pictures of 102 flowers.
 
     Args:
         root: folder with `jpg`, `imagelabels.mat` and `setid.mat`.
-        seed: of nothing: the authors say which pictures are to train, to validate and to test.
+        seed: unused: the authors define the split.
 
     Raises:
         UserError: a file is missing or not of the published format.
@@ -56,7 +56,7 @@ def flowers102(root: Path | None, seed: int) -> Dataset:  # noqa: ARG001 (as all
     for values in read_mat(split_file, _PARTS):
         members = to_integers(values, split_file)
         if members.size and not 1 <= int(members.min()) <= int(members.max()) <= len(labels):
-            raise UserError(f"{split_file}: names a picture that {labels_file} does not know; download both again")
+            raise UserError(f"{split_file}: lists a picture without a label in {labels_file}; download both again")
         files = [folder / "jpg" / f"image_{member:05d}.jpg" for member in members.tolist()]
         parts.append(listed_files(files, labels[members - 1], split_file))
     train, validation, test = parts

@@ -1,4 +1,4 @@
-"""Folders of class folders, with train, val and test inside or split here."""
+"""Folders of class folders, divided into train, val and test or split here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vp_mqtt.training.datasets.split import TEST_SHARE, VALIDATION_SHARE, cut_of
 
 PARTS = ("train", "val", "test")
 
-_LEAST_CLASSES = 2
+_MIN_CLASSES = 2
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -24,16 +24,16 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    # Names that start with a dot are no pictures, whatever their ending: macOS writes "._1.jpg" beside "1.jpg".
+    # Files whose names start with a dot are not pictures, whatever their suffix: macOS writes "._1.jpg" beside "1.jpg".
     files = [path for path in folder.rglob("*") if not path.name.startswith(".") and path.is_file()]
     found = sorted(path for path in files if path.suffix.lower() in PICTURE_SUFFIXES)
     if found:
         return found
-    others = Counter(path.suffix.lower() or "no ending" for path in files)
+    others = Counter(path.suffix.lower() or "no suffix" for path in files)
     there = ", ".join(f"{count} of {suffix}" for suffix, count in others.most_common(3))
     raise UserError(
         f"{folder}: no pictures in this class folder{f' (but {there}: convert them to JPEG)' if there else ''}; "
-        "put some in, or take the folder away"
+        "add some, or remove the folder"
     )
 
 
@@ -61,8 +61,8 @@ def pictures_by_class(folder: Path, without: Sequence[str] = ()) -> tuple[tuple[
     for name in classes:
         if name != as_class_name(name):
             raise UserError(f"{folder}: the class folder {name!r} needs a shorter name without control characters")
-    if len(classes) < _LEAST_CLASSES:
-        raise UserError(f"{folder}: {len(classes)} class folder(s); a family needs at least two classes to tell apart")
+    if len(classes) < _MIN_CLASSES:
+        raise UserError(f"{folder}: {len(classes)} class folder(s); a family needs at least two classes")
     return classes, _read_part(folder, classes)
 
 
@@ -71,32 +71,32 @@ def _check_same_classes(folder: Path, part: str, classes: tuple[str, ...]) -> No
     missing, unknown = sorted(set(classes) - set(there)), sorted(set(there) - set(classes))
     if missing:
         raise UserError(
-            f"{folder / part}: no class folder '{missing[0]}', which {folder / 'train'} has; put pictures of it there, "
-            f"or take '{part}' away and let us split"
+            f"{folder / part}: no class folder '{missing[0]}', which {folder / 'train'} has; add pictures of it, "
+            f"or remove '{part}' to have it split off automatically"
         )
     if unknown:
-        raise UserError(f"{folder / part / unknown[0]}: {folder / 'train'} has no such class; take the folder away")
+        raise UserError(f"{folder / part / unknown[0]}: {folder / 'train'} has no such class; remove the folder")
 
 
 def parts_in(folder: Path) -> list[str]:
-    """Return which of `train`, `val` and `test` are in a folder as its parts, rather than as classes of these names."""
+    """Return which of `train`, `val` and `test` are parts of a folder, rather than classes of these names."""
     inside = [part for part in PARTS if (folder / part).is_dir()]
     hold_classes = any(_class_names(folder / part) for part in inside)
     return inside if hold_classes or set(_class_names(folder)) <= set(PARTS) else []
 
 
 def has_class_folders(folder: Path) -> bool:
-    """Tell whether the folder has `train` inside, and class folders in it."""
+    """Return whether the folder contains `train` with class folders in it."""
     return (folder / "train").is_dir() and bool(_class_names(folder / "train"))
 
 
 def picture_folder(folder: Path, seed: int, name: str | None = None) -> Dataset:
-    """Return a folder of class folders, with train, val and test inside or split here (stratified, seeded).
+    """Return a folder of class folders as a data set, split here where it is not (stratified, seeded).
 
     Args:
         folder: with class folders, or with `train` and perhaps `val` and `test` inside.
-        seed: of the split.
-        name: of the set; by default the folder's.
+        seed: random seed of the split.
+        name: of the data set; by default the folder's.
 
     Raises:
         UserError: no such folder, fewer than two classes, a class without pictures or with too few to split, or parts
@@ -104,7 +104,7 @@ def picture_folder(folder: Path, seed: int, name: str | None = None) -> Dataset:
     """
     inside = parts_in(folder)
     if inside and "train" not in inside:
-        raise UserError(f"{folder}: there is '{inside[0]}' in it, but no 'train'; put the pictures to learn from there")
+        raise UserError(f"{folder}: there is '{inside[0]}' in it, but no 'train'; put the training pictures there")
     whole = folder / "train" if "train" in inside else folder
     classes, pictures = pictures_by_class(whole)
     parts = [part for part in inside if part != "train"]
@@ -126,14 +126,14 @@ def picture_folder(folder: Path, seed: int, name: str | None = None) -> Dataset:
 
 
 def load_evaluation_folder(folder: Path, seed: int, *, everything: bool = False) -> tuple[tuple[str, ...], Pictures]:
-    """Return (class names, pictures) to judge a bundle by: held-out ones, or all.
+    """Return (class names, pictures) to evaluate a bundle on: held-out ones, or all.
 
-    Any number of classes will do here: a bundle may be judged on some of its classes.
+    The number of classes is not checked: a bundle may be evaluated on some of its classes.
 
     Args:
         folder: with class folders, or with `test` or `train` inside.
-        seed: of the split of a folder that has no `test` inside: the training's.
-        everything: take all pictures, also those that were learned from.
+        seed: random seed of the training, for the split of a folder without `test`.
+        everything: return all pictures, including those that were trained on.
 
     Raises:
         UserError: there are no class folders, or a class folder without pictures.
@@ -141,7 +141,10 @@ def load_evaluation_folder(folder: Path, seed: int, *, everything: bool = False)
     inside = parts_in(folder)
     if not everything and "test" not in inside:
         if len(_class_names(folder / "train" if "train" in inside else folder)) == 1:
-            raise UserError(f"{folder}: one class folder, which no training held pictures out of; judge by --all of it")
+            raise UserError(
+                f"{folder}: only one class folder, so no training has held out pictures of it; "
+                "evaluate on all of it with --all"
+            )
         dataset = picture_folder(folder, seed)
         return dataset.classes, dataset.test
     lots = [folder / part for part in inside if everything or part == "test"] or [folder]

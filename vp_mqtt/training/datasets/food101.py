@@ -37,7 +37,7 @@ def food101(root: Path | None, seed: int) -> Dataset:
 
     Args:
         root: folder with `images` and `meta`, or that the archive was unpacked into.
-        seed: of the split into training and validation part.
+        seed: random seed of the split into training and validation part.
 
     Raises:
         UserError: a file is missing or not of the published format.

@@ -1,4 +1,4 @@
-"""MATLAB files, as SVHN, Stanford Dogs and Oxford Flowers are published in."""
+"""MATLAB files, the format of SVHN, Stanford Dogs and Oxford Flowers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vp_mqtt.errors import UserError
 
 
 def read_mat(file: Path, names: Sequence[str]) -> list[NDArray[Any]]:
-    """Return the variables with these names, in the shapes that MATLAB gave them.
+    """Return the variables with these names, in MATLAB's shapes.
 
     Raises:
         UserError: scipy is not installed, the file cannot be read, or lacks one of the variables.
     """
     try:
-        from scipy.io import loadmat  # noqa: PLC0415 (for these sets alone, and of the extra `train`)
+        from scipy.io import loadmat  # noqa: PLC0415 (only for these data sets, and in the extra `train`)
     except ImportError:
         raise UserError(f"{file}: reading it needs scipy: `pip install vp-mqtt[train]`") from None
     try:
@@ -35,11 +35,11 @@ def read_mat(file: Path, names: Sequence[str]) -> list[NDArray[Any]]:
 
 
 def to_integers(values: NDArray[Any], file: Path) -> NDArray[np.int64]:
-    """Return the numbers in a variable as one row.
+    """Return the numbers of a variable, shape (N,).
 
     Raises:
         UserError: they are not whole numbers.
     """
     if values.dtype.kind not in "iu" and not (values.dtype.kind == "f" and (values == np.rint(values)).all()):
-        raise UserError(f"{file}: holds something else than whole numbers; download the file again")
+        raise UserError(f"{file}: holds something other than whole numbers; download the file again")
     return values.astype(np.int64).reshape(-1)

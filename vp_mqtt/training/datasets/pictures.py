@@ -17,7 +17,7 @@ from vp_mqtt.inference.pictures import Picture, PictureError, decode
 
 Labels = NDArray[np.int64]
 
-_REMEDIES = {"picture too large": f"make it smaller, {MAX_PIXELS // 1_000_000} million pixels at most"}
+_REMEDIES = {"picture too large": f"reduce it to at most {MAX_PIXELS // 1_000_000} million pixels"}
 
 
 class Pictures(ABC):
@@ -34,7 +34,7 @@ class Pictures(ABC):
 
     @abstractmethod
     def picture(self, index: int) -> Picture:
-        """Return a picture, shape (height, width, 3), uint8, blue, green, red.
+        """Return a picture, shape (height, width, 3), uint8, BGR.
 
         Raises:
             UserError: it cannot be read.
@@ -42,11 +42,11 @@ class Pictures(ABC):
 
     @abstractmethod
     def where(self, index: int) -> str:
-        """Return where a picture is from, for people."""
+        """Return a picture's origin, for messages."""
 
     @abstractmethod
     def subset(self, indices: NDArray[np.intp]) -> Pictures:
-        """Return those with these indices."""
+        """Return the pictures with these indices."""
 
     @abstractmethod
     def relabelled(self, labels: Labels) -> Pictures:
@@ -59,13 +59,13 @@ class ArrayPictures(Pictures):
     def __init__(
         self, pictures: NDArray[np.uint8], labels: Labels, source: str, members: NDArray[np.intp] | None = None
     ) -> None:
-        """Take pictures and labels.
+        """Hold pictures and labels.
 
         Args:
-            pictures: shape (M, height, width) for grey, (M, height, width, 3) for red, green, blue; uint8.
+            pictures: shape (M, height, width) for grey, (M, height, width, 3) for RGB; uint8.
             labels: shape (N,), int64.
-            source: where they are from, for people.
-            members: which of the pictures belong here, shape (N,); by default all.
+            source: their origin, for messages.
+            members: indices of the pictures that belong to this set, shape (N,); by default all.
         """
         self._pictures = pictures
         self.labels = labels
@@ -81,11 +81,11 @@ class ArrayPictures(Pictures):
         return np.ascontiguousarray(picture[..., ::-1])
 
     def where(self, index: int) -> str:
-        """Return the source, and which of its pictures it is, counted from 0."""
+        """Return the source and the picture's number in it, from 0."""
         return f"{self._source}, picture {self._members[index]}"
 
     def subset(self, indices: NDArray[np.intp]) -> ArrayPictures:
-        """Return those with these indices."""
+        """Return the pictures with these indices."""
         return ArrayPictures(self._pictures, self.labels[indices], self._source, self._members[indices])
 
     def relabelled(self, labels: Labels) -> ArrayPictures:
@@ -94,14 +94,14 @@ class ArrayPictures(Pictures):
 
 
 class PictureFiles(Pictures):
-    """Pictures in files, decoded when they are asked for.
+    """Pictures in files, decoded on access.
 
-    Grey and CMYK ones become colour, 16 bits become 8, transparency is left out, and the orientation that a telephone
-    noted (EXIF) is followed: all as on a device.
+    Grey and CMYK are converted to colour and 16 bits to 8, transparency is dropped, and the orientation in EXIF is
+    applied: all as on a board.
     """
 
     def __init__(self, files: Sequence[Path], labels: Labels) -> None:
-        """Take files, and labels, shape (N,), int64."""
+        """Hold files and their labels, shape (N,), int64."""
         self._files = files
         self.labels = labels
 
@@ -116,14 +116,14 @@ class PictureFiles(Pictures):
             return decode(file.read_bytes())
         except (OSError, PictureError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(f"{file}: {reason}; {_REMEDIES.get(reason, 'mend it or take it away')}") from None
+            raise UserError(f"{file}: {reason}; {_REMEDIES.get(reason, 'repair or remove it')}") from None
 
     def where(self, index: int) -> str:
         """Return the file's path."""
         return str(self._files[index])
 
     def subset(self, indices: NDArray[np.intp]) -> PictureFiles:
-        """Return those with these indices."""
+        """Return the pictures with these indices."""
         return PictureFiles([self._files[i] for i in indices], self.labels[indices])
 
     def relabelled(self, labels: Labels) -> PictureFiles:
@@ -132,10 +132,10 @@ class PictureFiles(Pictures):
 
 
 class JoinedPictures(Pictures):
-    """Several lots of pictures as one."""
+    """Several sets of pictures as one."""
 
     def __init__(self, parts: Sequence[Pictures]) -> None:
-        """Take the parts, in their order."""
+        """Concatenate the sets, in their order."""
         self._members = [(part, index) for part in parts for index in range(len(part))]
         self.labels = np.concatenate([part.labels for part in parts])
 
@@ -149,12 +149,12 @@ class JoinedPictures(Pictures):
         return part.picture(own)
 
     def where(self, index: int) -> str:
-        """Return where a picture is from, for people."""
+        """Return a picture's origin, for messages."""
         part, own = self._members[index]
         return part.where(own)
 
     def subset(self, indices: NDArray[np.intp]) -> JoinedPictures:
-        """Return those with these indices."""
+        """Return the pictures with these indices."""
         return self._with([self._members[i] for i in indices], self.labels[indices])
 
     def relabelled(self, labels: Labels) -> JoinedPictures:
@@ -170,14 +170,14 @@ class JoinedPictures(Pictures):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A set of pictures, split.
+    """A labelled data set, split into three parts.
 
     Attributes:
-        name: of the set, for people.
+        name: of the data set.
         classes: class names by index.
-        train: to learn from.
-        validation: to choose by.
-        test: to judge by, and for nothing else.
+        train: for training.
+        validation: for choices made during and after training.
+        test: for the final evaluation, and nothing else.
     """
 
     name: str
@@ -192,5 +192,5 @@ class Dataset:
 
 
 def use_one_thread() -> None:
-    """Keep OpenCV from starting threads of its own: pictures are read by several threads of ours."""
+    """Keep OpenCV from starting threads: pictures are already read by several threads."""
     cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-"""Pickles that hold nothing but plain containers and numpy arrays, read without running what else they may hold."""
+"""Reads pickles of plain containers and numpy arrays, and refuses anything else without running it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from vp_mqtt.errors import UserError
 
-# How numpy's arrays are pickled: by this function, whatever the version of numpy calls its module.
+# The function that unpickles numpy's arrays; its module's name depends on the version of numpy.
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
@@ -22,11 +22,11 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 (as the base class has it)
-        """Return what the pickle names, if it is one of the few harmless things.
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 (as in the base class)
+        """Return the object that the pickle names, if it is one of a few harmless ones.
 
         Raises:
-            UnpicklingError: it is something else.
+            UnpicklingError: it is not.
         """
         try:
             return _ALLOWED[module, name]
@@ -34,8 +34,8 @@ class _PlainUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"names {module}.{name}") from None
 
 
-def read_plain_pickle(file: Path) -> Any:  # noqa: ANN401 (the caller checks what it is)
-    """Return what a pickle holds, Python 2's strings as bytes.
+def read_plain_pickle(file: Path) -> Any:  # noqa: ANN401 (the caller checks the type)
+    """Return the content of a pickle, Python 2's strings as bytes.
 
     Raises:
         UserError: the file cannot be read, is no pickle, or holds more than plain containers and numpy arrays.

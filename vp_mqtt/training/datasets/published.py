@@ -1,4 +1,4 @@
-"""What the readers of published data sets have in common: to find the files, and to say what is missing."""
+"""Shared by the readers of published data sets: finding the files, and error messages about missing ones."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Published:
     """How a data set is published.
 
     Attributes:
-        title: of the set, for people.
-        archive: what to download.
-        page: where it is.
-        folders: names of the folders that its archives unpack into.
+        title: of the data set.
+        archive: files to download.
+        page: address of the download page.
+        folders: names of the folders that the archives unpack into.
     """
 
     title: str
@@ -30,10 +30,10 @@ class Published:
     folders: tuple[str, ...]
 
     def find(self, root: Path | None, needed: Sequence[str]) -> Path | None:
-        """Return the folder that holds all the needed files, `root` itself or one that the archive unpacked into it.
+        """Return the folder with all the needed files, `root` itself or an unpacked archive in it; None without one.
 
         Raises:
-            UserError: `root` is not given, or is no folder.
+            UserError: `root` is not given, or not a folder.
         """
         if root is None:
             raise UserError(f"{self.title} needs --root, the folder with its files ({self.archive} from {self.page})")
@@ -47,11 +47,11 @@ class Published:
         return None
 
     def missing(self, root: Path | None, needed: str) -> UserError:
-        """Return the error that the files are not there.
+        """Return the error for missing files.
 
         Args:
-            root: where they were looked for.
-            needed: names of the files, for people.
+            root: folder that was searched.
+            needed: names of the files.
         """
         return UserError(
             f"--root {root}: no {self.title} there ({needed}); unpack {self.archive} from {self.page} and name its "
@@ -63,7 +63,7 @@ def to_labels(values: NDArray[np.integer] | Sequence[int], classes: int, file: P
     """Return class indices as labels.
 
     Raises:
-        UserError: one of them is not 0..classes - 1.
+        UserError: an index is not in 0..classes - 1.
     """
     labels = np.asarray(values, dtype=np.int64).reshape(-1)
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
@@ -75,7 +75,7 @@ def listed_files(files: Sequence[Path], labels: Labels, listed_in: Path) -> Pict
     """Return the pictures of a published list.
 
     Raises:
-        UserError: the list is empty, or its first or last picture is not there.
+        UserError: the list is empty, or its first or last picture does not exist.
     """
     if not files:
         raise UserError(f"{listed_in}: lists no pictures; download the file again")
@@ -86,7 +86,7 @@ def listed_files(files: Sequence[Path], labels: Labels, listed_in: Path) -> Pict
 
 
 def read_lines(file: Path) -> list[str]:
-    """Return the lines of a text file that hold something.
+    """Return the non-empty lines of a text file.
 
     Raises:
         UserError: it cannot be read.

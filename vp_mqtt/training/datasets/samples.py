@@ -1,4 +1,4 @@
-"""Sample pictures: a few held-out ones of every class, for the camera node to play."""
+"""Sample pictures: a few held-out ones of every class, for a camera node to publish."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.training.datasets import EvaluationSet
 
 
-def write_samples(judged: EvaluationSet, out: Path, per_class: int, seed: int = 0) -> int:
-    """Write pictures as `CLASS/INDEX.png`, drawn by chance alone, and return how many.
+def write_samples(held_out: EvaluationSet, out: Path, per_class: int, seed: int = 0) -> int:
+    """Write randomly chosen pictures as `CLASS/INDEX.png`, and return their number.
 
     Args:
-        judged: the pictures to draw from.
-        out: the folder.
-        per_class: pictures per class, at most as many as there are.
-        seed: the same seed draws the same pictures.
+        held_out: pictures to choose from.
+        out: the output folder.
+        per_class: pictures per class; fewer if a class has fewer.
+        seed: random seed.
 
     Raises:
         UserError: the folder cannot be written.
     """
     rng = np.random.default_rng(seed)
     written = 0
-    for label, name in enumerate(judged.classes):
-        members = np.flatnonzero(judged.pictures.labels == label)
+    for label, name in enumerate(held_out.classes):
+        members = np.flatnonzero(held_out.pictures.labels == label)
         folder = out / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for index in sorted(rng.permutation(members)[:per_class].tolist()):
-                picture = judged.pictures.picture(index)
+                picture = held_out.pictures.picture(index)
                 is_grey = bool((picture == picture[..., :1]).all())
                 _, data = cv2.imencode(".png", picture[..., 0] if is_grey else picture)
                 (folder / f"{index:05d}.png").write_bytes(data.tobytes())

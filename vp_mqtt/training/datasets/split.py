@@ -1,4 +1,4 @@
-"""The split into parts to learn from, to choose by and to judge by: stratified and seeded."""
+"""Splits data sets into training, validation and test parts: stratified and seeded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEST_SHARE = 1 / 6
 
 
 def stratified_split(labels: Labels, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the indices of (the rest, a part) where the part holds `share` of each class.
+    """Return the indices of (the rest, a part), where the part holds `share` of each class.
 
     Of a class with at least two members, both the rest and the part get at least one.
 

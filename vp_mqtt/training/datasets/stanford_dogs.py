@@ -25,7 +25,7 @@ def _read_list(file: Path) -> tuple[list[str], list[int]]:
     cells, numbers = read_mat(file, ("file_list", "labels"))
     names = [str(cell.item()) if isinstance(cell, np.ndarray) and cell.size == 1 else "" for cell in cells.reshape(-1)]
     labels = (to_integers(numbers, file) - 1).tolist()
-    # A name that leaves the folder of pictures is not one of the authors'.
+    # Names that would lead outside the folder of pictures are refused.
     if len(names) != len(labels) or not all(name.count("/") == 1 and ".." not in name for name in names):
         raise UserError(f"{file}: not a list of Stanford Dogs; download the file again")
     return names, labels
@@ -46,7 +46,7 @@ def stanford_dogs(root: Path | None, seed: int) -> Dataset:
 
     Args:
         root: folder with `Images` and the lists, which may be in `lists`.
-        seed: of the split into training and validation part.
+        seed: random seed of the split into training and validation part.
 
     Raises:
         UserError: a file is missing or not of the published format.

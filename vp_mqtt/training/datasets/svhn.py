@@ -38,7 +38,7 @@ def svhn(root: Path | None, seed: int) -> Dataset:
 
     Args:
         root: folder with the files.
-        seed: of the split into training and validation part.
+        seed: random seed of the split into training and validation part.
 
     Raises:
         UserError: a file is missing or not of the published format.

@@ -1,4 +1,4 @@
-"""Votes and fusion of many pictures at once, in the same numbers as `protocol.votes` and `fusion.tally` one by one.
+"""Votes and fusion of many pictures at once, with the same results as `protocol.votes` and `fusion.tally` one by one.
 
 Pure. A vote here is what a fusion node has after decoding: probabilities rounded to the steps of the wire.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vp_mqtt.protocol.votes import PROBABILITY_STEPS
 
-_SLACK = 1e-3  # that probabilities may be out of 0..1 by, as in vp_mqtt.protocol.votes
+_TOLERANCE = 1e-3  # by which probabilities may leave 0..1, as in vp_mqtt.protocol.votes
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class BatchVotes:
 
     Attributes:
         order: class indices, most probable first, shape (variants, N, k), intp.
-        probabilities: of these classes as a fusion node decodes them, same shape, float64, 0..1.
-        classes: how many classes the family knows.
+        probabilities: of these classes, as a fusion node decodes them, same shape, float64, 0..1.
+        classes: number of the family's classes.
     """
 
     order: NDArray[np.intp]
@@ -32,18 +32,18 @@ class BatchVotes:
 
     @classmethod
     def select(cls, probabilities: NDArray[np.floating], k: int) -> BatchVotes:
-        """Return the votes for the k largest probabilities; of equal ones the lower class index comes first.
+        """Return the votes for the k largest probabilities; ties go to the lower class index.
 
         Args:
             probabilities: shape (variants, N, classes), 0..1, finite.
             k: 1..classes.
 
         Raises:
-            ValueError: values out of range.
+            ValueError: a probability is not finite, or not 0 to 1.
         """
         if not np.isfinite(probabilities).all():
             raise ValueError("probabilities must be finite")
-        if probabilities.size and (probabilities.min() < -_SLACK or probabilities.max() > 1 + _SLACK):
+        if probabilities.size and (probabilities.min() < -_TOLERANCE or probabilities.max() > 1 + _TOLERANCE):
             raise ValueError("probabilities must be 0 to 1")
         order = np.argsort(-probabilities, axis=2, kind="stable")[..., :k]
         largest = np.take_along_axis(probabilities, order, axis=2).astype(np.float64)
@@ -51,11 +51,11 @@ class BatchVotes:
         return cls(order, rounded, probabilities.shape[2])
 
     def shares(self, weights: Sequence[float], k: int) -> NDArray[np.float64]:
-        """Return what each vote adds to each class, shape (variants, N, classes).
+        """Return the contribution of each vote to each class, shape (variants, N, classes).
 
         Args:
             weights: of each variant's vote.
-            k: use only the k most probable classes of each vote, at most as many as there are.
+            k: number of classes to use of each vote, most probable first; at most those it holds.
         """
         variants, count, _ = self.order.shape
         result = np.zeros((variants, count, self.classes))
@@ -65,11 +65,11 @@ class BatchVotes:
 
 
 def sum_alive(shares: NDArray[np.float64], alive: Sequence[int]) -> NDArray[np.float64]:
-    """Return the sums of the votes of those alive, shape (N, classes); the largest is the label.
+    """Return the sums of the votes of the variants alive, shape (N, classes); the largest is the label.
 
     Args:
         shares: from `BatchVotes.shares`.
-        alive: variant indices, in ascending order: floating point depends on the order.
+        alive: variant indices, ascending, since floating point sums depend on the order.
     """
     sums = np.zeros(shares.shape[1:])
     for variant in alive:

@@ -1,4 +1,4 @@
-"""How good labels are: accuracy, mean accuracy per class, calibration, confusion. Pure."""
+"""Classification metrics: accuracy, mean accuracy per class, calibration error, confusion matrix. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ ECE_BINS = 15
 
 
 def accuracy(predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
-    """Return the share of the labels that are right, 0..1.
+    """Return the share of correct labels, 0..1.
 
     Args:
         predicted: class indices, shape (N,), N at least 1.
-        labels: the truth, same shape.
+        labels: the true classes, same shape.
     """
     return float((predicted == labels).mean())
 
@@ -23,30 +23,30 @@ def mean_per_class(predicted: NDArray[np.integer], labels: NDArray[np.integer]) 
 
     Args:
         predicted: class indices, shape (N,), N at least 1.
-        labels: the truth, same shape.
+        labels: the true classes, same shape.
     """
     return float(np.mean([(predicted[labels == label] == label).mean() for label in np.unique(labels)]))
 
 
-def calibration_error(confidences: NDArray[np.floating], is_right: NDArray[np.bool_], bins: int = ECE_BINS) -> float:
+def calibration_error(confidences: NDArray[np.floating], is_correct: NDArray[np.bool_], bins: int = ECE_BINS) -> float:
     """Return the expected calibration error, 0..1 (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017).
 
-    Labels are put into bins of equal width by their confidence; the error is the mean distance between a bin's
-    accuracy and its mean confidence, weighted by how many labels are in it.
+    Labels are grouped into bins of equal width by their confidence; the error is the mean distance between a bin's
+    accuracy and its mean confidence, weighted by the number of its labels.
 
     Args:
         confidences: of the labels, shape (N,), 0..1, N at least 1.
-        is_right: whether each label is right, same shape.
-        bins: how many.
+        is_correct: whether each label is correct, same shape.
+        bins: number of bins.
     """
     # Bins are open below and closed above, as in the paper.
-    chosen = np.clip(np.ceil(confidences * bins).astype(np.intp) - 1, 0, bins - 1)
-    counts = np.bincount(chosen, minlength=bins)
-    gaps = np.bincount(chosen, weights=is_right.astype(np.float64) - confidences, minlength=bins)
+    bin_of_label = np.clip(np.ceil(confidences * bins).astype(np.intp) - 1, 0, bins - 1)
+    counts = np.bincount(bin_of_label, minlength=bins)
+    gaps = np.bincount(bin_of_label, weights=is_correct.astype(np.float64) - confidences, minlength=bins)
     return float(np.abs(gaps[counts > 0]).sum() / len(confidences))
 
 
 def confusion(predicted: NDArray[np.integer], labels: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
-    """Return how often each class (row) got each label (column), shape (classes, classes), int64."""
+    """Return the number of pictures by class (row) and label (column), shape (classes, classes), int64."""
     flat = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes * classes)
     return flat.reshape(classes, classes).astype(np.int64)

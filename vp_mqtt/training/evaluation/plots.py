@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: which classes are taken for which, and what dead boards cost."""
+"""Plots of an evaluation: the confusion matrix, and accuracy by the number of dead boards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.evaluation.evaluate import Evaluation
+from vp_mqtt.training.evaluation.results import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,11 +19,12 @@ CONFUSION_NAME = "confusion.png"
 DEAD_BOARDS_NAME = "dead-boards.png"
 
 _DOTS_PER_INCH = 150
-_NUMBERS_UP_TO = 25  # classes: beyond, numbers in the cells could not be read
+_MAX_NUMBERED_CLASSES = 25
+"""With more classes, numbers in the cells would be too small to read."""
 
 
 def need_matplotlib() -> None:
-    """Check that pictures can be drawn, before the work that they are to show.
+    """Check that plots can be drawn, before the work whose result they show.
 
     Raises:
         UserError: matplotlib is not installed.
@@ -35,7 +36,7 @@ def need_matplotlib() -> None:
 
 
 def confusion_figure(confusion: NDArray[np.int64], classes: Sequence[str], name: str) -> Figure:
-    """Return a picture of what each class is taken for, in percent of its pictures.
+    """Return a plot of the confusion matrix, in percent of each class's pictures.
 
     Args:
         confusion: pictures of each class (row) by label (column), shape (classes, classes).
@@ -51,22 +52,22 @@ def confusion_figure(confusion: NDArray[np.int64], classes: Sequence[str], name:
     size = max(6.0, 0.17 * len(names) + 3)
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     axes = figure.add_subplot()
-    # Where no numbers tell it, the square root lets a confusion of 2 % be seen beside a diagonal of 95 %.
-    norm = Normalize(0, 100) if len(names) <= _NUMBERS_UP_TO else PowerNorm(0.5, 0, 100)
+    # Without numbers, a square root scale keeps a confusion of 2 % visible beside a diagonal of 95 %.
+    norm = Normalize(0, 100) if len(names) <= _MAX_NUMBERED_CLASSES else PowerNorm(0.5, 0, 100)
     image = axes.imshow(percent, cmap="Blues", norm=norm, interpolation="nearest")
-    small = 9 if len(names) <= _NUMBERS_UP_TO else 6
+    small = 9 if len(names) <= _MAX_NUMBERED_CLASSES else 6
     ticks = list(range(len(names)))
     axes.set_xticks(ticks, names, rotation=90, fontsize=small)
     axes.set_yticks(ticks, names, fontsize=small)
     large = round(8 + size / 2)
     axes.set_xlabel("fused label", fontsize=large)
     axes.set_ylabel("true class", fontsize=large)
-    right = 100 * np.trace(counts) / max(counts.sum(), 1)
-    axes.set_title(f"{name}: {right:.1f} % of {counts.sum()} labels are right (the diagonal)", fontsize=large)
+    correct = 100 * np.trace(counts) / max(counts.sum(), 1)
+    axes.set_title(f"{name}: {correct:.1f} % of {counts.sum()} labels are correct (the diagonal)", fontsize=large)
     scale = figure.colorbar(image, ax=axes, shrink=0.6, fraction=0.03)
     scale.set_label("share of the class's pictures, in %", fontsize=large)
     scale.ax.tick_params(labelsize=large)
-    if len(names) <= _NUMBERS_UP_TO:
+    if len(names) <= _MAX_NUMBERED_CLASSES:
         for row, column in np.argwhere(np.rint(percent) >= 1):
             share = percent[row, column]
             colour = "white" if share > 50 else "black"  # noqa: PLR2004 (half of the colour scale)
@@ -75,7 +76,7 @@ def confusion_figure(confusion: NDArray[np.int64], classes: Sequence[str], name:
 
 
 def dead_boards_figure(evaluation: Evaluation, name: str) -> Figure:
-    """Return a picture of the fused label's accuracy against the number of dead boards.
+    """Return a plot of the fused label's accuracy against the number of dead boards.
 
     Args:
         evaluation: of the bundle.
@@ -103,14 +104,14 @@ def dead_boards_figure(evaluation: Evaluation, name: str) -> Figure:
     axes.set_xlabel(f"dead boards, of {variants}")
     axes.set_ylabel("accuracy of the fused label, in %")
     axes.margins(y=0.15)
-    axes.set_title(f"{name}: what dead boards cost ({evaluation.images} pictures, k = {evaluation.k})")
+    axes.set_title(f"{name}: accuracy with dead boards ({evaluation.images} pictures, k = {evaluation.k})")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(loc="lower left")
     return figure
 
 
 def write_plots(evaluation: Evaluation, classes: Sequence[str], name: str, folder: Path) -> list[Path]:
-    """Draw both pictures into a folder, and return their paths.
+    """Draw both plots into a folder, and return their paths.
 
     Raises:
         UserError: the folder cannot be written, or matplotlib is not installed.
