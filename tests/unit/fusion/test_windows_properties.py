@@ -159,6 +159,7 @@ class Site(RuleBasedStateMachine):
                 # Should its announce still come, then what its votes were is not said: nobody promised to keep them.
                 self.forgotten.add(key)
                 del self.opened[key], self.cast[key]
+                self.voters.pop(key, None)
         self._take(self.windows.expire(self.now))
         assert due <= self.labels.keys()
         assert self.windows.expire(self.now) == []
