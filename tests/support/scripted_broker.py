@@ -1,4 +1,4 @@
-"""A server that speaks just enough MQTT 5 to say what a real broker says only when something is wrong."""
+"""A server with just enough MQTT 5 to give the answers that a real broker gives only when something is wrong."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def disconnect_packet(reason: int) -> bytes:
 
 @dataclass(frozen=True)
 class Packet:
-    """A packet as it came from the client.
+    """A packet from the client.
 
     Attributes:
         kind: one of the constants above.
@@ -91,7 +91,7 @@ class Packet:
 
 @dataclass
 class ScriptedBroker:
-    """Accepts connections on 127.0.0.1, answers as it was told, and keeps what it receives.
+    """Accepts connections on 127.0.0.1, gives scripted answers, and records what it receives.
 
     Attributes:
         connack: reason codes of its answers to CONNECT, one after the other; the last one stays. None: no answer.
@@ -99,7 +99,7 @@ class ScriptedBroker:
         suback: reason code for a topic filter.
         puback: reason code of its acknowledgements; None: it acknowledges nothing.
         tls: for a broker that is reached over TLS.
-        packets: what came, over all connections.
+        packets: received so far, over all connections.
     """
 
     connack: list[int | None] = field(default_factory=lambda: [0])
@@ -129,14 +129,14 @@ class ScriptedBroker:
         return f"mqtt{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def refuse_connections(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         # Closing alone does not wake the thread that accepts.
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
 
     def hang_up(self) -> None:
-        """Close every connection, without a word."""
+        """Close every connection without DISCONNECT."""
         with self._changed:
             links, self._links = self._links, []
         for link in links:
@@ -150,7 +150,7 @@ class ScriptedBroker:
             self._links[-1].sendall(data)
 
     def await_packets(self, kind: int, count: int = 1, timeout: float = 10.0) -> list[Packet]:
-        """Wait until so many packets of a kind have come, and return all of that kind."""
+        """Wait until `count` packets of a kind have arrived, and return all of that kind."""
 
         def found() -> list[Packet]:
             return [one for one in self.packets if one.kind == kind]
@@ -164,7 +164,7 @@ class ScriptedBroker:
             return sum(one.kind == kind for one in self.packets)
 
     def none_follows(self, kind: int, seconds: float = 0.1) -> bool:
-        """Tell whether no further packet of a kind comes for a while."""
+        """Return whether no further packet of a kind arrives for a while."""
         before = self.count(kind)
         time.sleep(seconds)
         return self.count(kind) == before
@@ -222,7 +222,7 @@ def _packets(link: socket.socket) -> Iterator[Packet]:
 
 
 WAIT = 10.0
-"""Seconds that a test waits at most for what is to come at once."""
+"""Timeout for what should happen at once, in seconds."""
 
 
 def until(condition: Callable[[], object]) -> None:

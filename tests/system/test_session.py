@@ -1,4 +1,4 @@
-"""The session against real brokers: what others' users suffered from, so that ours don't."""
+"""Sessions on a real Mosquitto: reconnects, limits, TLS, and the failures that other MQTT applications suffer from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vp_mqtt.protocol.frames import FrameId
 
 
 class Listener:
-    """A session and what it told."""
+    """A session, and what it has received and reported."""
 
     def __init__(self, url: str, client_id: str = "listener", topic: str = "t/#", **options: Any) -> None:
         self.messages: list[Received] = []
@@ -68,7 +68,7 @@ def listeners() -> Iterator[list[Listener]]:
         listener.session.stop()
 
 
-def test_properties_travel_and_packets_are_as_long_as_we_say(broker: Mosquitto, listeners: list[Listener]) -> None:
+def test_properties_arrive_and_packet_sizes_are_exact(broker: Mosquitto, listeners: list[Listener]) -> None:
     listener = Listener(broker.url)
     listeners.append(listener)
     assert listener.session.connected.wait(5)
@@ -91,7 +91,7 @@ def test_small_packets_are_not_delayed(broker: Mosquitto, listeners: list[Listen
     assert tcp._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
-def test_subscriptions_and_birth_are_renewed_after_a_reconnect(broker: Mosquitto, listeners: list[Listener]) -> None:
+def test_a_reconnect_renews_subscriptions_and_birth(broker: Mosquitto, listeners: list[Listener]) -> None:
     listener = Listener(broker.url)
     listeners.append(listener)
     listener.until("t/birth")
@@ -102,7 +102,7 @@ def test_subscriptions_and_birth_are_renewed_after_a_reconnect(broker: Mosquitto
     assert listener.session.connections == 2
 
 
-def test_a_frozen_broker_is_noticed_by_its_silence(broker: Mosquitto, listeners: list[Listener]) -> None:
+def test_a_frozen_broker_is_detected_by_keepalive(broker: Mosquitto, listeners: list[Listener]) -> None:
     listener = Listener(broker.url, keepalive_s=2)
     listeners.append(listener)
     assert listener.session.connected.wait(5)
@@ -115,14 +115,14 @@ def test_a_frozen_broker_is_noticed_by_its_silence(broker: Mosquitto, listeners:
     assert listener.session.connected.wait(8)
 
 
-def test_a_second_process_of_one_name_is_noticed_and_said_and_the_first_gives_way(site: Site) -> None:
+def test_a_second_process_of_the_same_name_takes_over_and_the_first_ends_with_an_error(site: Site) -> None:
     site.start_variant(0)
     site.await_online("v0")
     first = site._processes["v0"]
     site.start_variant(0)
     assert first.wait(10) == 2
     assert "'v0' was started a second time, here, and took our place" in site.log("v0")
-    # They must not go on evicting each other: the second is online, and stays it.
+    # They must not keep evicting each other: the second comes online and stays online.
     site.start_fusion()
     site.await_log("fusion", "variant 0 is online")
     time.sleep(BACKOFF_CAP_S)
@@ -131,10 +131,10 @@ def test_a_second_process_of_one_name_is_noticed_and_said_and_the_first_gives_wa
     assert "variant 0 is gone" not in site.log("fusion")
 
 
-def test_a_refused_password_is_never_called_connected() -> None:
+def test_a_refused_login_never_counts_as_connected() -> None:
     with Mosquitto("allow_anonymous false") as broker:
         passwords = broker.folder / "passwords"
-        # "secret" as mosquitto_passwd would hash it is not needed: nobody may come in.
+        # An empty file: no account exists.
         passwords.write_text("")
         passwords.chmod(0o644)
         broker.stop()
@@ -162,7 +162,7 @@ def test_packets_over_the_brokers_limit_are_not_sent(listeners: list[Listener]) 
         assert listener.session.connections == 1
 
 
-def test_frames_over_the_brokers_limit_are_sent_smaller(bundle: Path, tmp_path: Path) -> None:
+def test_frames_over_the_brokers_limit_are_shrunk(bundle: Path, tmp_path: Path) -> None:
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
@@ -178,9 +178,7 @@ def test_frames_over_the_brokers_limit_are_sent_smaller(bundle: Path, tmp_path: 
         assert site.log("camera").count("connected to the broker") == 1
 
 
-def test_a_camera_on_a_stuck_link_drops_frames_instead_of_queueing_them(
-    site: Site, broker: Mosquitto, picture_folder: Path
-) -> None:
+def test_a_camera_drops_frames_while_the_broker_is_stuck(site: Site, broker: Mosquitto, picture_folder: Path) -> None:
     site.start_all([0])
     site.start("camera", "camera", "--source", str(picture_folder), "--fps", "50")
     site.probe.until(lambda: len(site.probe.labels()) >= 5, "labels before")
@@ -191,12 +189,14 @@ def test_a_camera_on_a_stuck_link_drops_frames_instead_of_queueing_them(
     site.probe.until(lambda: site.probe.stats("camera").get("dropped_slow_link", 0) >= 50, "frames dropped")
     numbers = [FrameId.parse(label.frame).sequence for label in site.probe.labels()]
     assert numbers == list(range(len(numbers)))
-    # What the broker got in the moment it thawed: what was in flight, no backlog of two seconds.
+    # At the moment it thaws, the broker receives the frames in flight, not a backlog of two seconds.
     burst = [m for m in site.probe.received if thawed <= m.at <= thawed + 0.02 and m.topic.endswith("/frame")]
     assert len(burst) <= 2 + 2
 
 
-def test_what_was_lost_with_a_connection_is_no_longer_pending(broker: Mosquitto, listeners: list[Listener]) -> None:
+def test_messages_lost_with_their_connection_are_no_longer_pending(
+    broker: Mosquitto, listeners: list[Listener]
+) -> None:
     listener = Listener(broker.url)
     listeners.append(listener)
     listener.until("t/birth")
@@ -217,7 +217,7 @@ def test_what_was_lost_with_a_connection_is_no_longer_pending(broker: Mosquitto,
         assert time.monotonic() < until
         time.sleep(0.05)
     assert not lost.is_pending
-    # Messages are about now: what the old connection did not deliver is not sent again.
+    # Messages are about now: undelivered ones are not sent again over the next connection.
     assert not any(message.topic == "t/b" for message in listener.messages)
 
 
@@ -275,7 +275,7 @@ def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
         assert "certificate is not accepted" in str(listener.ends[0])
 
 
-def test_something_that_is_no_broker_is_not_called_one(listeners: list[Listener]) -> None:
+def test_a_server_that_is_no_broker_never_counts_as_connected(listeners: list[Listener]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         listener = Listener(f"mqtt://127.0.0.1:{server.getsockname()[1]}")
         listeners.append(listener)

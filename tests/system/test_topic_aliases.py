@@ -13,8 +13,8 @@ from vp_mqtt.mqtt.session import Session
 _TOPICS = [f"t/{number}" for number in range(30)]
 
 
-def test_messages_arrive_on_their_topics() -> None:
-    """More topics than the broker takes aliases (ten, by default), over a connection that is lost once."""
+def test_aliased_messages_arrive_on_their_topics() -> None:
+    """More topics than the broker accepts aliases (ten, by default), over a connection that is lost once."""
     arrived: list[tuple[str, bytes]] = []
     changed = threading.Condition()
 

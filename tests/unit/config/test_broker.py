@@ -17,9 +17,7 @@ from vp_mqtt.config.broker import BrokerOptions
         ("mqtt://someone@[::1]:1234", "::1", 1234, False, False, "/mqtt"),
     ],
 )
-def test_the_url_says_where_and_how(
-    *, url: str, host: str, port: int, uses_tls: bool, uses_websockets: bool, path: str
-) -> None:
+def test_parts_of_the_url(*, url: str, host: str, port: int, uses_tls: bool, uses_websockets: bool, path: str) -> None:
     options = BrokerOptions(url=url)
     assert (options.host, options.port) == (host, port)
     assert (options.uses_tls, options.uses_websockets) == (uses_tls, uses_websockets)
@@ -27,17 +25,17 @@ def test_the_url_says_where_and_how(
     assert options.address == url
 
 
-def test_a_username_goes_over_the_one_in_the_url() -> None:
+def test_the_username_takes_precedence_over_the_url() -> None:
     options = BrokerOptions(url="mqtt://in-url@broker")
     assert options.account == "in-url"
     assert dataclasses.replace(options, username="named").account == "named"
     assert BrokerOptions().account is None
 
 
-def test_a_password_is_not_in_the_repr() -> None:
+def test_the_password_is_not_in_the_repr() -> None:
     assert "hunter2" not in repr(BrokerOptions(username="someone", password="hunter2"))
 
 
-def test_what_is_no_url_of_a_broker_is_refused() -> None:
+def test_an_invalid_url_is_refused() -> None:
     with pytest.raises(ValueError, match="write mqtt://HOST:1883"):
         BrokerOptions(url="localhost")

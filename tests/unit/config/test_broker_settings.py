@@ -1,4 +1,4 @@
-"""The broker's address, and the password that must never be seen."""
+"""The broker's address, and the password, which is never shown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def everything_shown(loaded: FusionSettings) -> str:
         "mqtt://broker:65535",
     ],
 )
-def test_addresses_of_brokers(address: str) -> None:
+def test_valid_addresses(address: str) -> None:
     assert load(FusionSettings, {"broker": address}).broker == address
 
 
@@ -67,7 +67,7 @@ def test_addresses_of_brokers(address: str) -> None:
         "mqtt://broker:1883#1",
     ],
 )
-def test_what_is_no_address_of_a_broker_is_refused(address: str) -> None:
+def test_invalid_addresses_are_refused(address: str) -> None:
     assert refused(FusionSettings, {"broker": address}).startswith("--broker: ")
 
 
@@ -75,7 +75,7 @@ def test_what_is_no_address_of_a_broker_is_refused(address: str) -> None:
 @given(
     st.text(max_size=20) | st.text(max_size=20).map("mqtt://".__add__) | st.from_regex(r"mqtts?://[\w.:@/\[\]]{0,20}")
 )
-def test_any_text_is_an_address_or_is_refused_in_one_line(address: str) -> None:
+def test_any_text_is_a_valid_address_or_refused_in_one_line(address: str) -> None:
     try:
         assert load(FusionSettings, {"broker": address}).broker == address
     except UserError as error:
@@ -126,7 +126,7 @@ def test_the_password_comes_from_the_environment_and_is_never_shown(monkeypatch:
     assert ("password", "**********", "environment") in describe(loaded, {}, None)
 
 
-def test_the_password_comes_from_a_file_without_its_line_end_and_is_never_shown(tmp_path: Path) -> None:
+def test_the_password_file_is_read_without_its_line_end_and_never_shown(tmp_path: Path) -> None:
     file = tmp_path / "password"
     for written in (SECRET, SECRET + "\n", SECRET + "\r\n"):
         file.write_text(written, newline="")
@@ -164,14 +164,14 @@ def test_a_password_of_a_wrong_type_is_refused_and_not_repeated() -> None:
     assert SECRET not in refused(FusionSettings, {"password": [SECRET]})
 
 
-def test_a_password_file_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
+def test_a_missing_password_file_is_reported_at_once(tmp_path: Path) -> None:
     file = tmp_path / "password"
     assert (
         refused(FusionSettings, {"password_file": str(file)}) == f"--password-file: {file}: No such file or directory"
     )
 
 
-def test_a_password_file_that_is_not_text_or_gone_is_told_without_what_it_holds(tmp_path: Path) -> None:
+def test_an_unreadable_password_file_is_reported_without_its_content(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_bytes(SECRET.encode() + b"\xff")
     loaded = load(FusionSettings, {"password_file": str(file)})

@@ -30,7 +30,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def refused(model: type[CommonSettings], flags: dict[str, object], config: Path | None = None) -> str:
-    """Return what is said when these settings are refused: one line."""
+    """Return the error message, in one line, with which these settings are refused."""
     with pytest.raises(UserError) as caught:
         load(model, flags, config)
     said = str(caught.value)
@@ -39,7 +39,7 @@ def refused(model: type[CommonSettings], flags: dict[str, object], config: Path 
     return said
 
 
-# Which value counts
+# Precedence
 
 
 @pytest.mark.parametrize("origins", list(itertools.product([False, True], repeat=3)))
@@ -81,7 +81,7 @@ def test_flag_over_environment_over_file_over_default(
     assert (field, str(value), source) in describe(loaded, flags, config)
 
 
-def test_each_of_the_three_origins_may_give_a_part(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_environment_and_file_are_merged(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text('site = "from-file"\nbroker = "mqtt://file"\n')
     monkeypatch.setenv("VP_BROKER", "mqtt://environment")
     monkeypatch.setenv("VP_KEEPALIVE", "20")
@@ -89,7 +89,7 @@ def test_each_of_the_three_origins_may_give_a_part(config: Path, monkeypatch: py
     assert (loaded.site, loaded.broker, loaded.keepalive) == ("from-file", "mqtt://environment", 30)
 
 
-def test_a_roles_table_goes_over_the_top_of_the_file_and_is_not_read_by_other_roles(config: Path) -> None:
+def test_a_roles_table_overrides_the_top_of_the_file_for_that_role_only(config: Path) -> None:
     config.write_text(
         'site = "all"\nkeepalive = 20\n[camera]\nsite = "cameras"\nfps = 3\n'
         '[variant]\nk = 2\n[watch]\ncamera = "cam7"\n'
@@ -102,21 +102,21 @@ def test_a_roles_table_goes_over_the_top_of_the_file_and_is_not_read_by_other_ro
     assert load(FusionSettings, {}, config).site == "all"
 
 
-def test_without_anything_the_defaults_hold() -> None:
+def test_defaults_apply_without_any_source() -> None:
     loaded = load(CameraSettings, {})
     assert loaded.broker == "mqtt://127.0.0.1:1883"
     assert (loaded.site, loaded.camera, loaded.source) == ("home", "cam0", "samples")
     assert (loaded.password, loaded.size, loaded.name) == (None, None, None)
 
 
-def test_names_in_the_environment_may_be_of_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_are_case_insensitive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("vp_site", "lower")
     loaded = load(FusionSettings, {})
     assert loaded.site == "lower"
     assert ("site", "lower", "environment") in describe(loaded, {}, None)
 
 
-def test_other_variables_of_the_environment_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unrelated_environment_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITE", "wrong")
     monkeypatch.setenv("VP_NONSENSE", "1")
     monkeypatch.setenv("VP_FPS", "not for a fusion node")
@@ -142,19 +142,19 @@ def test_other_variables_of_the_environment_do_not_matter(monkeypatch: pytest.Mo
         ("[fusion]\nconfig = 3", "[fusion] config: there is no such setting"),
     ],
 )
-def test_a_file_that_is_wrong_is_named_with_what_is_wrong(text: str, said: str, config: Path) -> None:
+def test_an_invalid_file_is_reported_with_its_error(text: str, said: str, config: Path) -> None:
     config.write_text(text)
     message = refused(FusionSettings, {}, config)
     assert message.startswith(f"--config {config}: ")
     assert said in message
 
 
-def test_a_mistake_in_the_table_of_another_role_is_told_as_well(config: Path) -> None:
+def test_an_error_in_the_table_of_another_role_is_reported(config: Path) -> None:
     config.write_text("[camera]\nfsp = 3\n")
     assert refused(FusionSettings, {}, config) == f"--config {config}: [camera] fsp: there is no such setting"
 
 
-def test_a_file_that_cannot_be_read_is_named(config: Path, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(config: Path, tmp_path: Path) -> None:
     assert refused(FusionSettings, {}, config) == f"--config {config}: No such file or directory"
     assert refused(FusionSettings, {}, tmp_path) == f"--config {tmp_path}: Is a directory"
     config.write_bytes(b'site = "\xff"')
@@ -170,7 +170,7 @@ def test_a_secret_in_a_file_is_refused_and_not_repeated(table: str, config: Path
     assert SECRET not in message
 
 
-# Wrong values
+# Invalid values
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_secret_in_a_file_is_refused_and_not_repeated(table: str, config: Path
     ],
 )
 @pytest.mark.parametrize("origin", ["flag", "environment", "file"])
-def test_a_wrong_value_is_told_with_where_it_comes_from(
+def test_an_invalid_value_is_reported_with_its_source(
     *,
     model: type[CommonSettings],
     field: str,
@@ -230,11 +230,11 @@ def test_a_wrong_value_is_told_with_where_it_comes_from(
     assert said in message
 
 
-def test_what_was_given_is_repeated_for_who_looks_for_it() -> None:
+def test_an_invalid_value_is_repeated() -> None:
     assert refused(FusionSettings, {"deadline_ms": "soon"}).endswith("(given: 'soon')")
 
 
-def test_a_wrong_value_that_another_origin_goes_over_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overridden_invalid_value_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VP_DEADLINE_MS", "soon")
     assert load(FusionSettings, {"deadline_ms": "5"}).deadline_ms == 5
 
@@ -246,7 +246,7 @@ def test_a_value_of_a_wrong_type_in_a_file_is_refused(config: Path) -> None:
     assert refused(FusionSettings, {}, config).startswith(f"--config {config}: broker: ")
 
 
-def test_a_setting_that_is_required_is_asked_for() -> None:
+def test_a_missing_required_setting_is_reported() -> None:
     assert refused(VariantSettings, {}) == "--variant is missing: index of the variant that this node runs"
 
 
@@ -259,9 +259,7 @@ def test_certificate_and_key_go_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["640x480", "640X480"])
-def test_a_size_reads_as_width_by_height_from_every_origin(
-    size: str, config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_size_is_parsed_from_every_source(size: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text(f'[camera]\nsize = "{size}"\n')
     assert load(CameraSettings, {"size": size}).size == (640, 480)
     assert load(CameraSettings, {}, config).size == (640, 480)
@@ -271,7 +269,7 @@ def test_a_size_reads_as_width_by_height_from_every_origin(
 
 @pytest.mark.parametrize("origin", ["default", "flag", "environment", "file"])
 @pytest.mark.parametrize("quality", [90, 50])
-def test_a_quality_that_is_named_is_known_to_be_even_if_it_is_the_defaults(
+def test_reencodes_tells_a_given_quality_from_the_default(
     quality: int, origin: str, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config.write_text("[camera]\nfps = 5\n" + (f"quality = {quality}\n" if origin == "file" else ""))
@@ -287,7 +285,7 @@ def test_a_quality_that_is_named_is_known_to_be_even_if_it_is_the_defaults(
 
 
 @pytest.mark.parametrize("host", ["pi", "Pi 4 (attic)", "--", "", "h\u00f6hle.local", "h" * 300])
-def test_a_nodes_name_of_its_own_making_is_legal(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generated_node_name_is_valid(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: host)
     name = load(VariantSettings, {"variant": "3"}).node_name("3")
     assert name.startswith("variant-3-")
@@ -297,7 +295,7 @@ def test_a_nodes_name_of_its_own_making_is_legal(host: str, monkeypatch: pytest.
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=30))
-def test_whatever_is_given_as_a_number_is_one_or_is_told_in_one_line(text: str) -> None:
+def test_any_text_is_a_valid_number_or_refused_in_one_line(text: str) -> None:
     try:
         assert 0 < load(FusionSettings, {"deadline_ms": text}).deadline_ms <= 60_000
     except UserError as error:
@@ -317,7 +315,9 @@ class LampSettings(CommonSettings):
     colour: str = Field(default="white", description="colour of the light")
 
 
-def test_a_further_role_has_a_table_and_variables_of_its_own(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_additional_role_has_a_table_and_environment_variables(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config.write_text('site = "all"\n[lamp]\ncolour = "red"\n[fusion]\ndeadline_ms = 5\n')
     loaded = load(LampSettings, {}, config)
     assert (loaded.site, loaded.colour) == ("all", "red")
@@ -327,7 +327,7 @@ def test_a_further_role_has_a_table_and_variables_of_its_own(config: Path, monke
     assert load(LampSettings, {"colour": "blue"}, config).colour == "blue"
 
 
-def test_a_mistake_in_the_table_of_a_further_role_is_reported(config: Path) -> None:
+def test_an_error_in_the_table_of_an_additional_role_is_reported(config: Path) -> None:
     config.write_text("[lamp]\ncolor = 1\n")
     assert refused(LampSettings, {}, config) == f"--config {config}: [lamp] color: there is no such setting"
     config.write_text("colour = 1\n")

@@ -1,4 +1,4 @@
-"""What each setting accepts: its bounds, and a bit beyond."""
+"""What each setting accepts: values at its bounds, and none beyond."""
 
 from __future__ import annotations
 
@@ -117,9 +117,7 @@ def test_a_nodes_name_is_made_from_its_role_index_and_host(
     assert load(VariantSettings, {"variant": "3"}).node_name("3") == name
 
 
-def test_what_a_session_needs_is_taken_from_the_settings(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broker_options(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path_factory.mktemp("files")
     files = {field: folder / field for field in ("ca_file", "cert_file", "key_file")}
     for path in files.values():

@@ -1,4 +1,4 @@
-"""What the tests of sessions share: a scripted broker, the log, and no waiting between attempts to connect."""
+"""Fixtures for sessions: a scripted broker, the log, and no back-off between attempts to connect."""
 
 from __future__ import annotations
 

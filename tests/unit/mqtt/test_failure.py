@@ -36,7 +36,7 @@ def certificate_error(code: int) -> ssl.SSLCertVerificationError:
         (ConnectionResetError(), "ConnectionResetError"),
     ],
 )
-def test_failures_that_may_pass(error: Exception, problem: str) -> None:
+def test_temporary_failures(error: Exception, problem: str) -> None:
     found = failure.of_connecting(error, OPTIONS)
     assert found.problem == problem
     assert found.error is None
@@ -52,20 +52,20 @@ def test_failures_that_may_pass(error: Exception, problem: str) -> None:
         (certificate_error(18), "its certificate is not accepted (it is bad); check --ca-file and the host name"),
     ],
 )
-def test_wrong_settings_are_permanent_for_a_session_that_was_never_connected(error: Exception, message: str) -> None:
+def test_config_errors_are_permanent_unless_the_session_was_connected(error: Exception, message: str) -> None:
     found = failure.of_connecting(error, OPTIONS)
     assert str(found.error) == ADDRESS + message
     assert found.is_permanent(was_connected=False)
     assert not found.is_permanent(was_connected=True)
 
 
-def test_a_broker_that_lets_another_client_take_over_is_always_permanent() -> None:
+def test_a_session_taken_over_is_always_a_permanent_failure() -> None:
     found = failure.of_disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=0x8E), "me")
     assert found.is_permanent(was_connected=True)
     assert found.is_permanent(was_connected=False)
 
 
-def test_a_tls_alert_is_about_our_certificate() -> None:
+def test_a_tls_alert_points_to_our_certificate() -> None:
     reason = "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)"
     line = f"failed to receive on socket: {reason}"
     found = failure.of_tls_alert(line, OPTIONS)
@@ -84,7 +84,9 @@ def test_a_tls_alert_is_about_our_certificate() -> None:
         ("mqtt://broker", False, False),
     ],
 )
-def test_a_broker_that_hangs_up_during_tls_may_want_a_certificate(url: str, *, was_open: bool, has_hint: bool) -> None:
+def test_a_close_before_the_answer_over_tls_points_to_our_certificate(
+    url: str, *, was_open: bool, has_hint: bool
+) -> None:
     found = failure.of_close(BrokerOptions(url=url), was_open=was_open)
     assert found.problem.startswith("connection closed")
     assert ("check --cert-file and --key-file" in found.problem) == has_hint

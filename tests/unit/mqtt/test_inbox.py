@@ -36,7 +36,7 @@ def test_a_full_source_drops_its_oldest_items_and_counts_them() -> None:
     assert inbox.dropped == 2
 
 
-def test_sources_take_turns_so_that_one_that_floods_delays_nobody() -> None:
+def test_sources_take_turns_so_that_a_flood_delays_no_other_source() -> None:
     inbox: Inbox[int] = Inbox(per_source=10)
     for item in range(4):
         inbox.put("loud", item)
@@ -61,7 +61,7 @@ def test_items_of_more_sources_than_allowed_are_dropped_and_counted() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from("abcd"), st.none()), max_size=60), st.integers(1, 3), st.integers(1, 3))
-def test_every_item_is_handed_out_in_its_sources_order_or_counted(
+def test_every_item_is_read_in_the_order_of_its_source_or_counted_as_dropped(
     events: list[str | None], per_source: int, max_sources: int
 ) -> None:
     inbox: Inbox[tuple[str, int]] = Inbox(per_source=per_source, max_sources=max_sources)
@@ -82,14 +82,14 @@ def test_every_item_is_handed_out_in_its_sources_order_or_counted(
         assert numbers == sorted(set(numbers))
 
 
-def test_an_empty_inbox_gives_none_when_the_time_is_over() -> None:
+def test_get_returns_none_on_timeout() -> None:
     inbox: Inbox[int] = Inbox(per_source=1)
     assert inbox.get(0) is None
     assert inbox.get(0.01) is None
 
 
 def waiting_getter(inbox: Inbox[int]) -> tuple[threading.Thread, list[int | None]]:
-    """Start a thread that waits for an item without a limit of time, and return when it does."""
+    """Start a thread that waits for an item without a timeout, and return once it waits."""
     got: list[int | None] = []
     started = threading.Event()
     wait_for = inbox._condition.wait_for
@@ -102,13 +102,13 @@ def waiting_getter(inbox: Inbox[int]) -> tuple[threading.Thread, list[int | None
     thread = threading.Thread(target=lambda: got.append(inbox.get()), daemon=True)
     thread.start()
     assert started.wait(WAIT)
-    # It holds the lock from there until it waits: once we have the lock, it waits.
+    # It holds the lock until it waits: once we have the lock, it does.
     with inbox._condition:
         pass
     return thread, got
 
 
-def test_an_item_wakes_who_waits_for_it() -> None:
+def test_put_wakes_a_waiting_get() -> None:
     inbox: Inbox[int] = Inbox(per_source=1)
     thread, got = waiting_getter(inbox)
     inbox.put("cam", 7)
@@ -116,7 +116,7 @@ def test_an_item_wakes_who_waits_for_it() -> None:
     assert got == [7]
 
 
-def test_closing_wakes_who_waits_with_nothing() -> None:
+def test_close_wakes_a_waiting_get() -> None:
     inbox: Inbox[int] = Inbox(per_source=1)
     thread, got = waiting_getter(inbox)
     inbox.close()
@@ -124,7 +124,7 @@ def test_closing_wakes_who_waits_with_nothing() -> None:
     assert got == [None]
 
 
-def test_a_closed_inbox_hands_out_nothing_more() -> None:
+def test_a_closed_inbox_returns_nothing() -> None:
     inbox: Inbox[int] = Inbox(per_source=1)
     inbox.put("cam", 1)
     inbox.close()
@@ -134,7 +134,7 @@ def test_a_closed_inbox_hands_out_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("per_source", [1, 4])
-def test_putting_from_several_threads_loses_nothing_uncounted(per_source: int) -> None:
+def test_items_from_several_threads_are_read_or_counted_as_dropped(per_source: int) -> None:
     inbox: Inbox[int] = Inbox(per_source=per_source)
     each = 500
     begin = threading.Barrier(5)
@@ -164,7 +164,7 @@ def test_items_put_first_come_first_and_are_never_dropped() -> None:
     assert inbox.dropped == 0
 
 
-def test_an_item_put_first_wakes_who_waits() -> None:
+def test_put_first_wakes_a_waiting_get() -> None:
     inbox: Inbox[int] = Inbox(per_source=1)
     threading.Timer(0.05, inbox.put_first, [5]).start()
     assert inbox.get(WAIT) == 5

@@ -1,4 +1,4 @@
-"""How sessions fail, try again and end, with a scripted broker: in milliseconds."""
+"""How sessions fail, retry and stop, with a scripted broker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOBODY = "mqtt://127.0.0.1:9"
 
 
 class Ends:
-    """What a session told at its end."""
+    """The error with which a session ended."""
 
     def __init__(self) -> None:
         self.errors: list[UserError] = []
@@ -44,11 +44,11 @@ class Ends:
         return str(error)
 
 
-# Failures, permanent and passing
+# Permanent and temporary failures
 
 
 @pytest.mark.parametrize("reason", [0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C])
-def test_a_refusal_that_stays_as_it_is_ends_the_session(reason: int, broker: ScriptedBroker) -> None:
+def test_a_permanent_refusal_ends_the_session(reason: int, broker: ScriptedBroker) -> None:
     broker.connack = [reason]
     ends = Ends()
     with Session(BrokerOptions(url=broker.url), client_id="me", on_end=ends) as running:
@@ -67,7 +67,7 @@ def test_a_refusal_that_stays_as_it_is_ends_the_session(reason: int, broker: Scr
 
 
 @pytest.mark.parametrize("reason", [0x80, 0x81, 0x82, 0x83, 0x88, 0x89, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9C, 0x9F])
-def test_after_any_other_refusal_the_session_tries_again(reason: int, broker: ScriptedBroker) -> None:
+def test_a_temporary_refusal_is_retried(reason: int, broker: ScriptedBroker) -> None:
     broker.connack = [reason, reason, 0]
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         assert running.connections == 1
@@ -75,7 +75,7 @@ def test_after_any_other_refusal_the_session_tries_again(reason: int, broker: Sc
     assert broker.count(CONNECT) == 3
 
 
-def test_once_it_was_connected_no_refusal_ends_the_session(broker: ScriptedBroker) -> None:
+def test_a_session_that_was_connected_retries_after_any_refusal(broker: ScriptedBroker) -> None:
     broker.connack = [0, 0x87, 0x87, 0]
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         broker.hang_up()
@@ -83,7 +83,7 @@ def test_once_it_was_connected_no_refusal_ends_the_session(broker: ScriptedBroke
         assert running.failure is None
 
 
-def test_another_client_of_our_id_ends_the_session(broker: ScriptedBroker) -> None:
+def test_another_client_with_our_id_ends_the_session(broker: ScriptedBroker) -> None:
     ends = Ends()
     with connected(BrokerOptions(url=broker.url), client_id="me", on_end=ends):
         broker.send(disconnect_packet(0x8E))
@@ -92,14 +92,14 @@ def test_another_client_of_our_id_ends_the_session(broker: ScriptedBroker) -> No
 
 
 @pytest.mark.parametrize("reason", [0x80, 0x8B, 0x8D, 0x95, 0x98])
-def test_after_any_other_disconnect_the_session_connects_again(reason: int, broker: ScriptedBroker) -> None:
+def test_any_other_disconnect_is_followed_by_a_reconnect(reason: int, broker: ScriptedBroker) -> None:
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         broker.send(disconnect_packet(reason))
         until(lambda: running.connections == 2)
         running.check()
 
 
-def test_a_packet_that_was_too_large_is_logged(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
+def test_a_packet_too_large_for_the_broker_is_logged(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         broker.send(disconnect_packet(0x8B))
         until(lambda: running.connections == 2)
@@ -109,7 +109,7 @@ def test_a_packet_that_was_too_large_is_logged(broker: ScriptedBroker, log: pyte
     assert log.text.count("a packet of ours was too large") == 1
 
 
-def test_a_broker_that_is_not_there_is_looked_for_as_long_as_allowed(log: pytest.LogCaptureFixture) -> None:
+def test_an_absent_broker_is_given_up_after_the_time_allowed(log: pytest.LogCaptureFixture) -> None:
     started = time.monotonic()
     with (
         pytest.raises(UserError) as caught,
@@ -122,14 +122,14 @@ def test_a_broker_that_is_not_there_is_looked_for_as_long_as_allowed(log: pytest
     assert log.text.count("trying until it is there") == 1
 
 
-def test_without_a_limit_a_broker_is_looked_for_for_ever() -> None:
+def test_without_a_limit_an_absent_broker_is_never_given_up() -> None:
     with Session(BrokerOptions(url=NOBODY), client_id="me") as running:
         assert not running.wait_until_connected(0.2)
         running.check()
         assert running.is_alive
 
 
-def test_the_limit_does_not_count_once_it_was_connected(broker: ScriptedBroker) -> None:
+def test_the_limit_applies_to_the_first_connection_only(broker: ScriptedBroker) -> None:
     with connected(BrokerOptions(url=broker.url, give_up_after_s=0.05), client_id="me") as running:
         broker.refuse_connections()
         broker.hang_up()
@@ -138,7 +138,7 @@ def test_the_limit_does_not_count_once_it_was_connected(broker: ScriptedBroker) 
         running.check()
 
 
-def test_who_waits_for_a_connection_can_stop_waiting() -> None:
+def test_waiting_for_a_connection_times_out() -> None:
     with (
         pytest.raises(UserError, match=r"no connection within 0\.05 s"),
         connected(BrokerOptions(url=NOBODY), client_id="me", timeout_s=0.05),
@@ -146,7 +146,7 @@ def test_who_waits_for_a_connection_can_stop_waiting() -> None:
         pass
 
 
-def test_a_broker_that_does_not_answer_is_given_up(
+def test_a_server_that_never_answers_connect_is_retried(
     broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.05)
@@ -156,7 +156,7 @@ def test_a_broker_that_does_not_answer_is_given_up(
     assert log.text.count("no answer within 5 s; trying until it is there") == 1
 
 
-def test_losing_the_broker_and_having_it_back_is_logged(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
+def test_a_lost_connection_and_the_next_one_are_logged(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         broker.hang_up()
         until(lambda: running.connections == 2)
@@ -165,7 +165,7 @@ def test_losing_the_broker_and_having_it_back_is_logged(broker: ScriptedBroker, 
     assert "trying until" not in log.text
 
 
-def test_files_are_read_at_the_start_not_before(tmp_path: Path) -> None:
+def test_start_reads_the_files_not_the_constructor(tmp_path: Path) -> None:
     options = BrokerOptions(url="mqtts://127.0.0.1:9", ca_file=tmp_path / "gone.pem")
     running = Session(options, client_id="me")
     with pytest.raises(UserError, match=r"--ca-file .*gone\.pem"):
@@ -186,7 +186,7 @@ def test_backoff_is_capped_and_jittered() -> None:
     assert len({backoff(20) for _ in range(10)}) > 1
 
 
-def test_failed_attempts_wait_longer_and_longer_until_a_connection(
+def test_the_backoff_grows_with_failed_attempts_and_starts_over_after_a_connection(
     broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts: list[int] = []
@@ -204,7 +204,7 @@ def test_failed_attempts_wait_longer_and_longer_until_a_connection(
     assert attempts == [0, 1, 0, 1]
 
 
-def test_a_websocket_is_asked_for_at_the_path_of_the_url(log: pytest.LogCaptureFixture) -> None:
+def test_a_websocket_is_requested_at_the_path_of_the_url(log: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with Session(BrokerOptions(url=f"ws://127.0.0.1:{port}/some/path"), client_id="me"):
@@ -218,7 +218,7 @@ def test_a_websocket_is_asked_for_at_the_path_of_the_url(log: pytest.LogCaptureF
 # The end
 
 
-def test_the_last_message_goes_before_a_clean_disconnect(broker: ScriptedBroker) -> None:
+def test_stop_publishes_the_last_message_and_disconnects_cleanly(broker: ScriptedBroker) -> None:
     running = Session(BrokerOptions(url=broker.url), client_id="me")
     running.start()
     assert running.wait_until_connected(WAIT)
@@ -230,7 +230,7 @@ def test_the_last_message_goes_before_a_clean_disconnect(broker: ScriptedBroker)
     assert broker.none_follows(CONNECT, 0.05)
 
 
-def test_a_last_message_that_is_not_acknowledged_does_not_hold_up_the_end(broker: ScriptedBroker) -> None:
+def test_stop_waits_no_longer_than_its_timeout(broker: ScriptedBroker) -> None:
     broker.puback = None
     running = Session(BrokerOptions(url=broker.url), client_id="me")
     running.start()
@@ -241,7 +241,7 @@ def test_a_last_message_that_is_not_acknowledged_does_not_hold_up_the_end(broker
     broker.await_packets(DISCONNECT)
 
 
-def test_a_session_that_never_connected_ends_at_once() -> None:
+def test_a_session_that_never_connected_stops_at_once() -> None:
     running = Session(BrokerOptions(url=NOBODY), client_id="me")
     running.stop()
     running = Session(BrokerOptions(url=NOBODY), client_id="me")
@@ -252,14 +252,14 @@ def test_a_session_that_never_connected_ends_at_once() -> None:
     assert not running.wait_until_connected(0)
 
 
-def test_who_waits_is_woken_by_the_end() -> None:
+def test_stop_wakes_a_thread_that_waits_for_the_connection() -> None:
     running = Session(BrokerOptions(url=NOBODY), client_id="me")
     running.start()
     threading.Timer(0.02, running.stop).start()
     assert not running.wait_until_connected(WAIT)
 
 
-def test_a_callback_may_end_the_session(broker: ScriptedBroker) -> None:
+def test_the_end_callback_may_stop_the_session(broker: ScriptedBroker) -> None:
     broker.connack = [0x87]
     ended = threading.Event()
 
@@ -272,7 +272,7 @@ def test_a_callback_may_end_the_session(broker: ScriptedBroker) -> None:
     assert ended.wait(WAIT)
 
 
-def test_a_connected_session_is_stopped_even_after_an_error(broker: ScriptedBroker) -> None:
+def test_connected_stops_its_session_after_an_exception(broker: ScriptedBroker) -> None:
     with pytest.raises(ZeroDivisionError), connected(BrokerOptions(url=broker.url), client_id="me"):
         raise ZeroDivisionError
     broker.await_packets(DISCONNECT)

@@ -1,4 +1,4 @@
-"""What sessions send and receive, with a scripted broker: in milliseconds."""
+"""What sessions send and receive, with a scripted broker."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.mqtt import connection
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.session import Session, connected
+from vp_mqtt.mqtt.tcp import TcpSocket
 
 NOBODY = "mqtt://127.0.0.1:9"
 
@@ -33,7 +34,7 @@ NOBODY = "mqtt://127.0.0.1:9"
 # CONNECT
 
 
-def test_connect_says_who_we_are_and_what_we_accept(broker: ScriptedBroker) -> None:
+def test_the_connect_packet(broker: ScriptedBroker) -> None:
     options = BrokerOptions(url=broker.url, username="someone", password="secret", keepalive_s=17)
     will = Outgoing("a/will", b"gone", qos=1, retain=True)
     with Session(options, client_id="me", will=will, max_packet_bytes=4321) as running:
@@ -58,7 +59,7 @@ def test_connect_says_who_we_are_and_what_we_accept(broker: ScriptedBroker) -> N
         ({"username": "someone", "password": ""}, [b"someone", b""]),
     ],
 )
-def test_an_account_is_named_only_if_there_is_one(
+def test_credentials_are_sent_only_if_given(
     options: dict[str, str], account: list[bytes], broker: ScriptedBroker
 ) -> None:
     with connected(BrokerOptions(url=broker.url, **options), client_id="me"):  # type: ignore[arg-type]
@@ -67,7 +68,7 @@ def test_an_account_is_named_only_if_there_is_one(
     assert connect.body.endswith(b"".join(map(scripted_broker.text, [b"me", *account])))
 
 
-def test_the_user_name_in_the_url_is_the_account(broker: ScriptedBroker) -> None:
+def test_the_user_name_may_stand_in_the_url(broker: ScriptedBroker) -> None:
     with connected(BrokerOptions(url=broker.url.replace("//", "//someone@")), client_id="me"):
         pass
     (connect,) = broker.await_packets(CONNECT)
@@ -77,7 +78,7 @@ def test_the_user_name_in_the_url_is_the_account(broker: ScriptedBroker) -> None
 # Subscriptions
 
 
-def test_subscriptions_go_in_small_packets_each_with_its_qos(broker: ScriptedBroker) -> None:
+def test_subscriptions_are_split_over_packets(broker: ScriptedBroker) -> None:
     wanted = [(f"t/{number}", number % 2) for number in range(20)]
     with connected(BrokerOptions(url=broker.url), client_id="me", subscriptions=wanted):
         packets = broker.await_packets(SUBSCRIBE, 3)
@@ -94,7 +95,7 @@ def test_a_refused_subscription_is_logged(broker: ScriptedBroker, log: pytest.Lo
     assert errors == ["the broker refuses our subscription to secret (Not authorized); check the access rules"]
 
 
-def test_subscriptions_may_be_added_and_are_renewed(broker: ScriptedBroker) -> None:
+def test_added_subscriptions_are_renewed_by_a_reconnect(broker: ScriptedBroker) -> None:
     with connected(BrokerOptions(url=broker.url), client_id="me", subscriptions=[("a", 1)]) as running:
         running.subscribe(["b", "c"], qos=1)
         running.subscribe(["a", "b"])
@@ -107,7 +108,7 @@ def test_subscriptions_may_be_added_and_are_renewed(broker: ScriptedBroker) -> N
         assert [(topic, options & 3) for topic, options in renewed.filters()] == [("a", 1), ("b", 1), ("c", 1)]
 
 
-def test_subscriptions_added_before_the_connection_are_made_with_it(broker: ScriptedBroker) -> None:
+def test_subscriptions_added_before_the_connection(broker: ScriptedBroker) -> None:
     running = Session(BrokerOptions(url=broker.url), client_id="me")
     running.subscribe(["early"])
     running.unsubscribe("early")
@@ -134,7 +135,7 @@ def test_the_birth_follows_the_subscriptions_and_can_be_replaced(broker: Scripte
 
 @pytest.mark.parametrize("qos", [0, 1])
 @pytest.mark.parametrize("length", [0, 100, 120, 122, 130, 16_000, 16_370, 16_376, 16_400, 2_097_140, 2_097_200])
-def test_a_packet_is_as_large_as_computed(length: int, qos: int, broker: ScriptedBroker) -> None:
+def test_packet_bytes_is_the_size_on_the_wire(length: int, qos: int, broker: ScriptedBroker) -> None:
     message = Outgoing("t/\u00e4", bytes(length), qos=qos, correlation=b"12345678", content_type="a/b", expiry_s=2)
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         assert running.publish(message) is not None
@@ -156,13 +157,13 @@ def test_packets_over_the_brokers_limit_are_not_sent(broker: ScriptedBroker) -> 
         assert broker.none_follows(PUBLISH, 0.02)
 
 
-def test_without_a_limit_of_the_brokers_there_is_that_of_mqtt(broker: ScriptedBroker) -> None:
+def test_the_default_packet_limit_is_that_of_mqtt(broker: ScriptedBroker) -> None:
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         assert running.max_publish_bytes == 268_435_455
 
 
 @pytest.mark.parametrize("maximum", [0, 1, 2])
-def test_as_many_topics_have_aliases_as_the_broker_accepts(maximum: int, broker: ScriptedBroker) -> None:
+def test_no_more_topic_aliases_than_the_broker_accepts(maximum: int, broker: ScriptedBroker) -> None:
     broker.properties = bytes([TOPIC_ALIAS_MAXIMUM]) + struct.pack("!H", maximum)
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         for topic in ("a", "b", "c", "a", "b", "c"):
@@ -176,7 +177,7 @@ def test_as_many_topics_have_aliases_as_the_broker_accepts(maximum: int, broker:
         assert broker.await_packets(PUBLISH, 7)[6].topic == "a"
 
 
-def test_what_is_sent_waits_for_its_acknowledgement(broker: ScriptedBroker) -> None:
+def test_wait_for_delivery(broker: ScriptedBroker) -> None:
     broker.puback = None
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         at_most_once = running.publish(Outgoing("t", b""))
@@ -189,7 +190,7 @@ def test_what_is_sent_waits_for_its_acknowledgement(broker: ScriptedBroker) -> N
         started, worked = time.monotonic(), time.thread_time()
         assert not sent.wait(0.3)
         assert 0.29 < time.monotonic() - started < WAIT
-        assert time.thread_time() - worked < 0.05, "it does not wait, it asks again and again"
+        assert time.thread_time() - worked < 0.05, "it polls instead of waiting"
         until(lambda: sent.is_pending)
         packet_id = broker.await_packets(PUBLISH, 2)[1].packet_id
         threading.Timer(
@@ -200,7 +201,7 @@ def test_what_is_sent_waits_for_its_acknowledgement(broker: ScriptedBroker) -> N
         assert not sent.is_refused
 
 
-def test_what_is_lost_with_its_connection_is_waited_for_no_longer(broker: ScriptedBroker) -> None:
+def test_wait_ends_when_the_connection_is_lost(broker: ScriptedBroker) -> None:
     broker.puback = None
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         sent = running.publish(Outgoing("t", b"", qos=1))
@@ -212,7 +213,7 @@ def test_what_is_lost_with_its_connection_is_waited_for_no_longer(broker: Script
         assert not sent.is_pending
 
 
-def test_refused_messages_are_known_and_logged_once(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
+def test_refused_messages_are_marked_and_logged_once(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
     broker.puback = 0x87
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
         both = [running.publish(Outgoing("t", b"", qos=1)) for _ in range(2)]
@@ -228,9 +229,7 @@ def test_refused_messages_are_known_and_logged_once(broker: ScriptedBroker, log:
     assert log.text.count("the broker refuses a message of ours (Not authorized)") == 1
 
 
-def test_the_newest_refusals_are_remembered_and_no_more_than_that(
-    broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_latest_refusals_are_remembered(broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_REMEMBERED_REFUSALS", 2)
     broker.puback = 0x87
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
@@ -258,10 +257,10 @@ def test_without_a_connection_nothing_is_published(broker: ScriptedBroker) -> No
     assert [one.body[-5:] for one in broker.await_packets(PUBLISH)] == [b"birth"]
 
 
-# What arrives
+# Received messages
 
 
-def test_messages_arrive_with_their_correlation_data_and_time(broker: ScriptedBroker) -> None:
+def test_received_messages_have_correlation_data_and_time(broker: ScriptedBroker) -> None:
     messages: list[Received] = []
     with connected(BrokerOptions(url=broker.url), client_id="me", on_message=messages.append):
         before = time.monotonic()
@@ -287,3 +286,27 @@ def test_a_session_is_alive_while_its_threads_are(broker: ScriptedBroker, monkey
         broker.send(publish_packet(b"t", b""))
         until(lambda: not running.is_alive)
         assert running.connected.is_set()
+
+
+def test_tcp_is_kept_from_delaying_small_packets(broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recorder(TcpSocket):
+        def acknowledge_at_once(self) -> None:
+            calls.append("acknowledge")
+
+        def close(self) -> None:
+            super().close()
+            calls.append("close")
+
+    calls: list[str] = []
+    messages: list[Received] = []
+    monkeypatch.setattr(connection, "TcpSocket", Recorder)
+    with connected(BrokerOptions(url=broker.url), client_id="me", on_message=messages.append) as running:
+        assert calls == []
+        sent = running.publish(Outgoing("t", b"", qos=1))
+        assert sent is not None
+        assert sent.wait(WAIT)
+        assert calls == ["acknowledge"]
+        broker.send(publish_packet(b"t", b""))
+        until(lambda: messages)
+        assert calls == ["acknowledge"] * 2
+    until(lambda: calls == ["acknowledge", "acknowledge", "close"])

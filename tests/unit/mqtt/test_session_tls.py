@@ -43,7 +43,7 @@ def failure(options: BrokerOptions) -> str:
     return str(caught.value)
 
 
-def test_a_broker_whose_certificate_is_good_is_connected_to(server: ssl.SSLContext, ca_file: Path) -> None:
+def test_a_verified_broker(server: ssl.SSLContext, ca_file: Path) -> None:
     with (
         ScriptedBroker(tls=server) as broker,
         connected(BrokerOptions(url=broker.url, ca_file=ca_file), client_id="me") as running,
@@ -52,21 +52,21 @@ def test_a_broker_whose_certificate_is_good_is_connected_to(server: ssl.SSLConte
         assert broker.await_packets(PUBLISH)[0].topic == "t"
 
 
-def test_a_broker_of_an_unknown_authority_is_refused_at_once(server: ssl.SSLContext) -> None:
+def test_a_broker_of_an_unknown_authority_is_a_permanent_failure(server: ssl.SSLContext) -> None:
     with ScriptedBroker(tls=server) as broker:
         message = failure(BrokerOptions(url=broker.url))
         assert message.startswith(f"broker {broker.url}: its certificate is not accepted (")
         assert message.endswith("; check --ca-file and the host name")
 
 
-def test_a_broker_that_wants_a_certificate_says_so(
+def test_a_missing_client_certificate_is_reported(
     authority: trustme.CA, server: ssl.SSLContext, ca_file: Path, tmp_path: Path
 ) -> None:
     authority.configure_trust(server)
     server.verify_mode = ssl.CERT_REQUIRED
     with ScriptedBroker(tls=server) as broker:
         options = BrokerOptions(url=broker.url, ca_file=ca_file, give_up_after_s=0.001)
-        # The alert that says so is lost if the broker closes while we send CONNECT.
+        # The alert is lost if the broker closes while we send CONNECT.
         assert "check --cert-file and --key-file" in failure(options)
         own, file = authority.issue_cert("me"), tmp_path / "me.pem"
         own.private_key_and_cert_chain_pem.write_to_path(str(file))
@@ -91,7 +91,7 @@ def new_connection(tls: ssl.SSLContext | None) -> Connection:
     )
 
 
-def test_an_alert_after_the_handshake_is_read_from_pahos_log() -> None:
+def test_a_tls_alert_after_the_handshake_is_found_in_pahos_log() -> None:
     one = new_connection(ssl.create_default_context())
     log = one._client.on_log
     assert log is not None
@@ -104,10 +104,10 @@ def test_an_alert_after_the_handshake_is_read_from_pahos_log() -> None:
     assert one._failure.problem == "it refused our certificate (certificate required)"
 
 
-def test_without_tls_pahos_log_is_not_even_written() -> None:
+def test_without_tls_paho_logs_nothing() -> None:
     assert new_connection(None)._client.on_log is None
 
 
-def test_a_broker_that_does_not_accept_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timeout_of_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 1.5)
     assert new_connection(None)._client.connect_timeout == 1.5

@@ -8,7 +8,7 @@ from vp_mqtt.mqtt.tcp import TcpSocket
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
-def test_small_packets_are_sent_and_acknowledged_at_once(family: socket.AddressFamily, host: str) -> None:
+def test_small_packets_are_sent_and_acknowledged_without_delay(family: socket.AddressFamily, host: str) -> None:
     with socket.create_server((host, 0), family=family) as server, socket.socket(family) as link:
         link.connect(server.getsockname())
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
@@ -22,11 +22,11 @@ def test_small_packets_are_sent_and_acknowledged_at_once(family: socket.AddressF
         peer, _ = server.accept()
         with peer:
             assert peer.recv(1) == b"x"
-        # Its network's thread may close it while another one asks.
+        # Another thread may have closed it meanwhile.
         tcp.acknowledge_at_once()
 
 
-def test_a_socket_of_another_kind_is_left_alone() -> None:
+def test_sockets_other_than_tcp_are_left_alone() -> None:
     one, other = socket.socketpair()
     with one, other:
         tcp = TcpSocket(one.fileno())

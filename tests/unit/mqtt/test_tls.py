@@ -33,7 +33,7 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
     return written(tmp_path, "ca.pem", authority.cert_pem)
 
 
-def test_the_least_version_is_tls_1_2_even_where_the_system_allows_older_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_minimum_version_is_tls_1_2_even_if_the_system_allows_older_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     create = ssl.create_default_context
 
     def lax(*, cafile: Path | None) -> ssl.SSLContext:
@@ -45,7 +45,7 @@ def test_the_least_version_is_tls_1_2_even_where_the_system_allows_older_ones(mo
     assert client_context(options()).minimum_version is ssl.TLSVersion.TLSv1_2
 
 
-def test_a_broker_is_verified_and_its_host_name_too() -> None:
+def test_certificate_and_host_name_are_verified() -> None:
     context = client_context(options())
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -53,9 +53,7 @@ def test_a_broker_is_verified_and_its_host_name_too() -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_a_listener_of_an_older_version_is_refused(
-    version: ssl.TLSVersion, authority: trustme.CA, ca_file: Path
-) -> None:
+def test_versions_before_tls_1_2_are_refused(version: ssl.TLSVersion, authority: trustme.CA, ca_file: Path) -> None:
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # OpenSSL's own security level would refuse TLS 1.1 by itself.
     server_context.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -86,7 +84,7 @@ def test_a_listener_of_an_older_version_is_refused(
     assert agreed == [None if version is ssl.TLSVersion.TLSv1_1 else version.name.replace("v1_", "v1.")]
 
 
-def test_our_certificate_is_presented(authority: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
+def test_a_client_certificate_needs_its_own_key(authority: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
     own = authority.issue_cert("me")
     certificate = written(tmp_path, "me.pem", own.cert_chain_pems[0])
     key = written(tmp_path, "me.key", own.private_key_pem)
@@ -97,7 +95,7 @@ def test_our_certificate_is_presented(authority: trustme.CA, ca_file: Path, tmp_
     assert str(caught.value).startswith(f"--cert-file {certificate} and --key-file {other}: not a pair (")
 
 
-def test_files_that_hold_no_certificates_are_named(tmp_path: Path, ca_file: Path) -> None:
+def test_unusable_certificate_files_are_named(tmp_path: Path, ca_file: Path) -> None:
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
     with pytest.raises(UserError) as caught:

@@ -11,7 +11,7 @@ _TOPICS = [f"t/{number}" for number in range(30)]
 
 
 @given(st.integers(0, 20), st.lists(st.sampled_from(_TOPICS), max_size=100))
-def test_a_broker_can_always_tell_the_topic(maximum: int, topics: Sequence[str]) -> None:
+def test_every_alias_is_introduced_with_its_topic(maximum: int, topics: Sequence[str]) -> None:
     aliases = TopicAliases(maximum)
     told: dict[int, str] = {}
     for topic in topics:
@@ -26,7 +26,7 @@ def test_a_broker_can_always_tell_the_topic(maximum: int, topics: Sequence[str])
         assert told[alias] == topic
 
 
-def test_what_is_acknowledged_retained_or_large_has_no_alias() -> None:
+def test_acknowledged_retained_and_large_messages_get_no_alias() -> None:
     aliases = TopicAliases(10)
     for message in (Outgoing("t", b"", qos=1), Outgoing("t", b"", retain=True), Outgoing("t", bytes(5000))):
         assert aliases.assign(message) == ("t", None)
