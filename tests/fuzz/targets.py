@@ -15,6 +15,7 @@ from vp_mqtt.config.loading import load
 from vp_mqtt.config.settings import FusionSettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
+from vp_mqtt.inference.jpeg import Jpeg, read_head
 from vp_mqtt.protocol import topics, votes
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
 from vp_mqtt.protocol.chunks import Assembly, ChunkError, split
@@ -63,6 +64,14 @@ def _picture(data: bytes) -> None:
         assert picture.dtype == np.uint8
 
 
+def _jpeg(data: bytes) -> None:
+    for candidate in (data, b"\xff\xd8" + data + b"\xff\xd9"):
+        head = read_head(candidate)
+        jpeg = Jpeg.parse(candidate)
+        assert jpeg is None or jpeg.head == head
+        assert head is None or all(0 <= side < 2**16 for side in head.size)
+
+
 def _manifest(data: bytes) -> None:
     (Path(_FOLDER.name) / MANIFEST_NAME).write_bytes(data)
     with contextlib.suppress(UserError):
@@ -100,6 +109,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "pointer": _message(BundlePointer),
     "chunk": _chunk,
     "frame": _picture,
+    "jpeg": _jpeg,
     "manifest": _manifest,
     "settings": _settings,
 }

@@ -1,1 +1,1 @@
-"""From a picture to a variant's probabilities, on a device: no torch."""
+"""From a picture to a variant's probabilities, without torch."""

@@ -21,9 +21,9 @@ class OnnxModel:
 
         Args:
             model: an ONNX model whose first input and output are float32, of these shapes.
-            input_shape: with the batch, which is 1.
-            output_shape: with the batch, which is 1.
-            threads: that the runtime may use, at least 1; for nets this small one is usually fastest.
+            input_shape: with the batch axis, which is 1.
+            output_shape: with the batch axis, which is 1.
+            threads: number of threads of the runtime, at least 1; for networks this small, 1 is usually the fastest.
 
         Raises:
             UserError: the model cannot be loaded, or its input or output has another shape.
@@ -31,7 +31,7 @@ class OnnxModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # A board has other things to do than to spin while it waits for the next frame.
+        # Threads that spin while they wait for the next frame would keep the board busy.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
@@ -62,8 +62,8 @@ class OnnxPredictor:
             model: an ONNX model with one input, float32 (1, 3, resolution, resolution), and the probabilities,
                 float32 (1, classes), as its first output.
             resolution: side of the input, in pixels.
-            classes: how many classes the family knows.
-            threads: that the runtime may use, at least 1.
+            classes: number of classes of the family.
+            threads: number of threads of the runtime, at least 1.
 
         Raises:
             UserError: the model cannot be loaded, or its input or output has another shape.

@@ -19,8 +19,8 @@ class OpenVinoPredictor:
             model: an ONNX model with one input, float32 (1, 3, resolution, resolution), and the probabilities,
                 float32 (1, classes), as its first output.
             resolution: side of the input, in pixels.
-            classes: how many classes the family knows.
-            threads: that the runtime may use, at least 1.
+            classes: number of classes of the family.
+            threads: number of threads of the runtime, at least 1.
 
         Raises:
             UserError: the model cannot be loaded, or its input or output has another shape.
@@ -28,14 +28,14 @@ class OpenVinoPredictor:
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
-            # Otherwise it chooses half precision where the processor has it, and votes depend on the board.
+            # By default it uses half precision where the processor has it, and votes would depend on the board.
             "INFERENCE_PRECISION_HINT": "f32",
         }
         try:
             core = openvino.Core()
             compiled = core.compile_model(core.read_model(model), "CPU", settings)
             self._request = compiled.create_infer_request()
-            # Handing arrays to `infer` costs a third of the smallest variant's time.
+            # Passing arrays to `infer` would take a third of the smallest variant's time.
             self._input = self._request.get_input_tensor(0)
             self._output = self._request.get_output_tensor(0)
             result = self(np.zeros((1, 3, resolution, resolution), dtype=np.float32))

@@ -39,8 +39,8 @@ def decode(data: bytes | bytearray | memoryview, side: int | None = None) -> Pic
 
     Args:
         data: the encoded picture.
-        side: of the square that it will be resized to, in pixels: a JPEG that is far larger is decoded at half, a
-            quarter or an eighth of its size, which is faster. None: at full size.
+        side: side of the square that the picture will be resized to, in pixels: a JPEG that is far larger is decoded
+            at a half, a quarter or an eighth of its size, which is faster. None for full size.
 
     Raises:
         PictureError: the data is not a picture, is truncated, or claims more than MAX_PIXELS pixels.
@@ -77,7 +77,7 @@ def resize_square(picture: Picture, side: int, fit: str = "stretch") -> Picture:
 
     Args:
         picture: shape (height, width, 3), or (height, width) for grey; uint8.
-        side: of the square, in pixels.
+        side: side of the square, in pixels.
         fit: "stretch" or "cover", see `Preprocessing`.
     """
     height, width = picture.shape[:2]

@@ -1,4 +1,4 @@
-"""The runtimes that a model can run in, and which of them is the fastest on this board."""
+"""The runtimes for models: loads a model in one of them, or in the one that is the fastest on this board."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vp_mqtt.logs import LOGGER
 
 AUTO = "auto"
 RUNTIMES = ("onnxruntime", "openvino")
-"""The runtimes' names, which are also those of the distributions that pip installs."""
+"""Names of the runtimes, and of their Python distributions."""
 
 _ROUNDS = 15
 _LEAST_GAIN = 1.05
@@ -27,7 +27,7 @@ _LARGEST_DIFFERENCE = 0.01
 
 
 Predictor = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Gives the probabilities, shape (classes,), of a picture, shape (1, 3, resolution, resolution); both float32."""
+"""Maps a picture, shape (1, 3, resolution, resolution), to its probabilities, shape (classes,); both float32."""
 
 
 def installed() -> dict[str, str]:
@@ -48,8 +48,8 @@ def load(runtime: str, model: bytes, *, resolution: int, classes: int, threads: 
         runtime: "onnxruntime" or "openvino".
         model: in ONNX, see `OnnxPredictor`.
         resolution: side of the input, in pixels.
-        classes: how many classes the family knows.
-        threads: that the runtime may use, at least 1.
+        classes: number of classes of the family.
+        threads: number of threads of the runtime, at least 1.
 
     Raises:
         UserError: the runtime is not installed, or cannot run the model.
@@ -68,17 +68,17 @@ def load(runtime: str, model: bytes, *, resolution: int, classes: int, threads: 
 def load_fastest(
     model: bytes, *, resolution: int, classes: int, threads: int, cache: Path | None = None
 ) -> tuple[str, Predictor]:
-    """Load a model in the runtime that is the fastest here; measured once per model, threads and set of runtimes.
+    """Load a model in the runtime that is the fastest here, which is measured once per model, threads and runtimes.
 
     Args:
         model: in ONNX, see `OnnxPredictor`.
         resolution: side of the input, in pixels.
-        classes: how many classes the family knows.
-        threads: that the runtime may use, at least 1.
-        cache: file that remembers; by default in the user's cache folder.
+        classes: number of classes of the family.
+        threads: number of threads of the runtime, at least 1.
+        cache: file with the results of earlier measurements; by default in the cache folder.
 
     Returns:
-        The runtime's name, and the model in it.
+        The runtime's name, and the model loaded in it.
 
     Raises:
         UserError: no runtime can run the model.
@@ -92,12 +92,12 @@ def load_fastest(
         (name,) = versions
         return name, loaded(name)
     path = cache or cache_folder() / "runtimes.json"
-    known = _remembered(path)
-    told = json.dumps([hashlib.sha256(model).hexdigest(), threads, versions], sort_keys=True)
-    key = hashlib.sha256(told.encode()).hexdigest()
+    known = _read_results(path)
+    conditions = json.dumps([hashlib.sha256(model).hexdigest(), threads, versions], sort_keys=True)
+    key = hashlib.sha256(conditions.encode()).hexdigest()
     name = known.get(key, "")
     if name in versions:
-        LOGGER.info("runtime %s, the fastest when it was measured", name)
+        LOGGER.info("runtime %s, the fastest in an earlier measurement", name)
         return name, loaded(name)
     candidates: dict[str, Predictor] = {}
     for candidate in versions:
@@ -109,21 +109,21 @@ def load_fastest(
         raise UserError("no runtime can run the model; export the bundle again")
     name, times = fastest(candidates, resolution)
     LOGGER.info("runtime %s: %s", name, ", ".join(f"{one} {ms:.2f} ms" for one, ms in times.items()))
-    _remember(path, known | {key: name})
+    _write_results(path, known | {key: name})
     return name, candidates[name]
 
 
 def fastest(
     candidates: dict[str, Predictor], resolution: int, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[str, dict[str, float]]:
-    """Measure candidates in turns.
+    """Measure candidates in turns, and return the winner.
 
-    The first is kept unless another is faster by 5 %, and only one that gives the first's answer counts.
+    The first one wins unless another is at least 5 % faster; one whose answer differs from the first's cannot win.
 
     Args:
-        candidates: at least one.
+        candidates: predictors by name, at least one.
         resolution: side of the input, in pixels.
-        clock: gives seconds.
+        clock: returns the time, in seconds.
 
     Returns:
         The winner's name, and every candidate's median time, in ms.
@@ -146,7 +146,7 @@ def fastest(
     return winner, medians
 
 
-def _remembered(path: Path) -> dict[str, str]:
+def _read_results(path: Path) -> dict[str, str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -156,7 +156,7 @@ def _remembered(path: Path) -> dict[str, str]:
     return {key: name for key, name in content.items() if isinstance(name, str)}
 
 
-def _remember(path: Path, known: dict[str, str]) -> None:
+def _write_results(path: Path, known: dict[str, str]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(known, indent=1))
