@@ -81,6 +81,11 @@ NASTY: dict[str, list[bytes]] = {
         _claims(65_535, 1), b"\x89PNG\r\n\x1a\n" + b"\x00" * 50, b"GIF89a" + b"\xff" * 50, b"RIFF\xff\xff\xff\xffWEBPVP8 ",
         b"P6 99999 99999 255\n", b"BM" + b"\xff" * 60, b"II*\x00" + b"\xff" * 60, b"\x00" * 1_000_000,
     ],
+    "jpeg": [
+        _jpeg(), _jpeg()[:100], _jpeg()[:-1], _jpeg() + b"\x00", b"", b"\xff\xd8", b"\xff\xd8\xff\xd9", _claims(0, 0),
+        b"\xff\xd8\xff\xe1\x00\x00" * 1_000, b"\xff\xd8" + b"\xff\xe0\xff\xff" * 1_000, b"\xff\xd8\xff\xc0\x00\x11\x08\xff",
+        b"\xff\xd8" + b"\xff" * 100_000,
+    ],
     "manifest": _json(_MANIFEST),
     "settings": [
         b'broker = "mqtt://127.0.0.1"\n[variant]\nvariant = 1\n', b"", b"\xff", b"a = " + b"[" * 5_000, b"variant = 1",

@@ -14,6 +14,8 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 _NAME = re.compile(NAME_PATTERN)
 _INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
+# Of the topics that end with their kind: the level above the source.
+_BRANCHES = {"frame": "camera", "announce": "camera", "label": "camera", "status": "node", "stats": "node"}
 
 
 class Kind(StrEnum):
@@ -108,23 +110,24 @@ def parse(topic: str) -> Topic:
     Raises:
         TopicError: it does not belong to the scheme.
     """
-    match topic.split("/"):
-        case [root, site, "camera", camera, "vote", index] if root == ROOT and _INDEX.fullmatch(index):
-            parsed = Topic(site, Kind.VOTE, camera, int(index))
-        case [root, site, "camera", camera, ("frame" | "announce" | "label") as kind] if root == ROOT:
-            parsed = Topic(site, Kind(kind), camera)
-        case [root, site, "node", node, ("status" | "stats") as kind] if root == ROOT:
-            parsed = Topic(site, Kind(kind), node)
-        case [root, site, "bundle", "current"] if root == ROOT:
-            parsed = Topic(site, Kind.BUNDLE, "current")
-        case [root, site, "bundle", digest, "manifest", chunk] if root == ROOT and _INDEX.fullmatch(chunk):
-            parsed = Topic(site, Kind.CHUNK, digest, chunk=int(chunk))
-        case [root, site, "bundle", digest, "model", index, chunk] if (
-            root == ROOT and _INDEX.fullmatch(index) and _INDEX.fullmatch(chunk)
-        ):
-            parsed = Topic(site, Kind.CHUNK, digest, int(index), int(chunk))
-        case _:
-            raise TopicError("unknown topic")
-    if not (is_name(parsed.site) and is_name(parsed.source)):
+    root, _, rest = topic.partition("/")
+    parsed = _parse_levels(rest.split("/")) if root == ROOT else None
+    if parsed is None or not is_name(parsed.site) or not is_name(parsed.source):
         raise TopicError("unknown topic")
     return parsed
+
+
+def _parse_levels(levels: list[str]) -> Topic | None:
+    """Parse the levels below the root; None if they do not match the scheme. Names are not checked."""
+    match levels:
+        case [site, "camera", camera, "vote", index] if _INDEX.fullmatch(index):
+            return Topic(site, Kind.VOTE, camera, int(index))
+        case [site, branch, source, kind] if _BRANCHES.get(kind) == branch:
+            return Topic(site, Kind(kind), source)
+        case [site, "bundle", "current"]:
+            return Topic(site, Kind.BUNDLE, "current")
+        case [site, "bundle", digest, "manifest", chunk] if _INDEX.fullmatch(chunk):
+            return Topic(site, Kind.CHUNK, digest, chunk=int(chunk))
+        case [site, "bundle", digest, "model", index, chunk] if _INDEX.fullmatch(index) and _INDEX.fullmatch(chunk):
+            return Topic(site, Kind.CHUNK, digest, int(index), int(chunk))
+    return None

@@ -40,7 +40,7 @@ def test_other_correlation_data_than_8_bytes_is_a_value_error(data: bytes | None
     if data is not None and len(data) == 8:
         assert FrameId.decode(data).encode() == data
     else:
-        with pytest.raises(ValueError, match="no frame id"):
+        with pytest.raises(ValueError, match=r"^no frame id$"):
             FrameId.decode(data)
 
 

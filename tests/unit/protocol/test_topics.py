@@ -128,7 +128,27 @@ def test_arbitrary_text_is_a_topic_of_ours_or_a_topic_error(text: str) -> None:
         "vp/home/camera/cam0/vote/1_0",
         "vp/home/camera/cam0/vote/10000",
         "vp/home/camera/cam0/vote/" + "9" * 5000,
-        "vp/home/camera/cam0/vote/\u0667",  # a seven, but not in ASCII
+        "vp/home/camera/cam0/vote/\u0667",  # an Arabic-Indic seven
+        "vp/home/camera/cam0/vote/\uff17",  # a full-width seven
+        "vp/home/camera/cam0/vote/1\u0667",
+        "vp/home/bundle/ab12/manifest",
+        "vp/home/bundle/ab12/manifest/",
+        "vp/home/bundle/ab12/manifest/x",
+        "vp/home/bundle/ab12/manifest/10000",
+        "vp/home/bundle/ab12/manifest/\u0667",
+        "vp/home/bundle/ab12/model/0",
+        "vp/home/bundle/ab12/model/x/0",
+        "vp/home/bundle/ab12/model/0/x",
+        "vp/home/bundle/ab12/model/\uff10/0",
+        "vp/home/bundle/ab12/model/0/\uff10",
+        "vp/home/bundle/ab12/other/0",
+        "vp/home/bundle/current/0",
+        "vp/home/bundle/other",
+        "other/home/bundle/current",
+        "other/home/bundle/ab12/manifest/0",
+        "other/home/bundle/ab12/model/0/0",
+        "vp/home/bundle/+/manifest/0",
+        "vp/home/bundle/+/model/0/0",
         "vp/home/camera/cam0/vote/1\n",
         "vp/home/camera/cam0/vote/+",
         "vp/+/camera/cam0/frame",
@@ -139,14 +159,18 @@ def test_arbitrary_text_is_a_topic_of_ours_or_a_topic_error(text: str) -> None:
         "vp/home/camera/-cam0/frame",
         "vp/home/camera/cam0\n/frame",
         "vp/home/camera/c\u00e4m/frame",
+        "vp/home/camera/\uff43\uff41\uff4d/frame",  # full-width letters
+        "vp/home/camera/cam\u0667/frame",
+        "vp/h\uff4fme/camera/cam0/frame",
         "vp/home\x00/camera/cam0/frame",
         f"vp/home/camera/{LONGEST}n/frame",
         f"vp/{LONGEST}n/node/n/status",
     ],
 )
 def test_topics_of_others_are_refused(topic: str) -> None:
-    with pytest.raises(TopicError):
+    with pytest.raises(TopicError) as caught:
         parse(topic)
+    assert str(caught.value) == "unknown topic"
 
 
 @pytest.mark.parametrize("name", ["a", "0", "cam0", "Pi.local_1-b", LONGEST])
@@ -155,7 +179,25 @@ def test_legal_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "+", "#", "a/b", "a b", ".a", "_a", "-a", "a\n", "\u00e4", "a\x00", LONGEST + "n"]
+    "name",
+    [
+        "",
+        "+",
+        "#",
+        "a/b",
+        "a b",
+        ".a",
+        "_a",
+        "-a",
+        "a\n",
+        "\u00e4",
+        "a\x00",
+        LONGEST + "n",
+        "a\u0667",
+        "\u0667",
+        "\uff41",
+        "a\uff21",
+    ],
 )
 def test_names_that_are_refused(name: str) -> None:
     assert not is_name(name)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
@@ -17,6 +18,7 @@ from vp_mqtt.protocol.votes import (
     Vote,
     VoteError,
     decode,
+    digest_of,
     encode,
     select,
 )
@@ -241,4 +243,56 @@ def test_selection_forgives_rounding(values: list[float]) -> None:
 )
 def test_a_vote_of_a_wrong_shape_cannot_be_made(classes: Any, probabilities: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
+        Vote(np.array(classes, dtype=np.intp), np.array(probabilities, dtype=np.float64), DIGEST)
+
+
+def test_a_vote_of_the_largest_k_is_accepted() -> None:
+    data = packed(*[(n, 200) for n in range(MAX_K)])
+    assert len(data) == MAX_VOTE_BYTES
+    vote = decode(data, 300)
+    assert vote.k == MAX_K
+    assert vote.classes.dtype == np.intp
+    assert vote.probabilities.dtype == np.float64
+
+
+@pytest.mark.parametrize(("values", "clipped"), [([-1e-3, 0.5], [0.5, 0.0]), ([1 + 1e-3, 0.0], [1.0, 0.0])])
+def test_rounding_errors_of_a_model_are_clipped(values: list[float], clipped: list[float]) -> None:
+    assert select(np.array(values), 2, DIGEST).probabilities.tolist() == clipped
+
+
+@pytest.mark.parametrize(
+    ("values", "k", "reason"),
+    [
+        ([-1.1e-3, 0.5], 1, "probabilities must be 0 to 1"),
+        ([1 + 1.1e-3, 0.0], 1, "probabilities must be 0 to 1"),
+        ([float("nan"), 0.0], 1, "probabilities must be finite"),
+        ([float("inf"), 0.0], 1, "probabilities must be finite"),
+        ([0.5, 0.5], 0, "k must be 1 to 2, not 0"),
+        ([0.5, 0.5], 3, "k must be 1 to 2, not 3"),
+        ([1 / 300] * 300, 256, "k must be 1 to 255, not 256"),
+        ([[0.5, 0.5]], 1, "probabilities must have shape (classes,), not (1, 2)"),
+    ],
+)
+def test_what_cannot_be_selected_from_is_reported(values: list[Any], k: int, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
+        select(np.array(values), k, DIGEST)
+
+
+def test_the_digest_is_read_without_decoding() -> None:
+    assert digest_of(LITERAL) == DIGEST
+    assert digest_of(encode(select(np.array([1.0]), 1, b"wxyz"))) == b"wxyz"
+    assert digest_of(b"") == b""
+
+
+@pytest.mark.parametrize(
+    ("classes", "probabilities", "reason"),
+    [
+        ([1, 2], [0.5], r"both have shape \(k,\), not \(2,\) and \(1,\)$"),
+        ([[1]], [[0.5]], r"both have shape \(k,\), not \(1, 1\) and \(1, 1\)$"),
+        ([], [], "^k must be 1 to 255, not 0$"),
+        (range(256), [0.0] * 256, "^k must be 1 to 255, not 256$"),
+    ],
+)
+def test_a_vote_that_cannot_be_is_not_made(classes: Any, probabilities: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         Vote(np.array(classes, dtype=np.intp), np.array(probabilities, dtype=np.float64), DIGEST)
