@@ -1,4 +1,4 @@
-"""What strangers and accidents put on the topics: counted, logged once, and the next good frame is labelled."""
+"""Invalid messages of any client: counted, logged once, and the next good frame is labelled."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_bad_votes_are_counted_and_logged_once(site: Site, bundle: Path) -> None
         for _ in range(2):
             site.probe.publish(topic, payload, GOOD.encode())
     site.probe.publish(topic, good, b"no frame id")
-    # Nobody listens to votes of variants that the family does not have.
+    # The fusion node does not subscribe to votes of variants that the family does not have.
     site.probe.publish(site.probe.topics.vote("cam0", 77), good, GOOD.encode())
     site.probe.until(lambda: site.probe.stats("fusion").get("refused") == 2 * len(bad) + 1, "all refused")
     counts = site.probe.stats("fusion")

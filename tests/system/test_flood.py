@@ -1,4 +1,4 @@
-"""A board that floods: its votes are left at the broker, the others' frames are not delayed."""
+"""A board that floods: its votes stay at the broker, and other boards' frames are not delayed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ while True:
 
 @contextmanager
 def _flood(site: Site) -> Iterator[None]:
-    """Let a stranger with the account of a variant's board send votes that look valid, as fast as it can."""
+    """Let a client with the account of a variant's board send valid votes, as fast as it can."""
     digest = open_bundle(site.bundle).manifest.short_digest
     vote = votes.encode(votes.select(np.array([0.7, 0.1, 0.1, 0.1]), 3, digest))
     port = site.url.rpartition(":")[2]
@@ -54,7 +54,7 @@ def _flood(site: Site) -> Iterator[None]:
         process.wait()
 
 
-def _spare_the_probe(site: Site) -> None:
+def _reduce_subscriptions(site: Site) -> None:
     site.probe.client.unsubscribe("vp/#")
     for topic in (f"vp/{SITE}/camera/+/label", f"vp/{SITE}/node/#"):
         site.probe.client.subscribe(topic, qos=1)
@@ -62,7 +62,7 @@ def _spare_the_probe(site: Site) -> None:
 
 def test_a_flood_of_valid_looking_votes_from_one_board_does_not_delay_the_others_frames(site: Site) -> None:
     site.start_all(range(4), "--deadline-ms", "5000")
-    _spare_the_probe(site)
+    _reduce_subscriptions(site)
     sequence = 0
     with _flood(site):
         site.await_log("fusion", f"variant {_FLOODER} floods", timeout=30)
@@ -72,12 +72,12 @@ def test_a_flood_of_valid_looking_votes_from_one_board_does_not_delay_the_others
             assert label.label == "red"
             assert label.closed_by is not ClosedBy.DEADLINE
             assert set(label.voted) <= {0, 1, 3}
-        site.probe.until(lambda: site.probe.stats("fusion").get("flooded", 0) > 0, "counts what it left out")
+        site.probe.until(lambda: site.probe.stats("fusion").get("flooded", 0) > 0, "dropped votes are counted")
     assert not any(label.frame.startswith("00000009") for label in site.probe.labels())
 
     # When the flood is over, the board's own votes count again.
     until = time.monotonic() + 60
     while _FLOODER not in site.probe.label_of(FrameId(1, sequence)).voted:
-        assert time.monotonic() < until, "still shut out"
+        assert time.monotonic() < until, "still blocked"
         sequence += 1
         site.probe.publish_frame(FrameId(1, sequence), "red")

@@ -1,4 +1,4 @@
-"""Home Assistant's side of the broker: discovery, birth, removal."""
+"""Discovery as Home Assistant sees it at the broker: after a start, after its birth, and removed."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) 
         wanted = {f"vp-{SITE}_{name}" for name in ("cam0-label", "cam0-frame", "v0-problem", "v2-problem")}
         # Every stats message wakes the probe, which looks again.
         site.probe.until(lambda: entities() == wanted, "all entities", 20)
-        told = len(configs)
+        published = len(configs)
         site.probe.publish(BIRTH_TOPIC, b"online")
-        site.probe.until(lambda: len(configs) > told, "discovery again", 20)
+        site.probe.until(lambda: len(configs) > published, "discovery again", 20)
         assert entities() == wanted
         site.kill("fusion")
         command = [sys.executable, "-m", "vp_mqtt", "home-assistant-remove", "--site", SITE]

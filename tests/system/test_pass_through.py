@@ -1,4 +1,4 @@
-"""What a camera node makes of the files of a folder, as it is on the wire of a real Mosquitto."""
+"""What a camera node publishes of the files of a folder, over a real Mosquitto."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def play(site: Site, tmp_path: Path) -> Play:
 
 def test_jpegs_are_on_the_wire_byte_for_byte_and_counted(site: Site, play: Play) -> None:
     files = {"1.jpg": JPEG, "2.jpeg": PROGRESSIVE, "3.JPG": encode_jpeg(half_and_half(), 80)}
-    # Long enough that the camera tells its counters in between.
+    # Long enough that the camera publishes its counters in between.
     assert play(files, frames=30) == list(files.values()) * 10
     counts = site.probe.stats("camera")
     assert 0 < counts["passed_through"] <= counts["frames"] <= counts["passed_through"] + 1
@@ -58,7 +58,7 @@ def test_another_format_is_encoded(site: Site, play: Play) -> None:
     assert not site.probe.stats("camera").get("passed_through")
 
 
-def test_exif_which_may_tell_a_place_stays_with_the_camera(play: Play) -> None:
+def test_exif_which_may_contain_a_place_is_not_published(play: Play) -> None:
     (frame,) = play({"1.jpg": turned(JPEG)}, frames=1)
     assert b"Exif" in turned(JPEG)
     assert b"Exif" not in frame
@@ -84,7 +84,7 @@ def test_a_turned_jpeg_has_the_size_that_is_asked_for_as_it_is_seen(play: Play) 
 
 
 @pytest.mark.parametrize("origin", ["flag", "environment"])
-def test_jpegs_are_encoded_anew_where_a_quality_is_named(origin: str, play: Play) -> None:
+def test_jpegs_are_reencoded_where_a_quality_is_given(origin: str, play: Play) -> None:
     expected = encode_jpeg(decode(JPEG), 90)
     if origin == "flag":
         assert play({"1.jpg": JPEG}, "--quality", "90", frames=2) == [expected] * 2
@@ -92,7 +92,7 @@ def test_jpegs_are_encoded_anew_where_a_quality_is_named(origin: str, play: Play
         assert play({"1.jpg": JPEG}, frames=2, environment={"VP_QUALITY": "90"}) == [expected] * 2
 
 
-def test_a_truncated_jpeg_is_left_out_and_told_of_once(site: Site, play: Play) -> None:
+def test_a_truncated_jpeg_is_skipped_with_one_warning(site: Site, play: Play) -> None:
     files = {"1.jpg": JPEG, "2.jpg": JPEG[:-40], "3.jpg": JPEG[: len(JPEG) // 2], "4.jpg": PROGRESSIVE}
     assert play(files, frames=6) == [JPEG, PROGRESSIVE] * 3
     for name in ("2.jpg", "3.jpg"):

@@ -1,4 +1,4 @@
-"""What nodes tell systemd, over a real datagram socket."""
+"""What nodes report to systemd, over a real datagram socket."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Systemd:
         self._socket.bind(self.environment["NOTIFY_SOCKET"])
 
     def next(self, timeout: float) -> str | None:
-        """Return the next word, None if none comes within so many seconds."""
+        """Return the next message, None if none comes within so many seconds."""
         self._socket.settimeout(timeout)
         try:
             return self._socket.recv(1000).decode()
@@ -50,11 +50,11 @@ class Systemd:
     def pings(self, seconds: float) -> int:
         """Count the pings within so many seconds."""
         end = time.monotonic() + seconds
-        words = []
+        messages = []
         while time.monotonic() < end:
-            words.append(self.next(max(0.01, end - time.monotonic())))
-        assert set(words) <= {"WATCHDOG=1", None}
-        return words.count("WATCHDOG=1")
+            messages.append(self.next(max(0.01, end - time.monotonic())))
+        assert set(messages) <= {"WATCHDOG=1", None}
+        return messages.count("WATCHDOG=1")
 
     def close(self) -> None:
         self._socket.close()
@@ -67,7 +67,7 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
     listener.close()
 
 
-def test_a_node_is_ready_once_online_and_well_while_idle_and_while_the_broker_is_away(
+def test_a_node_is_ready_once_online_and_healthy_while_idle_and_while_the_broker_is_away(
     site: Site, broker: Mosquitto, systemd: Systemd
 ) -> None:
     site.start("v0", "node", "--variant", "0", "--bundle", str(site.bundle), environment=systemd.environment)
@@ -102,7 +102,7 @@ def test_pings_end_when_the_work_hangs(site: Site, systemd: Systemd, tmp_path: P
     assert systemd.pings(2 * _TIMEOUT_S) == 0
 
 
-def test_a_node_that_ends_says_so(site: Site, systemd: Systemd) -> None:
+def test_a_node_that_ends_reports_it(site: Site, systemd: Systemd) -> None:
     site.start_fusion()
     site.start(
         "cam",
@@ -111,5 +111,5 @@ def test_a_node_that_ends_says_so(site: Site, systemd: Systemd) -> None:
     )
     assert systemd.next(30) == "READY=1"
     assert site.wait("cam", 30) == 0
-    words = iter(lambda: systemd.next(1), None)
-    assert set(words) <= {"WATCHDOG=1", "STOPPING=1"}
+    messages = iter(lambda: systemd.next(1), None)
+    assert set(messages) <= {"WATCHDOG=1", "STOPPING=1"}

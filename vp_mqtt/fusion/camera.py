@@ -15,7 +15,7 @@ class Progress:
     """The newest announced frame of one camera that each variant of one family has voted on, by run of the camera.
 
     A variant works on the newest frame only: it never votes on older ones afterwards. Runs are kept apart: a late vote
-    on a frame from before the camera's restart tells nothing about those after it.
+    on a frame from before the camera's restart means nothing for those after it.
     """
 
     def __init__(self) -> None:

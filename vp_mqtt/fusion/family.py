@@ -30,11 +30,12 @@ class Family:
         self.digest = manifest.short_digest
         self.weights = [variant.weight for variant in manifest.variants]
         self.classes = len(manifest.classes)
+        self._total_weight = sum(self.weights)
         self.liveness = Liveness(suspect_after=suspect_after)
 
     def share(self, variants: AbstractSet[int]) -> float:
         """Return the share of the family's weight that these variants have, 0..1."""
-        return sum(self.weights[v] for v in sorted(variants)) / sum(self.weights)
+        return sum(self.weights[v] for v in variants) / self._total_weight
 
     def alive_share(self) -> float:
         """Return the share of the family's weight that the variants alive have, 0..1."""

@@ -106,10 +106,10 @@ class Handover:
         Returns:
             Whether the leader changed.
         """
-        best = self.leader
-        for family in self._families.values():
-            if family.alive_share() > best.alive_share():
-                best = family
-        changed = best is not self._leader
-        self._leader = best
-        return changed
+        leader = self.leader
+        if len(self._families) == 1:
+            return False
+        # `max` keeps the first of equal ones.
+        candidates = [leader, *(family for family in self._families.values() if family is not leader)]
+        self._leader = max(candidates, key=Family.alive_share)
+        return self._leader is not leader

@@ -39,7 +39,7 @@ class Liveness:
                 self._remove(node, other)
         if online:
             nodes = self._online.setdefault(variant, set())
-            if not nodes or variant not in self._alive:
+            if not nodes:
                 self._alive[variant] = _Member(since=now)
             if len(nodes) < _MAX_NODES:
                 nodes.add(node)

@@ -90,7 +90,7 @@ class Session:
             on_end: called once if the session ends with a permanent failure, in a thread of the session.
             will: published by the broker when the connection breaks.
             birth: published after every connection's subscriptions.
-            max_packet_bytes: the broker is told not to send larger packets.
+            max_packet_bytes: the broker is asked not to send larger packets.
         """
         self._options = options
         self._subscriptions = list(subscriptions)
@@ -272,7 +272,7 @@ def connected(
         subscriptions: topic filters with their QoS, made anew with every connection.
         on_message: called with every message, in the network's thread.
         on_end: called once if the session ends with a permanent failure, in a thread of the session.
-        max_packet_bytes: the broker is told not to send larger packets.
+        max_packet_bytes: the broker is asked not to send larger packets.
         timeout_s: to wait for the connection, in seconds; None for as long as `options.give_up_after_s` allows.
 
     Raises:

@@ -61,7 +61,7 @@ class Node:
             on_stop: called once when the node is to end; wakes the node's work.
             is_stuck: returns whether something beside `work` has been hanging for so many seconds.
             more_counts: returns further counters for the stats.
-            max_packet_bytes: the broker is told not to send larger packets.
+            max_packet_bytes: the broker is asked not to send larger packets.
         """
         self.name = name
         self.topics = Topics(site)

@@ -1,4 +1,4 @@
-"""The camera node: pictures in, frames and announces out, never more of them on their way than the link takes."""
+"""The camera node: pictures in, frames and announces out, no more in flight than the link carries."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ class CameraNode:
 
 
 def run(settings: CameraSettings) -> None:
-    """Run a camera node until its source ends or it is told to stop.
+    """Run a camera node until its source ends or it is stopped.
 
     Raises:
         UserError: the settings, the source or the broker are not usable.

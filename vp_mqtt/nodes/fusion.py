@@ -207,7 +207,7 @@ class FusionNode:
 
 
 def run(settings: FusionSettings) -> None:
-    """Run the fusion node until it is told to stop.
+    """Run the fusion node until it is stopped.
 
     Raises:
         UserError: the settings, the bundle or the broker are not usable.

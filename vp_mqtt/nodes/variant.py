@@ -199,7 +199,7 @@ class VariantNode:
 
 
 def run(settings: VariantSettings) -> None:
-    """Run a variant node until it is told to stop.
+    """Run a variant node until it is stopped.
 
     Raises:
         UserError: the settings, the bundle or the broker are not usable.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vp_mqtt.fusion.flood_guard import FloodGuard, Verdict
@@ -36,6 +36,7 @@ def test_time_and_announced_frames_allow_more_votes() -> None:
     assert guard.check(0, 1.5) is Verdict.BLOCK
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5)), max_size=60), st.integers(1, 100))
 def test_a_variant_that_votes_once_or_twice_per_frame_is_never_blocked(
     seconds: list[tuple[int, int]], frames_per_second: int
@@ -52,6 +53,7 @@ def test_a_variant_that_votes_once_or_twice_per_frame_is_never_blocked(
         now += 1.0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2000), st.floats(0.1, 20))
 def test_the_votes_accepted_from_a_flood_are_bounded(rate: int, seconds: float) -> None:
     guard = FloodGuard(burst=100, per_announce=4, per_second=10, block_s=5)

@@ -18,7 +18,7 @@ def silenced(suspect_after: int = 2) -> Liveness:
     return silent
 
 
-def test_at_first_nobody_is_alive() -> None:
+def test_at_first_no_variant_is_alive() -> None:
     assert liveness().alive() == set()
     assert liveness().awaited(100.0) == set()
     assert not liveness().is_suspected(0)
@@ -93,7 +93,7 @@ def test_a_vote_does_not_outweigh_the_status_that_the_node_is_gone() -> None:
     assert variants.alive() == set()
 
 
-def test_a_variant_that_was_known_by_its_votes_goes_when_its_node_says_so() -> None:
+def test_a_variant_known_by_its_votes_is_gone_when_its_node_is_offline() -> None:
     variants = liveness()
     variants.note_vote(0, 1.0)
     variants.set_node("a", 0, online=False, now=2.0)
@@ -157,3 +157,22 @@ def test_a_suspect_is_waited_for_again_once_it_is_heard() -> None:
     assert variants.alive() == {1}
     variants.note_vote(1, 2)
     assert variants.awaited(2) == {1}
+
+
+def test_a_variant_known_by_its_votes_is_awaited_anew_from_its_nodes_status_on() -> None:
+    variants = liveness()
+    variants.note_vote(0, 1.0)
+    variants.set_node("a", 0, online=True, now=5.0)
+    assert variants.awaited(4.9) == set()
+    assert variants.awaited(5.0) == {0}
+
+
+def test_of_one_variants_nodes_only_256_are_remembered() -> None:
+    variants = liveness()
+    for number in range(257):
+        variants.set_node(f"n{number}", 0, online=True, now=1.0)
+    for number in range(255):
+        variants.set_node(f"n{number}", 0, online=False, now=2.0)
+    assert variants.alive() == {0}
+    variants.set_node("n255", 0, online=False, now=2.0)
+    assert variants.alive() == set()

@@ -22,7 +22,7 @@ def vote(*pairs: tuple[int, float]) -> Vote:
 
 @st.composite
 def legal_votes(draw: st.DrawFn, classes: int = CLASSES) -> Vote:
-    """Draw what `topk.decode` lets through, up to the last bit that it allows for rounding."""
+    """Draw what `votes.decode` accepts, up to the last bit that it allows for rounding."""
     named = draw(st.lists(st.integers(0, classes - 1), min_size=1, max_size=classes, unique=True))
     k = len(named)
     drawn = st.lists(st.integers(0, 65_535), min_size=k, max_size=k)
@@ -101,7 +101,7 @@ def test_once_decided_no_legal_votes_change_the_winner(weights: list[float], dat
     if not tally.is_decided(outstanding):
         return
     winner = tally.winner()
-    # All for one of the others is the worst that can happen to the winner; but draw some other votes as well.
+    # All votes for one other class are the worst case for the winner; draw other votes as well.
     united = data.draw(st.none() | st.integers(0, CLASSES - 1))
     for variant in outstanding:
         tally.add(variant, data.draw(legal_votes()) if united is None else vote((united, 1.0)))

@@ -40,7 +40,7 @@ def online(*variants: int, **options: Any) -> Windows:
 
 
 def sequences(closed: list[WindowResult]) -> list[int]:
-    return [outcome.announce.frame.sequence for outcome in closed]
+    return [result.announce.frame.sequence for result in closed]
 
 
 def only(closed: list[WindowResult]) -> WindowResult:
@@ -67,15 +67,15 @@ def test_a_window_closes_when_every_variant_known_to_be_alive_has_voted() -> Non
     windows = online(0, 1)
     assert windows.announce("cam", announced(1), 5) == []
     assert windows.vote("cam", frame(1), 0, certain(2, 0.5), 6) == []
-    outcome = only(windows.vote("cam", frame(1), 1, certain(2, 0.25), 7))
-    assert outcome.camera == "cam"
-    assert outcome.announce == announced(1)
-    assert (outcome.opened, outcome.closed) == (5, 7)
-    assert outcome.closed_by is ClosedBy.COMPLETE
-    assert outcome.alive == (0, 1)
-    assert outcome.winner == 2
-    assert sorted(outcome.votes) == [0, 1]
-    assert outcome.scores == pytest.approx(np.exp([0, 0, 0.75, 0]) / np.exp([0, 0, 0.75, 0]).sum())
+    result = only(windows.vote("cam", frame(1), 1, certain(2, 0.25), 7))
+    assert result.camera == "cam"
+    assert result.announce == announced(1)
+    assert (result.opened, result.closed) == (5, 7)
+    assert result.closed_by is ClosedBy.COMPLETE
+    assert result.alive == (0, 1)
+    assert result.winner == 2
+    assert sorted(result.votes) == [0, 1]
+    assert result.scores == pytest.approx(np.exp([0, 0, 0.75, 0]) / np.exp([0, 0, 0.75, 0]).sum())
     assert windows.next_deadline() is None
 
 
@@ -83,19 +83,19 @@ def test_a_window_closes_when_no_outstanding_vote_can_change_the_winner() -> Non
     windows = online(0, 1, 2)
     windows.announce("cam", announced(1), 5)
     assert windows.vote("cam", frame(1), 0, certain(3), 6) == []
-    outcome = only(windows.vote("cam", frame(1), 2, certain(3, 0.5), 7))
-    assert outcome.closed_by is ClosedBy.DECIDED
-    assert outcome.winner == 3
-    assert sorted(outcome.votes) == [0, 2]
-    assert outcome.alive == (0, 1, 2)
+    result = only(windows.vote("cam", frame(1), 2, certain(3, 0.5), 7))
+    assert result.closed_by is ClosedBy.DECIDED
+    assert result.winner == 3
+    assert sorted(result.votes) == [0, 2]
+    assert result.alive == (0, 1, 2)
 
 
 def test_a_window_waits_while_an_outstanding_vote_could_level_the_score() -> None:
     windows = online(0, 1)
     windows.announce("cam", announced(1), 5)
     assert windows.vote("cam", frame(1), 0, certain(3), 6) == []
-    outcome = only(windows.vote("cam", frame(1), 1, certain(2), 7))
-    assert outcome.winner == 2
+    result = only(windows.vote("cam", frame(1), 1, certain(2), 7))
+    assert result.winner == 2
 
 
 def test_a_window_closes_at_its_deadline_and_not_before() -> None:
@@ -104,10 +104,10 @@ def test_a_window_closes_at_its_deadline_and_not_before() -> None:
     windows.vote("cam", frame(1), 0, certain(1), 6)
     assert windows.next_deadline() == 15
     assert windows.expire(14.999) == []
-    outcome = only(windows.expire(15))
-    assert outcome.closed_by is ClosedBy.DEADLINE
-    assert outcome.winner == 1
-    assert outcome.closed == 15
+    result = only(windows.expire(15))
+    assert result.closed_by is ClosedBy.DEADLINE
+    assert result.winner == 1
+    assert result.closed == 15
     assert windows.next_deadline() is None
     assert windows.expire(1000) == []
 
@@ -119,23 +119,23 @@ def test_a_deadline_that_is_noticed_late_still_closes_every_window_in_order() ->
     assert sequences(windows.expire(1000)) == [0, 1, 2, 3, 4]
 
 
-def test_with_nobody_known_to_be_alive_a_window_waits_for_its_deadline() -> None:
+def test_with_no_variant_known_to_be_alive_a_window_waits_for_its_deadline() -> None:
     windows = online()
     assert windows.announce("cam", announced(1), 5) == []
     assert windows.expire(14) == []
-    outcome = only(windows.expire(15))
-    assert outcome.closed_by is ClosedBy.DEADLINE
-    assert outcome.alive == ()
+    result = only(windows.expire(15))
+    assert result.closed_by is ClosedBy.DEADLINE
+    assert result.alive == ()
 
 
-def test_a_frame_without_votes_gives_an_outcome_that_says_so() -> None:
+def test_a_frame_without_votes_gives_a_result_without_a_winner() -> None:
     windows = online(0, 1, 2)
     windows.announce("cam", announced(1), 5)
-    outcome = only(windows.expire(15))
-    assert outcome.winner is None
-    assert outcome.votes == {}
-    assert outcome.scores.tolist() == [1 / CLASSES] * CLASSES
-    assert outcome.alive == (0, 1, 2)
+    result = only(windows.expire(15))
+    assert result.winner is None
+    assert result.votes == {}
+    assert result.scores.tolist() == [1 / CLASSES] * CLASSES
+    assert result.alive == (0, 1, 2)
 
 
 # Announces and votes, in whatever order
@@ -146,21 +146,21 @@ def test_the_first_vote_opens_the_window_and_starts_its_time() -> None:
     windows.vote("cam", frame(1), 0, certain(1), 3)
     windows.announce("cam", announced(1), 5)
     assert windows.next_deadline() == 13
-    outcome = only(windows.expire(13))
-    assert outcome.opened == 3
-    assert sorted(outcome.votes) == [0]
+    result = only(windows.expire(13))
+    assert result.opened == 3
+    assert sorted(result.votes) == [0]
 
 
 def test_a_frame_whose_votes_all_came_before_its_announce_is_complete_with_it() -> None:
     windows = online(0, 1)
     assert windows.vote("cam", frame(1), 0, certain(1), 3) == []
     assert windows.vote("cam", frame(1), 1, certain(1), 4) == []
-    outcome = only(windows.announce("cam", announced(1), 5))
-    assert outcome.closed_by is ClosedBy.COMPLETE
-    assert outcome.winner == 1
+    result = only(windows.announce("cam", announced(1), 5))
+    assert result.closed_by is ClosedBy.COMPLETE
+    assert result.winner == 1
 
 
-def test_an_announce_that_comes_after_the_votes_deadline_still_gives_one_outcome() -> None:
+def test_an_announce_that_comes_after_the_votes_deadline_still_gives_one_result() -> None:
     windows = online(0, 1)
     windows.vote("cam", frame(1), 0, certain(1), 3)
     assert windows.expire(13) == []
@@ -172,9 +172,9 @@ def test_an_announce_that_comes_after_the_votes_deadline_still_gives_one_outcome
 def test_a_late_vote_is_counted_and_dropped() -> None:
     windows = online(0, 1)
     windows.announce("cam", announced(1), 5)
-    outcome = only(windows.expire(15))
+    result = only(windows.expire(15))
     assert windows.vote("cam", frame(1), 0, certain(1), 16) == []
-    assert outcome.votes == {}
+    assert result.votes == {}
     assert windows.next_deadline() is None
     assert windows.counts["late"] == 1
     assert windows.counts["votes"] == 0
@@ -185,10 +185,10 @@ def test_a_second_vote_of_a_variant_is_counted_and_dropped() -> None:
     windows.announce("cam", announced(1), 5)
     windows.vote("cam", frame(1), 0, certain(1, 0.4), 6)
     assert windows.vote("cam", frame(1), 0, certain(3, 0.9), 7) == []
-    outcome = only(windows.vote("cam", frame(1), 1, certain(1, 0.1), 8))
-    assert outcome.winner == 1
-    assert outcome.votes[0].classes.tolist() == [1]
-    assert outcome.scores[3] == outcome.scores[0]
+    result = only(windows.vote("cam", frame(1), 1, certain(1, 0.1), 8))
+    assert result.winner == 1
+    assert result.votes[0].classes.tolist() == [1]
+    assert result.scores[3] == result.scores[0]
     assert windows.counts["duplicate_votes"] == 1
     assert windows.counts["votes"] == 2
 
@@ -197,15 +197,15 @@ def test_a_second_announce_is_counted_and_dropped_while_the_window_is_open_and_a
     windows = online(0)
     windows.announce("cam", announced(1), 5)
     assert windows.announce("cam", Announce(frame(1), captured=7.0), 6) == []
-    outcome = only(windows.vote("cam", frame(1), 0, certain(1), 7))
-    assert outcome.announce == announced(1)
+    result = only(windows.vote("cam", frame(1), 0, certain(1), 7))
+    assert result.announce == announced(1)
     assert windows.announce("cam", announced(1), 8) == []
     assert windows.expire(100) == []
     assert windows.counts["duplicate_announces"] == 2
     assert windows.counts["announced"] == 1
 
 
-def test_a_frame_that_is_never_announced_gives_no_outcome_and_delays_none() -> None:
+def test_a_frame_that_is_never_announced_gives_no_result_and_delays_none() -> None:
     windows = online(0, 1)
     windows.vote("cam", frame(1), 0, certain(1), 3)
     windows.vote("cam", frame(1), 1, certain(1), 3)
@@ -217,7 +217,7 @@ def test_a_frame_that_is_never_announced_gives_no_outcome_and_delays_none() -> N
     assert windows.counts["unannounced"] == 1
 
 
-def test_votes_on_frames_that_nobody_announced_do_not_crowd_out_what_is_known_of_others() -> None:
+def test_votes_on_frames_without_an_announce_do_not_displace_remembered_frames() -> None:
     windows = online(0, history=5)
     windows.announce("cam", announced(1), 0)
     assert sequences(windows.expire(10)) == [1]
@@ -242,7 +242,7 @@ def test_an_unknown_variant_or_class_is_an_index_error() -> None:
 # Order
 
 
-def test_outcomes_come_in_frame_order() -> None:
+def test_results_come_in_frame_order() -> None:
     windows = online(0, 1, 2)
     for sequence in (1, 2, 3):
         windows.announce("cam", announced(sequence), sequence)
@@ -255,14 +255,14 @@ def test_outcomes_come_in_frame_order() -> None:
     assert (closed[1].closed_by, closed[1].closed) == (ClosedBy.DECIDED, 6)
 
 
-def test_a_frame_of_one_camera_does_not_hold_back_those_of_another() -> None:
+def test_a_frame_of_one_camera_does_not_delay_those_of_another() -> None:
     windows = online(0)
     windows.announce("slow", announced(1), 1)
     windows.announce("fast", announced(1), 2)
     assert only(windows.vote("fast", frame(1), 0, certain(1), 3)).camera == "fast"
 
 
-def test_frames_of_a_camera_that_was_started_anew_come_after_those_before() -> None:
+def test_frames_of_a_restarted_camera_come_after_those_before() -> None:
     windows = online(0, 1)
     windows.announce("cam", announced(9, run=5), 1)
     windows.announce("cam", announced(0, run=3), 2)
@@ -271,7 +271,7 @@ def test_frames_of_a_camera_that_was_started_anew_come_after_those_before() -> N
     assert sequences(windows.expire(11)) == [9, 0]
 
 
-def test_a_vote_that_came_early_holds_no_label_back_beyond_its_deadline() -> None:
+def test_an_early_vote_delays_no_label_beyond_its_deadline() -> None:
     windows = online(0, 1)
     windows.vote("cam", frame(2), 0, certain(1), 0)
     windows.announce("cam", announced(1), 4)
@@ -280,13 +280,13 @@ def test_a_vote_that_came_early_holds_no_label_back_beyond_its_deadline() -> Non
     assert sequences(windows.expire(10)) == [1, 2]
 
 
-def test_announces_in_descending_order_hold_no_label_back_beyond_its_deadline() -> None:
+def test_announces_in_descending_order_delay_no_label_beyond_its_deadline() -> None:
     windows = online(0)
     labels = 0
     for sequence in range(100, 0, -1):
         now = 400 - 4 * sequence
-        for outcome in [*windows.expire(now), *windows.announce("cam", announced(sequence), now)]:
-            assert now < outcome.opened + DEADLINE + 4
+        for result in [*windows.expire(now), *windows.announce("cam", announced(sequence), now)]:
+            assert now < result.opened + DEADLINE + 4
             labels += 1
     assert labels > 90
 

@@ -1,4 +1,4 @@
-"""The windows under whatever may happen, in any order: random tests against the promises, not the implementation."""
+"""Windows under any sequence of events: random tests against the promises, not the implementation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def sums(cast: dict[int, Vote], weights: list[float], classes: int) -> NDArray[n
 
 
 class Site(RuleBasedStateMachine):
-    """Cameras, variants and a clock that never stands still, and what the windows have to make of them."""
+    """Cameras, variants and a clock, and what the windows must make of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Site(RuleBasedStateMachine):
         self.left_out: dict[str, list[FrameId]] = defaultdict(list)
         self.disordered: set[str] = set()
         self.nodes: dict[str, int] = {}
-        self.told: set[int] = set()
+        self.reported: set[int] = set()
         self.heard: set[int] = set()
         self.opened: dict[Key, float] = {}
         self.announced: dict[Key, Announce] = {}
@@ -124,7 +124,7 @@ class Site(RuleBasedStateMachine):
         is_late = self.windows.counts["late"] > counts["late"]
         if self.windows.counts["votes"] > counts["votes"] or (is_late and self.now - opened <= DEADLINE):
             self.heard.add(variant)
-        self._take(closed)
+        self._collect(closed)
 
     @precondition(lambda self: self.announced)
     @rule(voters=st.sets(variants, min_size=1), back=st.sampled_from([1, 1, 1, 2]), data=st.data())
@@ -143,8 +143,8 @@ class Site(RuleBasedStateMachine):
         self.nodes.pop(node, None)
         if online:
             self.nodes[node] = variant
-            self.told.add(variant)
-        self._take(self.windows.set_node(node, (DIGEST, variant) if online else None, self.now))
+            self.reported.add(variant)
+        self._collect(self.windows.set_node(node, (DIGEST, variant) if online else None, self.now))
 
     @rule(ticks=st.sampled_from([1, 4, 15, 39, 60]))
     def wait(self, ticks: int) -> None:
@@ -156,11 +156,11 @@ class Site(RuleBasedStateMachine):
         due = {key for key in self.announced if self._deadline(key) <= self.now}
         for key in [key for key, opened in self.opened.items() if opened + DEADLINE <= self.now]:
             if key not in self.announced:
-                # Should its announce still come, then what its votes were is not said: nobody promised to keep them.
+                # If its announce still comes, its votes may be lost: no promise to keep them.
                 self.forgotten.add(key)
                 del self.opened[key], self.cast[key]
                 self.voters.pop(key, None)
-        self._take(self.windows.expire(self.now))
+        self._collect(self.windows.expire(self.now))
         assert due <= self.labels.keys()
         assert self.windows.expire(self.now) == []
 
@@ -184,7 +184,7 @@ class Site(RuleBasedStateMachine):
             self.announced[key] = announce
             self.announced_at[key] = self.now
             self.opened.setdefault(key, self.now)
-        self._take(self.windows.announce(camera, announce, self.now))
+        self._collect(self.windows.announce(camera, announce, self.now))
 
     # What must come of it
 
@@ -192,55 +192,55 @@ class Site(RuleBasedStateMachine):
         opened = self.announced_at[key] if key in self.forgotten else self.opened[key]
         return opened + DEADLINE
 
-    def _gone_on(self, key: Key) -> set[int]:
+    def _passed(self, key: Key) -> set[int]:
         camera, frame = key
         newer = (k for k in self.announced if k[0] == camera and k[1].run == frame.run and k[1] > frame)
         return {variant for k in newer for variant in self.voters[k]}
 
     def _waited_for(self, key: Key, opened: float, cast: dict[int, Vote]) -> set[int]:
-        return self.liveness.awaited(opened) - cast.keys() - self._gone_on(key)
+        return self.liveness.awaited(opened) - cast.keys() - self._passed(key)
 
-    def _take(self, closed: list[WindowResult]) -> None:
-        for outcome in closed:
-            key = outcome.camera, outcome.announce.frame
+    def _collect(self, closed: list[WindowResult]) -> None:
+        for result in closed:
+            key = result.camera, result.announce.frame
             assert key in self.announced
-            assert key not in self.labels, "a second outcome"
-            self.labels[key] = outcome
-            self._check(key, outcome)
+            assert key not in self.labels, "a second result"
+            self.labels[key] = result
+            self._check(key, result)
 
-    def _check(self, key: Key, outcome: WindowResult) -> None:
-        assert outcome.announce is self.announced[key]
-        assert outcome.closed <= self.now
-        assert outcome.winner == (int(sums(outcome.votes, WEIGHTS, CLASSES).argmax()) if outcome.votes else None)
-        assert outcome.scores == pytest.approx(fuse(outcome.votes, WEIGHTS, CLASSES))
+    def _check(self, key: Key, result: WindowResult) -> None:
+        assert result.announce is self.announced[key]
+        assert result.closed <= self.now
+        assert result.winner == (int(sums(result.votes, WEIGHTS, CLASSES).argmax()) if result.votes else None)
+        assert result.scores == pytest.approx(fuse(result.votes, WEIGHTS, CLASSES))
         if key not in self.forgotten:
-            assert outcome.opened == self.opened[key]
-            in_time = {v: vote for v, (at, vote) in self.cast[key].items() if at <= outcome.closed}
-            assert outcome.votes == in_time
-        if outcome.closed == self.now:
-            assert outcome.alive == tuple(sorted(self.liveness.alive()))
-            self._check_reason(key, outcome)
+            assert result.opened == self.opened[key]
+            in_time = {v: vote for v, (at, vote) in self.cast[key].items() if at <= result.closed}
+            assert result.votes == in_time
+        if result.closed == self.now:
+            assert result.alive == tuple(sorted(self.liveness.alive()))
+            self._check_reason(key, result)
 
-    def _check_reason(self, key: Key, outcome: WindowResult) -> None:
-        waited_for = self._waited_for(key, outcome.opened, outcome.votes)
-        match outcome.closed_by:
+    def _check_reason(self, key: Key, result: WindowResult) -> None:
+        waited_for = self._waited_for(key, result.opened, result.votes)
+        match result.closed_by:
             case ClosedBy.COMPLETE:
-                assert outcome.votes
+                assert result.votes
                 assert not waited_for
             case ClosedBy.SKIPPED:
-                assert not outcome.votes
-                assert self._gone_on(key)
+                assert not result.votes
+                assert self._passed(key)
                 assert not waited_for
             case ClosedBy.DECIDED:
                 assert waited_for
                 for other in range(CLASSES):
-                    worst = sums(outcome.votes, WEIGHTS, CLASSES)
+                    worst = sums(result.votes, WEIGHTS, CLASSES)
                     worst[other] += sum(WEIGHTS[variant] for variant in waited_for)
-                    assert worst.argmax() == outcome.winner
+                    assert worst.argmax() == result.winner
             case ClosedBy.DEADLINE:
                 # An older frame closes with a newer one whose deadline has fallen, so that labels keep their order.
                 newer = [k for k in self.announced if k[0] == key[0] and k[1].run == key[1].run and k[1] >= key[1]]
-                opened = min(outcome.opened, *(self.opened[k] for k in newer))
+                opened = min(result.opened, *(self.opened[k] for k in newer))
                 assert opened + DEADLINE <= self.now
 
     @invariant()
@@ -258,7 +258,7 @@ class Site(RuleBasedStateMachine):
             assert due <= min(pending)
 
     @invariant()
-    def no_window_waits_for_nobody(self) -> None:
+    def no_window_stays_open_without_a_variant_to_wait_for(self) -> None:
         for camera in {"a", "b"} - self.disordered:
             pending = [k for k in self.announced if k[0] == camera and k not in self.labels]
             if not pending or pending[0] in self.forgotten:
@@ -266,14 +266,14 @@ class Site(RuleBasedStateMachine):
             key = pending[0]
             cast = {variant: vote for variant, (_, vote) in self.cast[key].items()}
             waited_for = self._waited_for(key, self.opened[key], cast)
-            if cast or self._gone_on(key):
+            if cast or self._passed(key):
                 assert waited_for
             second, first = np.sort(sums(cast, WEIGHTS, CLASSES))[-2:]
             assert first - second < sum(WEIGHTS[variant] for variant in waited_for) + 1e-6 or not cast
 
     @invariant()
     def those_alive_are_online_or_known_by_their_votes(self) -> None:
-        assert self.liveness.alive() == set(self.nodes.values()) | (self.heard - self.told)
+        assert self.liveness.alive() == set(self.nodes.values()) | (self.heard - self.reported)
 
     @invariant()
     def everything_that_came_is_counted(self) -> None:
@@ -319,11 +319,11 @@ def test_closing_early_never_changes_the_winner(weights: list[float], data: st.D
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4), st.integers(0, 12)), max_size=120))
-def test_the_limits_hold_and_what_was_let_in_gets_its_outcome(events: list[tuple[int, int, int]]) -> None:
+def test_the_limits_hold_and_every_accepted_frame_gets_its_result(events: list[tuple[int, int, int]]) -> None:
     windows, _ = windows_of(FAMILY, deadline=DEADLINE, max_cameras=4, max_open=6, history=3, suspect_after=2)
     windows.set_node("n0", (DIGEST, 0), 0)
     vote = Vote(np.array([1]), np.array([1.0]), DIGEST)
-    let_in: Counter[Key] = Counter()
+    accepted: Counter[Key] = Counter()
     closed: list[WindowResult] = []
     now = 0.0
     for sequence, (camera, kind, ticks) in enumerate(events):
@@ -332,7 +332,7 @@ def test_the_limits_hold_and_what_was_let_in_gets_its_outcome(events: list[tuple
         if kind < 3:
             before = windows.counts["announced"]
             closed += windows.announce(key[0], Announce(key[1], 0.0), now)
-            let_in[key] += windows.counts["announced"] - before
+            accepted[key] += windows.counts["announced"] - before
         if kind in {2, 3}:
             closed += windows.vote(*key, sequence % 3, vote, now)
         if kind == 4:
@@ -342,5 +342,5 @@ def test_the_limits_hold_and_what_was_let_in_gets_its_outcome(events: list[tuple
         assert sum(len(known._queue) for known in windows._open._cameras.values()) <= 6
         assert all(len(known._finished) <= 3 for known in windows._open._cameras.values())
     closed += windows.expire(now + DEADLINE)
-    assert Counter((outcome.camera, outcome.announce.frame) for outcome in closed) == +let_in
+    assert Counter((result.camera, result.announce.frame) for result in closed) == +accepted
     assert windows.next_deadline() is None

@@ -1,4 +1,4 @@
-"""Whom a window waits for, rule by rule, and what is remembered; on a clock of whole seconds, deadline ten."""
+"""Which variants a window waits for, rule by rule, and what is remembered; whole seconds, a deadline of ten."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def test_a_silent_variant_is_no_longer_waited_for_after_so_many_frames() -> None
     windows.expire(now + 10)
     assert windows.counts["suspected"] == 1
     windows.announce("cam", announced(2), now + 20)
-    outcome = only(windows.vote("cam", frame(2), 0, certain(1), now + 21))
-    assert outcome.closed_by is ClosedBy.COMPLETE
-    assert outcome.alive == (0, 1)
+    result = only(windows.vote("cam", frame(2), 0, certain(1), now + 21))
+    assert result.closed_by is ClosedBy.COMPLETE
+    assert result.alive == (0, 1)
 
 
 def test_windows_in_which_only_a_silent_variant_is_outstanding_close_as_soon_as_it_is_suspected() -> None:
@@ -33,7 +33,7 @@ def test_windows_in_which_only_a_silent_variant_is_outstanding_close_as_soon_as_
     windows.announce("other", announced(1), 5)
     assert windows.vote("other", frame(1), 0, certain(1), 6) == []
     closed = windows.expire(10)
-    assert [(outcome.camera, outcome.closed_by) for outcome in closed] == [
+    assert [(result.camera, result.closed_by) for result in closed] == [
         ("cam", ClosedBy.DEADLINE),
         ("other", ClosedBy.COMPLETE),
     ]
@@ -50,7 +50,7 @@ def test_a_vote_in_time_brings_a_silent_variant_back() -> None:
     assert len(windows.vote("cam", frame(2), 1, certain(1), now + 5)) == 1
 
 
-def test_a_vote_that_is_late_only_because_nobody_waited_for_it_brings_the_variant_back() -> None:
+def test_a_vote_that_is_late_only_because_it_was_not_waited_for_brings_the_variant_back() -> None:
     windows = online(0, 1, suspect_after=3)
     now = silence(windows, 0, frames=3)
     windows.announce("cam", announced(1), now)
@@ -61,7 +61,7 @@ def test_a_vote_that_is_late_only_because_nobody_waited_for_it_brings_the_varian
     assert windows.vote("cam", frame(2), 0, certain(1), now + 13) == []
 
 
-def test_a_vote_that_would_have_been_late_anyway_brings_nobody_back() -> None:
+def test_a_vote_that_would_have_been_late_anyway_does_not_bring_the_variant_back() -> None:
     windows = online(0, 1, suspect_after=3)
     now = silence(windows, 0, frames=3)
     windows.announce("cam", announced(1), now)
@@ -81,7 +81,7 @@ def test_a_variant_whose_status_is_not_known_is_waited_for_once_it_has_voted() -
     assert only(windows.vote("cam", frame(2), 2, certain(1, 0.5), 6)).alive == (0, 2)
 
 
-# Variants that have gone on to a newer frame
+# Variants that have voted on a newer frame
 
 
 def test_a_variant_that_voted_on_a_newer_frame_is_not_waited_for_on_older_ones() -> None:
@@ -100,7 +100,7 @@ def test_a_frame_that_all_variants_have_left_out_closes_as_skipped() -> None:
         windows.announce("cam", announced(sequence), sequence)
     assert windows.vote("cam", frame(2), 0, certain(1, 0.5), 3) == []
     closed = windows.vote("cam", frame(2), 1, certain(1, 0.5), 4)
-    assert [(outcome.closed_by, outcome.winner) for outcome in closed] == [
+    assert [(result.closed_by, result.winner) for result in closed] == [
         (ClosedBy.SKIPPED, None),
         (ClosedBy.COMPLETE, 1),
     ]
@@ -120,9 +120,9 @@ def test_a_variant_that_left_a_frame_out_is_not_silent() -> None:
 @pytest.mark.parametrize(
     ("camera", "newer"),
     [("other", frame(2)), ("cam", frame(2, run=2)), ("cam", frame(0, run=2)), ("cam", frame(3))],
-    ids=["of another camera", "of a later run", "first of a later run", "that nobody announced"],
+    ids=["of another camera", "of a later run", "first of a later run", "without an announce"],
 )
-def test_a_vote_on_a_newer_frame_says_nothing_of_this_one_if_that_is(camera: str, newer: FrameId) -> None:
+def test_a_vote_on_a_newer_frame_means_nothing_for_this_one_if_that_is(camera: str, newer: FrameId) -> None:
     windows = online(0, 1)
     windows.announce("cam", announced(1), 1)
     if newer != frame(3):
@@ -132,7 +132,7 @@ def test_a_vote_on_a_newer_frame_says_nothing_of_this_one_if_that_is(camera: str
     assert sequences(windows.vote("cam", frame(1), 1, certain(1, 0.5), 4)) == [1]
 
 
-def test_a_vote_that_came_before_its_announce_tells_too_that_the_variant_has_gone_on() -> None:
+def test_a_vote_before_its_announce_shows_too_that_the_variant_skipped_older_frames() -> None:
     windows = online(0, 1)
     windows.announce("cam", announced(1), 1)
     windows.vote("cam", frame(1), 0, certain(1, 0.5), 2)
@@ -140,22 +140,22 @@ def test_a_vote_that_came_before_its_announce_tells_too_that_the_variant_has_gon
     assert sequences(windows.announce("cam", announced(2), 4)) == [1]
 
 
-def test_a_late_vote_tells_too_that_the_variant_has_gone_on() -> None:
+def test_a_late_vote_shows_too_that_the_variant_skipped_older_frames() -> None:
     windows = online(0, 1, 2)
     for sequence in (1, 2):
         windows.announce("cam", announced(sequence), sequence)
     windows.vote("cam", frame(2), 0, certain(1), 3)
     assert windows.vote("cam", frame(2), 1, certain(1), 4) == []
-    # Frame 2 is decided, its label only waits for frame 1, and for that nobody is left to be waited for now.
+    # Frame 2 is decided, its label only waits for frame 1, and no variant is left to wait for on that one now.
     closed = windows.vote("cam", frame(2), 2, certain(1), 5)
     assert windows.counts["late"] == 1
-    assert [(outcome.announce.frame.sequence, outcome.closed_by) for outcome in closed] == [
+    assert [(result.announce.frame.sequence, result.closed_by) for result in closed] == [
         (1, ClosedBy.SKIPPED),
         (2, ClosedBy.DECIDED),
     ]
 
 
-def test_a_variant_that_has_gone_on_is_not_waited_for_on_an_older_frame_that_is_announced_after() -> None:
+def test_a_variant_is_not_waited_for_on_an_older_frame_that_is_announced_after_its_vote() -> None:
     windows = online(0)
     windows.announce("cam", announced(2), 1)
     assert sequences(windows.vote("cam", frame(2), 0, certain(1), 2)) == [2]
@@ -186,10 +186,10 @@ def test_open_windows_wait_no_more_for_a_variant_that_goes() -> None:
     windows = online(0, 1)
     windows.announce("cam", announced(1), 1)
     windows.vote("cam", frame(1), 0, certain(1), 2)
-    outcome = only(windows.set_node("node1", None, 3))
-    assert outcome.closed_by is ClosedBy.COMPLETE
-    assert outcome.alive == (0,)
-    assert outcome.closed == 3
+    result = only(windows.set_node("node1", None, 3))
+    assert result.closed_by is ClosedBy.COMPLETE
+    assert result.alive == (0,)
+    assert result.closed == 3
 
 
 def test_a_variant_on_two_nodes_is_waited_for_until_both_are_gone() -> None:
@@ -224,7 +224,7 @@ def test_a_late_vote_on_a_frame_of_before_a_restart_does_not_make_windows_wait_a
     windows.vote("cam", frame(5, run=2), 1, certain(0), 12)
     windows.vote("cam", frame(5, run=2), 0, certain(0), 12)
     windows.vote("cam", frame(0, run=1), 1, certain(0), 13)
-    # Variant 1 has gone on to frame 5 of this run: frame 4, announced late, need not wait for it.
+    # Variant 1 has voted on frame 5 of this run: frame 4, announced late, does not wait for it.
     windows.announce("cam", announced(4, run=2), 14)
     windows.vote("cam", frame(4, run=2), 0, certain(0, 0.1), 14)
     assert windows.next_deadline() is None
@@ -246,7 +246,7 @@ def test_no_more_windows_are_open_than_allowed_and_what_is_refused_is_counted() 
     assert sequences(windows.expire(100)) == [3, 6]
 
 
-def test_windows_that_nobody_announced_make_room_for_announced_ones() -> None:
+def test_windows_without_an_announce_make_room_for_announced_ones() -> None:
     windows = online(0, max_open=3)
     windows.announce("cam", announced(1), 0)
     for sequence in range(100, 200):
@@ -267,7 +267,7 @@ def test_a_suspect_is_waited_for_no_longer_in_windows_that_are_open() -> None:
     assert windows.suspect(9, 3) == []
 
 
-def test_frames_whose_label_waits_for_an_older_one_are_bounded_too() -> None:
+def test_frames_whose_label_waits_for_an_older_one_count_against_the_limit_too() -> None:
     windows = online(0, 1, max_open=4)
     windows.announce("cam", announced(0), 0)
     windows.vote("cam", frame(0), 1, certain(1), 0)
@@ -297,9 +297,9 @@ def test_a_new_camera_is_refused_while_all_those_remembered_have_windows_open() 
     windows.announce("b", announced(1), 2)
     assert windows.announce("c", announced(1), 3) == []
     assert windows.counts["refused"] == 1
-    assert [outcome.camera for outcome in windows.expire(100)] == ["a", "b"]
+    assert [result.camera for result in windows.expire(100)] == ["a", "b"]
     windows.announce("c", announced(1), 101)
-    assert [outcome.camera for outcome in windows.expire(200)] == ["c"]
+    assert [result.camera for result in windows.expire(200)] == ["c"]
 
 
 def test_of_each_camera_only_so_many_of_the_newest_frames_are_remembered() -> None:
@@ -321,7 +321,7 @@ def _work(windows: Windows, rounds: range) -> None:
         windows.announce(camera, announced(n), now)
         windows.announce(camera, announced(n - 60), now)
         windows.vote(camera, frame(n), n % 2, certain(n % 4), now)
-        windows.vote(f"stranger{n}", frame(n), 2, certain(1), now)
+        windows.vote(f"unknown{n}", frame(n), 2, certain(1), now)
         windows.vote(camera, frame(n + 10**6), 2, certain(1), now)
         windows.set_node(f"node{n % 3}", (DIGEST, n % 3) if n % 4 else None, now)
         windows.expire(now)
@@ -340,6 +340,6 @@ def test_memory_is_bounded_in_the_number_of_nodes_that_claim_to_be_online() -> N
     sizes = []
     for thousand in range(20):
         for n in range(1000):
-            windows.set_node(f"stranger{thousand}-{n}", (DIGEST, n % 3), 1)
+            windows.set_node(f"unknown{thousand}-{n}", (DIGEST, n % 3), 1)
         sizes.append(len(pickle.dumps(windows)))
     assert sizes[-1] < 1.2 * sizes[9]

@@ -34,7 +34,7 @@ def write(path: Path, value: tuple[int, int, int] | int = 0) -> Path:
 
 
 def brightness(picture: Picture) -> int:
-    """Return a picture's mean value in steps of ten, by which the tests tell pictures apart."""
+    """Return a picture's mean value in steps of ten, by which the tests distinguish pictures."""
     return round(float(picture.mean()) / 10)
 
 
@@ -59,7 +59,7 @@ def warnings(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) 
 # Folders
 
 
-def test_a_folder_of_classes_tells_the_truth_and_the_classes_take_turns(tmp_path: Path) -> None:
+def test_a_folder_of_classes_gives_the_truth_and_the_classes_take_turns(tmp_path: Path) -> None:
     for name, values in (("cat", (10, 20, 30)), ("dog", (40, 50)), ("ant", (60,))):
         for value in values:
             write(tmp_path / name / f"{value}.jpg", value)
@@ -92,7 +92,7 @@ def test_a_folder_can_be_played_again(tmp_path: Path) -> None:
         assert [brightness(captured.picture) for captured in source.captures()] == [1, 2]
 
 
-def test_a_picture_that_cannot_be_read_is_told_of_and_left_out(
+def test_a_picture_that_cannot_be_read_is_skipped_with_a_warning(
     tmp_path: Path, warnings: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path / "1.jpg", 10)
@@ -107,7 +107,7 @@ def test_a_picture_that_cannot_be_read_is_told_of_and_left_out(
         assert any(name in line and reason in line for line in warnings.messages)
 
 
-def test_a_picture_that_cannot_be_read_is_told_of_once_however_often_the_folder_is_played(
+def test_the_warning_of_a_picture_that_cannot_be_read_comes_once_however_often_the_folder_is_played(
     tmp_path: Path, warnings: pytest.LogCaptureFixture
 ) -> None:
     whole = write(tmp_path / "1.jpg", 10).read_bytes()
@@ -144,7 +144,7 @@ def test_jpegs_come_as_they_are_and_are_decoded_only_when_they_are_new_or_asked_
     assert decoded == [jpeg, jpeg, other]
 
 
-def test_a_jpeg_that_is_damaged_after_it_was_seen_is_left_out(tmp_path: Path) -> None:
+def test_a_jpeg_that_is_damaged_after_it_was_seen_is_skipped(tmp_path: Path) -> None:
     whole = write(tmp_path / "1.jpg", 10).read_bytes()
     (tmp_path / "2.jpg").write_bytes(whole)
     source = open_source(str(tmp_path))
@@ -315,7 +315,7 @@ def test_pictures_are_read_only_as_they_are_asked_for(tmp_path: Path) -> None:
     assert list(captures) == []
 
 
-def test_a_folder_whose_name_is_no_class_name_still_tells_the_truth_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_of_a_folder_whose_name_is_no_class_name_the_truth_is_what_can_be_kept_of_it(tmp_path: Path) -> None:
     folder = tmp_path / "odd\x1b\udcffname"
     folder.mkdir()
     (folder / "1.png").write_bytes(cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes())
