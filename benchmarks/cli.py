@@ -71,6 +71,9 @@ COMMANDS = {
         "Check what Mosquitto, iotcore and amqtt do of what this project needs, and measure them.",
         _COMPARISON,
     ),
+    "tables": LazyCommand(
+        "benchmarks.tables:tables", "Write the tables of the documentation from the files in benchmarks/results."
+    ),
 }
 """What `vp bench` has beside the commands for boards, in the order in which `--help` lists them."""
 
