@@ -109,7 +109,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "vp-mqtt",
             "version": WIRE_VERSION,
-            "description": "What travels between cameras, variants and the fusion node; wire.md says it byte by byte.",
+            "description": "Messages between cameras, variants and the fusion node; wire.md has every byte.",
             "license": {"name": "Apache-2.0"},
         },
         "servers": {"site": {"host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5.0"}},

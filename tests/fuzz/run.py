@@ -41,12 +41,12 @@ def _fuzz(name: str, inputs: int, seconds: int) -> dict[str, object]:
             [*command, f"-artifact_prefix={folder}/", str(corpus)], capture_output=True, text=True, check=False
         )
     lines = _STATUS.findall(process.stderr)
-    told: dict[str, object] = {"decoder": name, "failed": process.returncode != 0}
+    result: dict[str, object] = {"decoder": name, "failed": process.returncode != 0}
     if lines:
-        told |= {"inputs": int(lines[-1][0]), "rss_mb_start": int(lines[0][2]), "rss_mb_end": int(lines[-1][2])}
+        result |= {"inputs": int(lines[-1][0]), "rss_mb_start": int(lines[0][2]), "rss_mb_end": int(lines[-1][2])}
     if process.returncode != 0:
-        told["output"] = process.stderr[-2000:]
-    return told
+        result["output"] = process.stderr[-2000:]
+    return result
 
 
 def main() -> int:
@@ -63,9 +63,9 @@ def main() -> int:
         return 0
     failed = False
     for name in given.only or NASTY:
-        told = _fuzz(name, given.inputs, given.seconds)
-        failed |= bool(told["failed"])
-        sys.stdout.write(json.dumps(told) + "\n")
+        result = _fuzz(name, given.inputs, given.seconds)
+        failed |= bool(result["failed"])
+        sys.stdout.write(json.dumps(result) + "\n")
         sys.stdout.flush()
     return int(failed)
 

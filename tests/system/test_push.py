@@ -107,11 +107,11 @@ def test_a_board_with_nothing_but_an_index_fetches_its_own_model_only(
 ) -> None:
     site.start("v2", "node", "--variant", "2", "--bundle", "broker")
     site.await_log("v2", "looking for the site's bundle")
-    told = json.loads(site.push(str(bundles["one"]), "--json", "--chunk-bytes", "100"))
-    assert told["digest"] == digest(bundles["one"])
-    assert told["chunks"] > 20
+    done = json.loads(site.push(str(bundles["one"]), "--json", "--chunk-bytes", "100"))
+    assert done["digest"] == digest(bundles["one"])
+    assert done["chunks"] > 20
     site.await_online("v2", timeout=40)
-    kept = {path.name for path in (cache / SITE / told["digest"]).iterdir()}
+    kept = {path.name for path in (cache / SITE / done["digest"]).iterdir()}
     assert kept == {"manifest.json", "variant-2.onnx"}
 
 
@@ -155,7 +155,7 @@ def test_only_the_current_bundle_and_the_one_before_stay(site: Pushing, bundles:
     assert site.pointer().current == pointer.previous
 
 
-def test_nothing_to_go_back_to_and_nothing_to_push_are_told_in_one_line(
+def test_nothing_to_go_back_to_and_nothing_to_push_are_refused_in_one_line(
     site: Pushing, bundles: dict[str, Path]
 ) -> None:
     assert "no bundle to go back to" in site.push("--rollback", code=2)
@@ -198,7 +198,7 @@ def test_a_pusher_killed_at_any_step_leaves_the_old_bundle_or_the_new_one(
 
     kill_push_when(site, is_pointer_to_next, str(bundles["two"]), "--chunk-bytes", "400")
     assert site.label(10) in {"one", "two"}
-    # A push after it mends whatever is there.
+    # The next push completes whatever is there.
     site.push(str(bundles["two"]), "--chunk-bytes", "300")
     site.await_bundle("two", *ALL)
     assert site.label(11) == "two"
@@ -226,7 +226,7 @@ def test_a_node_killed_at_any_moment_of_an_update_comes_back_with_a_whole_bundle
         pushing = threading.Thread(target=site.push, args=(str(bundles[name]), "--ready-within", "2"))
         old = len(site.probe.received)
         pushing.start()
-        # With the first chunk, with the word to fetch, with the word to switch.
+        # At the first chunk, at the pointer to prepare, at the pointer to switch.
         wanted: list[Callable[[Received], bool]] = [
             lambda m: "/manifest/" in m.topic,
             lambda m: m.topic == NAMES.bundle(),
@@ -247,7 +247,9 @@ def test_a_node_killed_at_any_moment_of_an_update_comes_back_with_a_whole_bundle
     }
 
 
-def test_a_site_that_trusts_one_key_takes_nothing_else(site: Pushing, bundles: dict[str, Path], tmp_path: Path) -> None:
+def test_a_site_that_trusts_one_key_accepts_nothing_else(
+    site: Pushing, bundles: dict[str, Path], tmp_path: Path
+) -> None:
     keys = [tmp_path / name for name in ("mine", "other")]
     for key in keys:
         subprocess.run([sys.executable, "-m", "vp_mqtt", "keygen", str(key)], check=True, timeout=30)
@@ -326,7 +328,7 @@ def test_what_was_pushed_outlives_a_broker_that_keeps_its_data(
             site.await_online("v0", timeout=40)
 
 
-def test_a_board_goes_on_with_what_it_has_when_the_broker_lost_everything(
+def test_a_board_continues_with_what_it_has_when_the_broker_lost_everything(
     site: Pushing, broker: Mosquitto, bundles: dict[str, Path]
 ) -> None:
     site.push(str(bundles["one"]))
@@ -345,7 +347,7 @@ def test_chunks_fit_the_brokers_packet_limit(bundles: dict[str, Path], cache: Pa
         Mosquitto("max_packet_size 2000") as broker,
         Pushing(broker.url, broker.port, bundles["one"], tmp_path) as site,
     ):
-        told = json.loads(site.push(str(bundles["one"]), "--json"))
-        assert told["chunk_bytes"] < 2000
+        done = json.loads(site.push(str(bundles["one"]), "--json"))
+        assert done["chunk_bytes"] < 2000
         site.start("v0", "node", "--variant", "0", "--bundle", "broker")
         site.await_online("v0", timeout=40)

@@ -106,7 +106,7 @@ def check_manifest(data: bytes, ref: BundleRef, verifier: Verifier) -> Manifest:
     files = [entry.file for entry in manifest.variants]
     # Names become paths: the manifest's own pattern allows plain file names only.
     if MANIFEST_NAME in files or len(set(files)) != len(files) or max(map(len, files)) > _LONGEST_FILE_NAME:
-        raise FetchError("its manifest has file names that are taken twice or too long")
+        raise FetchError("its manifest has duplicate or too long file names")
     return manifest
 
 

@@ -1,4 +1,4 @@
-"""How a node gets its bundle: built in, from a folder, or what its site runs, and then from one to the next."""
+"""How a node gets its bundle, built in, from a folder, or what its site runs, and how it follows its site."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class InitialBundle:
     Attributes:
         bundle: the bundle that it works with at first.
         others: of a fusion node, further bundles that the boards of its site may be running.
-        follower: takes the node to the next bundle; None for a node whose bundle is pinned.
+        follower: switches the node to the next bundle; None for a node whose bundle is pinned.
     """
 
     bundle: Bundle
@@ -109,7 +109,7 @@ class Follower:
             self._change.notify_all()
 
     def follow(self, switch: Callable[[Bundle], None], stopping: threading.Event) -> None:
-        """Take the node from bundle to bundle, in the background, until it stops.
+        """Switch the node from bundle to bundle, in the background, until it stops.
 
         Args:
             switch: called with a verified bundle on disk: by a variant node's follower with the one to run, by a

@@ -193,7 +193,7 @@ class Pusher:
             time.sleep(_POLL_S)
 
     def _await_ready(self, ref: BundleRef) -> None:
-        """Wait for the fusion nodes to fetch a bundle, as long as they may take."""
+        """Wait until the fusion nodes have fetched a bundle, or until their time is up."""
         until = time.monotonic() + self._ready_within_s
         while (waiting := self._state.not_ready(ref.digest)) and time.monotonic() < until:
             time.sleep(_POLL_S)

@@ -43,8 +43,8 @@ class OnnxModel:
             reason = str(error).splitlines()[0][:200]
             raise UserError(f"the model cannot be run ({reason}); export the bundle again") from None
         if found != output_shape:
-            gives, wanted = math.prod(found), math.prod(output_shape)
-            raise UserError(f"the model gives {gives} values where {wanted} are expected; export the bundle again")
+            number, expected = math.prod(found), math.prod(output_shape)
+            raise UserError(f"the model gives {number} values where {expected} are expected; export the bundle again")
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the model's output for an input of its shape."""

@@ -122,9 +122,9 @@ def test_a_manifest_with_another_digest_is_refused(bundle: Path, other_bundle: P
             lambda m: m["variants"][0].update(file="../x"),
             r"not valid \(variants\[0\]\.file: must match the pattern",
         ),
-        (lambda m: m["variants"][1].update(file=MANIFEST_NAME), "file names that are taken twice or too long"),
-        (lambda m: m["variants"][1].update(file="variant-0.onnx"), "file names that are taken twice or too long"),
-        (lambda m: m["variants"][5].update(file="x" * 101), "file names that are taken twice or too long"),
+        (lambda m: m["variants"][1].update(file=MANIFEST_NAME), "duplicate or too long file names"),
+        (lambda m: m["variants"][1].update(file="variant-0.onnx"), "duplicate or too long file names"),
+        (lambda m: m["variants"][5].update(file="x" * 101), "duplicate or too long file names"),
     ],
 )
 def test_a_manifest_that_is_not_valid_is_refused(

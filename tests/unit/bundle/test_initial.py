@@ -95,8 +95,8 @@ def test_a_node_starts_with_what_the_site_runs(
     recalled = cache(tmp_path).recall(1)
     assert recalled is not None
     assert recalled.manifest.name == "tiny"
-    told = "looking for the site's bundle at the broker mqtt://127.0.0.1:1883"
-    assert (told in caplog.messages) == (bundle_from == BROKER)
+    line = "looking for the site's bundle at the broker mqtt://127.0.0.1:1883"
+    assert (line in caplog.messages) == (bundle_from == BROKER)
 
 
 def test_if_the_current_bundle_cannot_be_had_the_previous_one_is_used(

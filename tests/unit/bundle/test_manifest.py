@@ -43,12 +43,12 @@ def with_variant(folder: Path, index: int, **changes: Any) -> Path:
 
 
 def refused(folder: Path | str) -> str:
-    """Return what is said when a bundle is refused: one line."""
+    """Return the message of the refusal of a bundle: one line."""
     with pytest.raises(UserError) as caught:
         open_bundle(folder)
-    said = str(caught.value)
-    assert said.splitlines() == [said]
-    return said
+    message = str(caught.value)
+    assert message.splitlines() == [message]
+    return message
 
 
 # Weights
@@ -156,7 +156,7 @@ def test_the_digest_changes_with_any_change_of_a_variant(folder: Path, changes: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "reason"),
     [
         ({"format": 2}, "format: "),
         ({"name": "Tiny"}, "name: "),
@@ -173,10 +173,12 @@ def test_the_digest_changes_with_any_change_of_a_variant(folder: Path, changes: 
         ({"two\nlines": 1}, "lines: "),
     ],
 )
-def test_a_manifest_that_is_not_valid_is_told_in_one_line(folder: Path, changes: dict[str, Any], said: str) -> None:
+def test_a_manifest_that_is_not_valid_is_refused_in_one_line(
+    folder: Path, changes: dict[str, Any], reason: str
+) -> None:
     message = refused(rewritten(folder, **changes))
     assert message.startswith(f"{folder / MANIFEST_NAME}: ")
-    assert said in message
+    assert reason in message
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_a_manifest_that_is_not_valid_is_told_in_one_line(folder: Path, changes:
         ({"surprise": 1}, "surprise"),
     ],
 )
-def test_a_variant_that_is_not_valid_is_told_with_its_place(folder: Path, changes: dict[str, Any], field: str) -> None:
+def test_a_variant_that_is_not_valid_is_named_with_its_place(folder: Path, changes: dict[str, Any], field: str) -> None:
     assert f"variants[2].{field}: " in refused(with_variant(folder, 2, **changes))
 
 
@@ -226,7 +228,7 @@ def test_variants_that_are_not_listed_by_index_are_refused(folder: Path) -> None
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
-def test_a_manifest_that_is_no_json_object_is_told_in_one_line(folder: Path, data: bytes) -> None:
+def test_a_manifest_that_is_no_json_object_is_refused_in_one_line(folder: Path, data: bytes) -> None:
     (folder / MANIFEST_NAME).write_bytes(data)
     assert refused(folder).startswith(f"{folder / MANIFEST_NAME}: ")
 
@@ -287,7 +289,7 @@ def test_a_model_file_that_was_tampered_with_is_refused(folder: Path) -> None:
     assert opened.model_bytes(2)
 
 
-def test_a_model_file_that_is_missing_is_told_with_what_to_do(folder: Path) -> None:
+def test_a_model_file_that_is_missing_is_reported_with_what_to_do(folder: Path) -> None:
     opened = open_bundle(folder)
     (folder / "variant-3.onnx").unlink()
     with pytest.raises(UserError, match=r"variant-3\.onnx: No such file or directory; the bundle is incomplete"):

@@ -176,7 +176,7 @@ def test_the_margin_is_cropped_away_around_the_centre(margin: int, start: int) -
     assert batch[0] == pytest.approx(centre / 127.5 - 1, abs=1e-6)
 
 
-def test_stretch_takes_in_the_whole_picture_and_cover_the_largest_square_at_its_centre() -> None:
+def test_stretch_keeps_the_whole_picture_and_cover_the_largest_square_at_its_centre() -> None:
     wide = np.hstack([filled(RED, 32, 32), filled(GREEN, 32, 32), filled(BLUE, 32, 32)])
     for picture in (wide, wide.transpose(1, 0, 2)):
         stretched = prepare(picture, 48, Preprocessing(fit="stretch"))[0]

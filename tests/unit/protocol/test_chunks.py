@@ -44,7 +44,7 @@ def test_a_file_published_again_in_other_chunks_wins_over_what_is_left_of_the_fi
 
 
 @given(st.integers(-5, 20_000), st.binary(max_size=64))
-def test_garbage_is_refused_or_taken_but_never_breaks(index: int, chunk: bytes) -> None:
+def test_garbage_is_refused_or_accepted_but_never_crashes(index: int, chunk: bytes) -> None:
     assembly = Assembly(max_bytes=64)
     try:
         assembly.add(index, chunk)
@@ -81,7 +81,7 @@ def header(version: int = 1, zero: int = 0, count: int = 2, total: int = 10, siz
         (1, header() + b"123456", "chunk of the wrong length"),
     ],
 )
-def test_a_chunk_that_lies_is_refused(index: int, chunk: bytes, reason: str) -> None:
+def test_an_invalid_chunk_is_refused(index: int, chunk: bytes, reason: str) -> None:
     assembly = Assembly(max_bytes=100)
     with pytest.raises(ChunkError) as caught:
         assembly.add(index, chunk)

@@ -126,7 +126,7 @@ def test_labels_survive_the_wire(
     assert LabelMessage.decode(label.encode()) == label
 
 
-def test_a_label_without_votes_says_so_with_nulls() -> None:
+def test_a_label_without_votes_has_nulls() -> None:
     nothing: dict[str, Any] = {
         "label": None,
         "class_index": None,

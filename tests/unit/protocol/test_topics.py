@@ -50,7 +50,7 @@ def written(topic: Topic) -> str:
         (f"vp/{LONGEST}/camera/{LONGEST}/frame", Topic(LONGEST, Kind.FRAME, LONGEST)),
     ],
 )
-def test_topics_are_written_and_taken_apart_as_the_scheme_says(topic: str, parts: Topic) -> None:
+def test_topics_are_written_and_parsed_as_the_scheme_says(topic: str, parts: Topic) -> None:
     assert parse(topic) == parts
     assert written(parts) == topic
 
@@ -86,7 +86,7 @@ almost = st.lists(
 
 @settings(max_examples=500, deadline=None)
 @given(st.text(max_size=60) | almost)
-def test_arbitrary_text_is_a_topic_of_ours_or_a_topic_error(text: str) -> None:
+def test_arbitrary_text_is_a_valid_topic_or_a_topic_error(text: str) -> None:
     try:
         topic = parse(text)
     except TopicError:
