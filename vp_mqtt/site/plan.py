@@ -12,7 +12,6 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.files import error_lines, parse_toml, read_toml
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
-DEFAULT_FILE = Path("site.toml")
 _HOST = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$")
 
 
