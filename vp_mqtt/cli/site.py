@@ -162,10 +162,10 @@ def status(
 ) -> None:
     """Report which nodes are online and how they perform; exit code 1 if any of the plan is missing."""
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
-    from vp_mqtt.site.status import look, person_settings  # noqa: PLC0415
+    from vp_mqtt.site.status import person_settings, site_report  # noqa: PLC0415
 
     plan = read_plan(file)
-    report = look(plan, person_settings(plan, _root(file, out), account or plan.operator()), wait)
+    report = site_report(plan, person_settings(plan, _root(file, out), account or plan.operator()), wait)
     if json:
         typer.echo(json_module.dumps(report.as_dict()))
     else:

@@ -161,7 +161,7 @@ class _Listener:
             session.check()
 
 
-def look(plan: SitePlan, settings: WatchSettings, seconds: float) -> SiteReport:
+def site_report(plan: SitePlan, settings: WatchSettings, seconds: float) -> SiteReport:
     """Listen at the broker, and return the state of the site.
 
     Args:
