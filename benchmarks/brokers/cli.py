@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.options import require_psutil
 from vp_mqtt.cli.common_options import Json
 
 
@@ -19,7 +18,6 @@ def brokers(
     json: Json = False,
 ) -> None:
     """Check what Mosquitto, iotcore and amqtt do of what this project needs, and measure them."""
-    require_psutil()
     from benchmarks.brokers.compare import compare  # noqa: PLC0415
     from benchmarks.brokers.report import print_report  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.options import Deadline, Root, require_psutil
+from benchmarks.options import Deadline, Root
 from vp_mqtt.cli.common_options import Json, require_torch
 
 
@@ -47,7 +47,6 @@ def compare(
     Weights that are not given are random, which does not change response times.
     """
     require_torch("building the networks")
-    require_psutil()
     from benchmarks.comparison.run import CompareRequest, run  # noqa: PLC0415
 
     request = CompareRequest(

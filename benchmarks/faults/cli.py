@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.options import Deadline, FrameRate, require_psutil
+from benchmarks.options import Deadline, FrameRate
 from vp_mqtt.cli.common_options import Bundle, Json
 
 
@@ -26,7 +26,6 @@ def faults(
     json: Json = False,
 ) -> None:
     """Break boards, links, clocks, fusion node and broker, one after the other, and count lost and late frames."""
-    require_psutil()
     from rich.console import Console  # noqa: PLC0415
 
     from benchmarks.faults.measure import FaultSettings, measure  # noqa: PLC0415
@@ -60,7 +59,6 @@ def soak(
     json: Json = False,
 ) -> None:
     """Run a site for a long time under random faults, and sample memory, threads and file descriptors."""
-    require_psutil()
     from benchmarks.faults.soak import SoakSettings, run_soak  # noqa: PLC0415
 
     settings = SoakSettings(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.options import Family, FrameRate, require_psutil
+from benchmarks.options import Family, FrameRate
 from vp_mqtt.cli.common_options import Bundle, Classes, Json, require_torch
 from vp_mqtt.errors import UserError
 
@@ -42,7 +42,6 @@ def footprint(
     """Measure what a board needs: disk, memory, threads, time to start, bytes on the wire."""
     if runtime not in _RUNTIMES:
         raise UserError(f"--runtime {runtime}: write {', '.join(_RUNTIMES)}")
-    require_psutil()
     from benchmarks.footprint.measure import FootprintSettings, measure  # noqa: PLC0415
     from benchmarks.footprint.report import print_footprint  # noqa: PLC0415
     from vp_mqtt.site.machine import describe_machine  # noqa: PLC0415

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.options import Family, FrameRate, require_psutil
+from benchmarks.options import Family, FrameRate
 from vp_mqtt.cli.common_options import Bundle, Classes, Json, Size, parse_size, require_torch
 from vp_mqtt.errors import UserError
 
@@ -58,8 +58,6 @@ def latency(
     """Measure the variants against MobileNetV2 1.0 at 224, and the running system from capture to label."""
     if models or (end_to_end and bundle is None):
         require_torch("building random models (--no-models --bundle NAME does without)")
-    if end_to_end:
-        require_psutil()
     if camera not in {"jpeg", "encode"}:
         raise UserError(f"--camera {camera}: write jpeg or encode")
     frame_size = parse_size(size)

@@ -17,7 +17,7 @@ def accuracy(plan: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_plan_is_trained_and_evaluated_and_done_once(tmp_path: Path) -> None:
     pictures = write_class_folders(tmp_path / "things")
     (tmp_path / "tiny.toml").write_text(FAMILY)

@@ -29,6 +29,9 @@ from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.recipe import Recipe
 
+# Whoever asks for it first waits for a whole comparison, of processes with a quarter of a core each.
+pytestmark = pytest.mark.timeout(600)
+
 _COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "grey": (90, 90, 90)}
 
 
