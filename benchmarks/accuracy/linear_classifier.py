@@ -21,9 +21,9 @@ from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.inference.pictures import prepare
 from vp_mqtt.training.datasets import Pictures, load
-from vp_mqtt.training.export import module_to_onnx
 from vp_mqtt.training.losses import fused_sums
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
+from vp_mqtt.training.onnx_export import module_to_onnx
 from vp_mqtt.training.parallel import map_pictures
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.pretrained.starting_weights import candidates_for, load_first_fitting, read_starting_weights

@@ -41,12 +41,12 @@ def cut(
         raise UserError(f"--balance {balance}: write macs or bytes")
     from benchmarks.comparators.partition import write_stages  # noqa: PLC0415
     from vp_mqtt.training.checkpoint import Checkpoint  # noqa: PLC0415
-    from vp_mqtt.training.export import export  # noqa: PLC0415
+    from vp_mqtt.training.export import export_bundle  # noqa: PLC0415
 
     trained = Checkpoint.load(checkpoint)
     if len(trained.origin.family.variants) != 1:
         raise UserError(f"{checkpoint}: a family of several variants; model parallelism cuts one network")
-    export(trained, out)
+    export_bundle(trained, out)
     resolution = trained.origin.family.variants[0].resolution
     (network,) = trained.trained_networks()
     for entry in write_stages(network, resolution, out, stages, balance):  # type: ignore[arg-type]

@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.comparators.pipeline import PIPELINE_NAME, PipelineManifest, Shape, StageEntry
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import write_atomically
-from vp_mqtt.training.export import module_to_onnx
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
+from vp_mqtt.training.onnx_export import module_to_onnx
 
 Balance = Literal["macs", "bytes"]
 

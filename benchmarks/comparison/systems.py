@@ -15,7 +15,7 @@ from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.manifest import FamilySpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.checkpoint import Checkpoint, Origin
-from vp_mqtt.training.export import export
+from vp_mqtt.training.export import export_bundle
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.recipe import Recipe
@@ -120,7 +120,7 @@ class Models:
         """
         folder = self.folder / "single"
         if not folder.exists():
-            export(self._base_model(), folder)
+            export_bundle(self._base_model(), folder)
         bundle = open_bundle(folder)
         return System("single", "single", bundle, (_node(bundle, 0),), (0,), is_trained=self.single is not None)
 
@@ -148,7 +148,7 @@ class Models:
         folder = self.folder / f"mp-{boards}"
         if not folder.exists():
             checkpoint = self._base_model()
-            export(checkpoint, folder)
+            export_bundle(checkpoint, folder)
             (network,) = checkpoint.trained_networks()
             write_stages(network, checkpoint.origin.family.variants[0].resolution, folder, boards, "bytes")
         bundle = open_bundle(folder)
@@ -177,7 +177,7 @@ class Models:
             family = class_parallel_family(
                 len(self.classes()), boards, resolution=_CP_RESOLUTION, alpha=_CP_ALPHA, head=_CP_HEAD
             )
-            export(trained[0] if trained else self._random(family), folder)
+            export_bundle(trained[0] if trained else self._random(family), folder)
         bundle = open_bundle(folder)
         commands = tuple(_node(bundle, index) for index in range(boards))
         return System("cp", "cp", bundle, commands, tuple(range(boards)), is_trained=bool(trained))
@@ -186,7 +186,7 @@ class Models:
         if self._family is None:
             folder = self.folder / "vp"
             if self.family is None:
-                export(self._random(load_family("paper")), folder)
+                export_bundle(self._random(load_family("paper")), folder)
             self._family = open_bundle(self.family or folder)
         bundle = self._family
         count = len(bundle.manifest.variants)

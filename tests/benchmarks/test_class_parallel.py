@@ -12,8 +12,8 @@ from benchmarks.comparators.class_parallel import class_parallel_family, shares
 from vp_mqtt.bundle.manifest import VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.onnx import OnnxPredictor
-from vp_mqtt.training.export import largest_difference, to_onnx
 from vp_mqtt.training.networks import VariantNetwork
+from vp_mqtt.training.onnx_export import largest_difference, to_onnx
 from vp_mqtt.training.presets import family_as_toml, load_family
 
 KNOWS = (4, 1)

@@ -22,7 +22,7 @@ from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.topics import TopicError
 from vp_mqtt.training.checkpoint import Checkpoint, Origin
-from vp_mqtt.training.export import export
+from vp_mqtt.training.export import export_bundle
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.recipe import Recipe
 
@@ -47,7 +47,7 @@ def pipeline(network: VariantNetwork, tmp_path_factory: pytest.TempPathFactory) 
         family=FamilySpec(name="base", variants=(SPEC,)), classes=CLASSES, dataset="colours", recipe=Recipe(k=2)
     )
     state = network.state_dict()
-    export(Checkpoint(origin, 1, [state], [state], {}, {}), folder, weights="float32")
+    export_bundle(Checkpoint(origin, 1, [state], [state], {}, {}), folder, weights="float32")
     write_stages(network, SPEC.resolution, folder, STAGES, "macs")
     return folder
 

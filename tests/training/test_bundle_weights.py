@@ -24,8 +24,9 @@ from vp_mqtt.training.builder import build_trainer
 from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.datasets import load
 from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
-from vp_mqtt.training.export import export, halve_weights
+from vp_mqtt.training.export import export_bundle
 from vp_mqtt.training.networks import VariantNetwork, measure_statistics, needs_statistics
+from vp_mqtt.training.onnx_export import halve_weights
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.pretrained.starting_weights import candidates_for, load_first_fitting, read_starting_weights
 from vp_mqtt.training.quantize import quantize
@@ -71,7 +72,7 @@ def started(bundle: Path, spec: VariantSpec) -> VariantNetwork:
 @pytest.fixture(scope="module")
 def exact(trained: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = tmp_path_factory.mktemp("exported") / "bundle"
-    export(trained, bundle, weights="float32")
+    export_bundle(trained, bundle, weights="float32")
     return bundle
 
 

@@ -259,6 +259,6 @@ def test_imagenet_stands_for_the_published_weights_of_every_width(
 
 def test_without_a_network_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vp_mqtt.training.pretrained.keras._URL", "https://127.0.0.1:9/")
-    with pytest.raises(UserError, match=r"cannot be fetched .* fetch it elsewhere and give the file"):
+    with pytest.raises(UserError, match=r"cannot be downloaded .* download it elsewhere and give the file"):
         fetch_imagenet(0.35, 96, tmp_path)
     assert list(tmp_path.iterdir()) == []

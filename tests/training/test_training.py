@@ -32,9 +32,10 @@ from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.training.datasets import load
 from vp_mqtt.training.device_inputs import to_input
 from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
-from vp_mqtt.training.export import export, largest_difference, to_onnx
+from vp_mqtt.training.export import export_bundle
 from vp_mqtt.training.history import CURVES_NAME, HISTORY_NAME
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
+from vp_mqtt.training.onnx_export import largest_difference, to_onnx
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.quantize import quantize
 from vp_mqtt.training.recipe import Recipe, read_recipe
@@ -300,7 +301,7 @@ def test_exported_models_give_what_torch_gives() -> None:
 
 
 def test_a_bundle_is_exported_whole_and_judged(trained: Path, tmp_path: Path) -> None:
-    exported = export(Checkpoint.load(trained / "run"), tmp_path / "bundle")
+    exported = export_bundle(Checkpoint.load(trained / "run"), tmp_path / "bundle")
     bundle = open_bundle(tmp_path / "bundle")
     assert bundle.manifest == exported.manifest
     assert exported.total_bytes == sum(path.stat().st_size for path in (tmp_path / "bundle").iterdir())
@@ -313,18 +314,18 @@ def test_a_bundle_is_exported_whole_and_judged(trained: Path, tmp_path: Path) ->
     assert result.by_alive[2].mean == result.accuracy.fused
     assert result.by_alive[1].mean == pytest.approx(np.mean(result.accuracy.variants), abs=1e-4)
     # A bundle is replaced by its successor, but nothing else is.
-    assert export(Checkpoint.load(trained / "run"), tmp_path / "bundle", name="next").manifest.name == "next"
-    with pytest.raises(UserError, match="something else than a bundle"):
-        export(Checkpoint.load(trained / "run"), trained)
+    assert export_bundle(Checkpoint.load(trained / "run"), tmp_path / "bundle", name="next").manifest.name == "next"
+    with pytest.raises(UserError, match="something other than a bundle"):
+        export_bundle(Checkpoint.load(trained / "run"), trained)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 def test_int8_and_fitted_bundles_are_judged_on_the_validation_part(trained: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint.load(trained / "run")
     with pytest.raises(UserError, match="name them with --data"):
-        export(checkpoint, tmp_path / "bundle", weights="int8")
+        export_bundle(checkpoint, tmp_path / "bundle", weights="int8")
     dataset = load("fashion-mnist", trained / "data")
-    exported = export(checkpoint, tmp_path / "bundle", weights="int8", fit=True, dataset=dataset)
+    exported = export_bundle(checkpoint, tmp_path / "bundle", weights="int8", fit=True, dataset=dataset)
     stored = exported.manifest.provenance["weights"]
     assert exported.note is not None
     assert (stored == "float32") == ("float32 is kept" in exported.note)
@@ -338,7 +339,7 @@ def test_int8_and_fitted_bundles_are_judged_on_the_validation_part(trained: Path
     assert evaluate_bundle(open_bundle(str(tmp_path / "bundle")), dataset.test).fused > 0.25
     others = dataclasses.replace(dataset, classes=("a", "b"))
     with pytest.raises(UserError, match="not those of the training"):
-        export(checkpoint, tmp_path / "bundle", fit=True, dataset=others)
+        export_bundle(checkpoint, tmp_path / "bundle", fit=True, dataset=others)
 
 
 def test_int8_models_are_small_and_nearly_right() -> None:
@@ -351,7 +352,7 @@ def test_int8_models_are_small_and_nearly_right() -> None:
 
 
 def test_eval_prints_json_and_refuses_other_classes(trained: Path, tmp_path: Path) -> None:
-    export(Checkpoint.load(trained / "run"), tmp_path / "bundle")
+    export_bundle(Checkpoint.load(trained / "run"), tmp_path / "bundle")
     command = [sys.executable, "-m", "vp_mqtt", "eval", str(tmp_path / "bundle")]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     arguments = ["fashion-mnist", "--root", str(trained / "data"), "--json", "--jpeg", "90"]

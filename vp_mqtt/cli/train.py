@@ -174,7 +174,7 @@ def export(
     from vp_mqtt.training import datasets  # noqa: PLC0415
     from vp_mqtt.training.bundle_names import choose_bundle_name  # noqa: PLC0415
     from vp_mqtt.training.checkpoint import Checkpoint  # noqa: PLC0415
-    from vp_mqtt.training.export import export as write_bundle  # noqa: PLC0415
+    from vp_mqtt.training.export import export_bundle  # noqa: PLC0415
 
     trained = Checkpoint.load(checkpoint)
     origin = trained.origin
@@ -182,7 +182,7 @@ def export(
     if data is None and origin.dataset in datasets.NAMED and (fit or weights == "int8"):
         data = origin.dataset
     dataset = datasets.load(data, root, origin.recipe.seed) if data is not None else None
-    exported = write_bundle(trained, out, name=name, weights=weights, fit=fit, dataset=dataset)  # type: ignore[arg-type]
+    exported = export_bundle(trained, out, name=name, weights=weights, fit=fit, dataset=dataset)  # type: ignore[arg-type]
     if exported.note:
         typer.echo(exported.note, err=True)
     typer.echo(

@@ -1,9 +1,10 @@
-"""Views: what each variant sees of one picture in training.
+"""Augmentation: draws the views of a picture that the variants are trained on.
 
-arXiv 2210.08376 resizes a picture to the variant's resolution and a margin, crops it at random, flips it and rotates it
-a little; so every variant sees another view. Added here: JPEG, since frames on the wire are JPEG, and erased rectangles
-(Zhong et al., "Random Erasing Data Augmentation", AAAI 2020). A view can be shared by all variants and the teacher, as
-distillation wants it (Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", CVPR 2022).
+arXiv 2210.08376 resizes a picture to the variant's resolution plus a margin, and crops, flips and slightly rotates it
+at random, so that every variant sees a different view. Added here: JPEG compression, since frames on the wire are JPEG,
+and erased rectangles (Zhong et al., "Random Erasing Data Augmentation", AAAI 2020). All variants and the teacher can
+share a view, which helps distillation (Beyer et al., "Knowledge distillation: A good teacher is patient and
+consistent", CVPR 2022).
 """
 
 from __future__ import annotations
@@ -17,40 +18,42 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vp_mqtt.inference.pictures import Picture, decode, encode_jpeg, resize_square
 
-_LEAST_QUALITY = 70
+_MIN_JPEG_QUALITY = 70
 _ERASED_SHARE = (0.15, 0.4)
 
 
 class ViewRecipe(BaseModel):
-    """How views are drawn."""
+    """Parameters of the augmentation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
     rotation: float = Field(default=8.0, ge=0, le=180, description="largest rotation, in degrees")
-    zoom: float = Field(default=0.08, ge=0, lt=1, description="largest change of size, as a share")
-    area: float = Field(default=1.0, gt=0, le=1, description="least share of the picture that is seen; 1: all of it")
-    aspect: float = Field(default=1.25, ge=1, le=4, description="largest change of the aspect ratio, where area < 1")
-    margin: float = Field(default=0.1, ge=0, le=1, description="what a random crop cuts away, as a share of the crop")
+    zoom: float = Field(default=0.08, ge=0, lt=1, description="largest change of scale, as a share")
+    area: float = Field(default=1.0, gt=0, le=1, description="smallest visible share of the picture; 1: all of it")
+    aspect: float = Field(default=1.25, ge=1, le=4, description="largest change of the aspect ratio, if area < 1")
+    margin: float = Field(
+        default=0.1, ge=0, le=1, description="margin removed by a random crop, as a share of the crop"
+    )
     colour: float = Field(default=0.0, ge=0, lt=1, description="largest change of brightness, contrast and saturation")
-    jpeg: float = Field(default=0.5, ge=0, le=1, description="probability of going through JPEG, quality 70 to 99")
+    jpeg: float = Field(default=0.5, ge=0, le=1, description="probability of JPEG compression, quality 70 to 99")
     erase: float = Field(default=0.25, ge=0, le=1, description="probability of an erased rectangle")
-    shared: bool = Field(default=False, description="one view of each picture for all variants, and for the teacher")
+    shared: bool = Field(default=False, description="the same view of a picture for all variants and the teacher")
 
 
 def draw_views(
     picture: Picture, resolutions: Sequence[int], recipe: ViewRecipe, rng: np.random.Generator
 ) -> list[Picture]:
-    """Return one view per resolution, each (resolution, resolution, 3), uint8, blue, green, red.
+    """Return one view per resolution, each (resolution, resolution, 3), uint8, BGR.
 
     Args:
-        picture: shape (height, width, 3), uint8, blue, green, red.
+        picture: shape (height, width, 3), uint8, BGR.
         resolutions: of the variants, in pixels.
-        recipe: how views are drawn.
-        rng: the source of chance.
+        recipe: parameters.
+        rng: random generator.
     """
     if rng.random() < recipe.jpeg:
-        picture = decode(encode_jpeg(picture, int(rng.integers(_LEAST_QUALITY, 100))))
+        picture = decode(encode_jpeg(picture, int(rng.integers(_MIN_JPEG_QUALITY, 100))))
     if rng.random() < recipe.flip:
         picture = np.ascontiguousarray(picture[:, ::-1])
     if recipe.shared:
@@ -62,7 +65,7 @@ def draw_views(
 def _view(picture: Picture, side: int, recipe: ViewRecipe, rng: np.random.Generator) -> Picture:
     if recipe.area < 1:
         picture = _part(picture, recipe, rng)
-    # The resize is the device's own, so that training knows the pictures that the device will see.
+    # The same resize as on a board, so that training sees the pictures that the board will see.
     larger = side + max(1, round(side * recipe.margin))
     resized = resize_square(picture, larger)
     angle = math.radians(rng.uniform(-recipe.rotation, recipe.rotation))

@@ -1,4 +1,4 @@
-"""The course of a training, as a table and as a picture."""
+"""History of a training, as a table and as a plot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Rows = Sequence[Mapping[str, float]]
 
 
 def write_history(history: Rows, out: Path) -> None:
-    """Write the rows as CSV; a former file is replaced.
+    """Write the rows as CSV, replacing an earlier file.
 
     Args:
         history: at least one row.
@@ -37,12 +37,12 @@ def write_history(history: Rows, out: Path) -> None:
 
 
 def draw_curves(history: Rows, out: Path, title: str) -> None:
-    """Write a picture of loss and validation accuracy, epoch by epoch; a former one is replaced.
+    """Plot loss and validation accuracy by epoch, replacing an earlier plot.
 
     Args:
         history: at least one row.
         out: folder of the training.
-        title: what was trained.
+        title: of the plot.
 
     Raises:
         OSError: the file cannot be written.
@@ -51,7 +51,7 @@ def draw_curves(history: Rows, out: Path, title: str) -> None:
     figure = Figure(figsize=(9, 4), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     loss.plot(epochs, [row["loss"] for row in history], color="black")
-    loss.set(xlabel="epoch", ylabel="loss in training")
+    loss.set(xlabel="epoch", ylabel="training loss")
     variants = sorted(
         (name for name in history[0] if name.startswith("variant")), key=lambda name: int(name.split()[1])
     )

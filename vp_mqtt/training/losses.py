@@ -1,4 +1,4 @@
-"""The losses of joint training (arXiv 2210.08376): one per variant and one on the fused output; and distillation."""
+"""Losses of joint training (arXiv 2210.08376): one per variant and one on the fused output; and of distillation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def fused_sums(logits: Sequence[Tensor], weights: Sequence[float], k: int) -> Te
 
     Args:
         logits: of each variant, shape (N, classes).
-        weights: of each variant's vote; with 0 it is left out.
-        k: classes in a vote; the others count as zero.
+        weights: of each variant's vote; 0 leaves it out.
+        k: classes in a vote; the probabilities of all others count as zero.
     """
     total = torch.zeros_like(logits[0])
     for one, weight in zip(logits, weights, strict=True):
@@ -29,13 +29,13 @@ def fused_sums(logits: Sequence[Tensor], weights: Sequence[float], k: int) -> Te
 
 @dataclass(frozen=True)
 class Target:
-    """What a batch's outputs should be.
+    """Targets of a batch.
 
     Attributes:
         labels: class indices, shape (N,), int64.
         partner: labels of the pictures mixed in (mixup), shape (N,), int64.
-        share: of each picture in its mixture, 0..1; 1 for no mixup.
-        teacher: the teacher's logits on the mixtures, shape (N, classes); None without a teacher.
+        share: weight of each picture in its mixture, 0..1; 1 without mixup.
+        teacher: the teacher's logits for the mixtures, shape (N, classes); None without a teacher.
     """
 
     labels: Tensor
@@ -52,9 +52,9 @@ class JointLoss:
         weights: of each variant's vote in the fusion.
         k: classes in a vote.
         label_smoothing: 0..1.
-        distilled: share of the variants' losses that comes from the teacher, 0..1, where there is one.
-        mutual: share that comes from the mean of all variants, 0..1.
-        temperature: that softens teacher and variant for distillation (Hinton et al., "Distilling the Knowledge in a
+        distilled: share of the teacher in the variants' losses, 0..1, if there is one.
+        mutual: share of the mean of all variants, 0..1.
+        temperature: softens teacher and variants in distillation (Hinton et al., "Distilling the Knowledge in a
             Neural Network", 2015).
     """
 
@@ -70,9 +70,9 @@ class JointLoss:
 
         Args:
             logits: of each variant, shape (N, classes).
-            target: what they should be.
+            target: labels, and the teacher's logits.
             fused_share: weight of the loss of the fusion, 0..1.
-            missing: variants that the fusion has to do without.
+            missing: variants that are left out of the fusion.
         """
         loss = torch.stack([self._cross_entropy(one, target) for one in logits]).mean()
         if target.teacher is not None and self.distilled:

@@ -1,4 +1,4 @@
-"""MobileNetV2 at any width, and the variants made of it.
+"""MobileNetV2 at any width, and the variants derived from it.
 
 Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018; the narrow head with global max
 pooling is that of arXiv 2210.08376. Parameters are named as in torchvision. Batch norm's epsilon and the padding of the
@@ -20,17 +20,17 @@ from vp_mqtt.bundle.manifest import VariantSpec
 
 BATCH_NORM_EPS = 1e-3
 
-# Expansion, channels, repeats, stride of the first: table 2 of the MobileNetV2 paper.
+# Expansion, channels, repeats, stride of the first block: table 2 of the MobileNetV2 paper.
 _BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 _STEM_CHANNELS = 32
 _DIVISOR = 8
-_ROUNDING = 1e-6
+_TOLERANCE = 1e-6
 
 N = TypeVar("N", bound=nn.Module)
 
 
 def scaled_channels(channels: int, alpha: float) -> int:
-    """Return `channels` times `alpha`, rounded to a multiple of 8, and never more than 10 % below."""
+    """Return `channels` times `alpha`, rounded to a multiple of 8, but not more than 10 % down."""
     scaled = channels * alpha
     rounded = max(_DIVISOR, int(scaled + _DIVISOR / 2) // _DIVISOR * _DIVISOR)
     return rounded + _DIVISOR if rounded < 0.9 * scaled else rounded
@@ -46,9 +46,9 @@ class SamePaddedConv2d(nn.Conv2d):
 
 
 class SmallMapConv2d(nn.Conv2d):
-    """A 3x3 convolution with padding 1, of which training on a CPU does not slow down where maps are small.
+    """A 3x3 convolution with padding 1 whose backward pass stays fast on a CPU for small feature maps.
 
-    Depth-wise, on maps of 2x2, oneDNN's gradient takes 13 times as long as where the map is padded beforehand.
+    For a depth-wise convolution of 2x2 maps, oneDNN's gradient takes 13 times as long as with explicit padding.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the base class's name)
@@ -60,8 +60,8 @@ class SmallMapConv2d(nn.Conv2d):
 
 def _convolution(inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     if stride == 1:
-        of_kind = nn.Conv2d if kernel == 1 else SmallMapConv2d
-        return of_kind(inputs, outputs, kernel, 1, kernel // 2, groups=groups, bias=False)
+        layer = nn.Conv2d if kernel == 1 else SmallMapConv2d
+        return layer(inputs, outputs, kernel, 1, kernel // 2, groups=groups, bias=False)
     return SamePaddedConv2d(inputs, outputs, kernel, stride, 0, groups=groups, bias=False)
 
 
@@ -74,7 +74,7 @@ def _conv_norm(inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1, g
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter depth-wise, project; added to its input where shapes allow."""
+    """Expansion, depth-wise convolution and projection, with a skip connection if shapes allow."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, expansion: int) -> None:
         super().__init__()
@@ -86,16 +86,16 @@ class InvertedResidual(nn.Module):
             nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS),
         ]
         self.conv = nn.Sequential(*layers)
-        self._adds = stride == 1 and inputs == outputs
+        self._has_skip = stride == 1 and inputs == outputs
 
     def forward(self, picture: Tensor) -> Tensor:
         """Return features, shape (N, outputs, H / stride, W / stride)."""
         features: Tensor = self.conv(picture)
-        return picture + features if self._adds else features
+        return picture + features if self._has_skip else features
 
 
 def backbone(alpha: float) -> tuple[nn.Sequential, int]:
-    """Return MobileNetV2's features without the last convolution, and how many channels they have."""
+    """Return MobileNetV2's features without the last convolution, and the number of their channels."""
     channels = scaled_channels(_STEM_CHANNELS, alpha)
     layers: list[nn.Module] = [_conv_norm(3, channels, kernel=3, stride=2)]
     for expansion, width, repeats, stride in _BLOCKS:
@@ -108,7 +108,7 @@ def backbone(alpha: float) -> tuple[nn.Sequential, int]:
 
 
 def fold_batch_norm(network: N) -> N:
-    """Return a copy for inference whose batch norms are folded into the convolutions before them."""
+    """Return a copy for inference with batch norms folded into the preceding convolutions."""
     folded = copy.deepcopy(network).eval()
     for sequence in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
         for index in range(len(sequence) - 1):
@@ -120,31 +120,31 @@ def fold_batch_norm(network: N) -> N:
 
 
 def _folded_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
-    """Return the batch norms that, in evaluation, only add a bias: they had been folded into their convolutions."""
+    """Return the batch norms that only add a bias in evaluation mode: theirs were folded into the convolutions."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     return [
         norm
         for norm in norms
         if not norm.get_buffer("running_mean").any()
         and bool((norm.weight == 1).all())
-        and bool(((norm.get_buffer("running_var") + norm.eps - 1).abs() < _ROUNDING).all())
+        and bool(((norm.get_buffer("running_var") + norm.eps - 1).abs() < _TOLERANCE).all())
     ]
 
 
 def needs_statistics(network: nn.Module) -> bool:
-    """Return whether a network has batch norms that only add a bias, without statistics to be trained with."""
+    """Return whether a network has batch norms without statistics, which it needs before it is trained."""
     return bool(_folded_norms(network))
 
 
 def measure_statistics(network: nn.Module, pictures: Tensor) -> None:
-    """Give the batch norms that only add a bias the statistics of what comes to them; what they return stays the same.
+    """Set the statistics of batch norms that only add a bias to those of their inputs; their outputs stay the same.
 
-    Without them a network would compute something else as soon as it is trained, since in training a batch norm scales
-    by the statistics of the batch.
+    Without them, the network's outputs would change as soon as it is trained: in training mode, a batch norm scales by
+    the statistics of the batch.
 
     Args:
         network: left in evaluation mode.
-        pictures: shape (N, 3, resolution, resolution), float32, -1..1; an N of some 100 is enough.
+        pictures: shape (N, 3, resolution, resolution), float32, -1..1; an N of about 100 is enough.
     """
 
     def measure(norm: nn.Module, inputs: tuple[Tensor]) -> None:
@@ -164,23 +164,23 @@ def measure_statistics(network: nn.Module, pictures: Tensor) -> None:
 
 
 class SeededDropout(nn.Module):
-    """Dropout with a source of chance of its own, so that variants trained side by side stay reproducible.
+    """Dropout with its own random generator, so that variants trained side by side stay reproducible.
 
-    On a GPU it is torch's: there variants are not reproducible to the last bit anyway.
+    On a GPU, torch's dropout is used: training there is not bit-for-bit reproducible anyway.
     """
 
     def __init__(self, share: float) -> None:
-        """Drop this share of the values in training, 0..1."""
+        """Drop this share of the values, 0..1, in training mode."""
         super().__init__()
         self._share = share
         self._generator = torch.Generator()
 
     def seed(self, seed: int) -> None:
-        """Start the source of chance anew."""
+        """Seed the generator."""
         self._generator.manual_seed(seed)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return the values, in training some of them zero and the others scaled up for it."""
+        """Return the values; in training mode, some are zero and the others are scaled up to compensate."""
         if not self.training or self._share == 0:
             return values
         if values.is_cuda:
@@ -189,7 +189,7 @@ class SeededDropout(nn.Module):
         return values * kept.to(values) / (1 - self._share)
 
     def __deepcopy__(self, memo: dict[int, object]) -> SeededDropout:
-        """Return one with the same share; generators cannot be copied."""
+        """Return a layer with the same share and a new generator, since generators cannot be copied."""
         return SeededDropout(self._share)
 
 
@@ -224,7 +224,7 @@ class VariantNetwork(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        # Begin undecided: else the first steps only unlearn what chance gave.
+        # Start with nearly uniform predictions: the first steps would only unlearn random ones.
         nn.init.normal_(self.classifier.weight, std=0.01)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -232,7 +232,7 @@ class VariantNetwork(nn.Module):
         return self.classify(self.features(pictures))
 
     def classify(self, features: Tensor) -> Tensor:
-        """Return logits, shape (N, classes), for what the last block gives.
+        """Return logits, shape (N, classes), for the output of the last block.
 
         The probability of "none of these" is spread evenly over the classes that the variant does not cover.
         """

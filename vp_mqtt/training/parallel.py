@@ -1,4 +1,4 @@
-"""Work on many pictures: in as many threads as there are cores, with a progress bar on a terminal."""
+"""Processes many pictures in as many threads as there are cores, with a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-_LOT = 16
+_PICTURES_PER_TASK = 16
 
 ResultT = TypeVar("ResultT")
 
 
 class _SpeedColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        """Return how many pictures are done in a second."""
+        """Return the number of pictures per second."""
         return Text(f"{task.speed:.0f} images/s" if task.speed else "")
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -32,7 +32,7 @@ def map_pictures(do: Callable[[int], ResultT], count: int, title: str) -> Iterat
 
     Args:
         do: called in several threads at once; what it raises is raised here.
-        count: of the pictures.
+        count: number of pictures.
         title: of the progress bar, which is drawn on stderr if that is a terminal.
     """
     console = Console(stderr=True)
@@ -43,7 +43,7 @@ def map_pictures(do: Callable[[int], ResultT], count: int, title: str) -> Iterat
         _SpeedColumn(),
         TimeRemainingColumn(),
     )
-    lots = [range(start, min(start + _LOT, count)) for start in range(0, count, _LOT)]
+    lots = [range(start, min(start + _PICTURES_PER_TASK, count)) for start in range(0, count, _PICTURES_PER_TASK)]
     pool = ThreadPoolExecutor(cores(), thread_name_prefix="picture")
     try:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -1,4 +1,4 @@
-"""int8: static quantisation of an exported variant, per channel, calibrated on training pictures."""
+"""Static int8 quantisation of an exported variant, per channel, calibrated on training pictures."""
 
 from __future__ import annotations
 
@@ -16,37 +16,38 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 CALIBRATION_PICTURES = 256
 
 _INPUT = "picture"
-# Those of the stem and the first two blocks: their few channels have ranges far apart, and all else follows from them.
-_EXACT_CONVOLUTIONS = 6
+# The stem and the first two blocks: the ranges of their few channels differ widely, and all later layers depend on
+# them.
+_UNQUANTISED_CONVOLUTIONS = 6
 
 
-def _is_not_advice(record: logging.LogRecord) -> bool:
+def _is_not_recommendation(record: logging.LogRecord) -> bool:
     return "pre-processing" not in record.getMessage()
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
+class _CalibrationInputs(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, inputs: Iterable[NDArray[np.float32]]) -> None:
         self._inputs: Iterator[NDArray[np.float32]] = iter(inputs)
 
     def get_next(self) -> dict[str, Any] | None:
-        """Return the next input, None after the last."""
+        """Return the next input, or None after the last."""
         picture = next(self._inputs, None)
         return None if picture is None else {_INPUT: picture}
 
 
 def quantize(model: bytes, inputs: Iterable[NDArray[np.float32]]) -> bytes:
-    """Return an ONNX model that computes with 8 bits: weights int8 per channel, activations uint8.
+    """Return an ONNX model that computes in 8 bits: weights int8 per channel, activations uint8.
 
-    Weights have 7 bits, -64..64: with 8, sums of products saturate on x86 processors without VNNI, and labels would
+    Weights use 7 bits, -64..64: with 8, sums of products saturate on x86 processors without VNNI, so that labels would
     depend on the board. The softmax and the first six convolutions stay in float32. Jacob et al., "Quantization and
     Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018, in ONNX's QDQ form.
 
     Args:
         model: float32 ONNX model with one input, "picture".
-        inputs: to calibrate the ranges of activations, each as the model takes it.
+        inputs: to calibrate the ranges of activations, each of the model's input shape.
     """
-    # It recommends a preparation of the model that ours has been through.
-    logging.getLogger().addFilter(_is_not_advice)
+    # onnxruntime recommends a preprocessing that the exported model does not need.
+    logging.getLogger().addFilter(_is_not_recommendation)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(model)
@@ -54,11 +55,11 @@ def quantize(model: bytes, inputs: Iterable[NDArray[np.float32]]) -> bytes:
         quantize_static(
             source,
             target,
-            _Reader(inputs),
+            _CalibrationInputs(inputs),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             reduce_range=True,
-            nodes_to_exclude=convolutions[:_EXACT_CONVOLUTIONS],
+            nodes_to_exclude=convolutions[:_UNQUANTISED_CONVOLUTIONS],
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,

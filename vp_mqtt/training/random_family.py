@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, Manifest, VariantEntry, VariantSpec
+from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
 from vp_mqtt.inference import runtimes
-from vp_mqtt.training.export import to_onnx
+from vp_mqtt.training.bundle_writer import VariantModel, write_bundle
 from vp_mqtt.training.networks import VariantNetwork
+from vp_mqtt.training.onnx_export import to_onnx
 from vp_mqtt.training.quantize import quantize
 
 _CALIBRATION = 8
@@ -99,25 +99,15 @@ def write_random_bundle(folder: Path, family: FamilySpec, models: Sequence[Rando
         family: the family.
         models: its variants, by index.
     """
-    entries = []
-    for index, (one, weight) in enumerate(zip(models, family.weights(), strict=True)):
-        file = f"variant-{index}.onnx"
-        (folder / file).write_bytes(one.model)
-        entry = VariantEntry(
-            **one.spec.model_dump(),
-            index=index,
-            weight=weight,
-            file=file,
-            sha256=hashlib.sha256(one.model).hexdigest(),
-            params=one.params,
-        )
-        entries.append(entry)
     classes = models[0].classes
-    manifest = Manifest(
+    write_bundle(
+        folder,
+        [
+            VariantModel(one.spec, weight, one.model, one.params)
+            for one, weight in zip(models, family.weights(), strict=True)
+        ],
         name=family.name,
         classes=tuple(f"class {number}" for number in range(classes)),
-        variants=tuple(entries),
         k=min(3, classes // 2),
         provenance={"weights": "random"},
     )
-    (folder / MANIFEST_NAME).write_bytes(manifest.canonical())

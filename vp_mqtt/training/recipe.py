@@ -12,7 +12,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.files import first_error, parse_toml, read_toml
 from vp_mqtt.training.augment import ViewRecipe
 
-_BUNDLED_RECIPES = Path(__file__).parent / "presets" / "recipes"
+_BUILT_IN_RECIPES = Path(__file__).parent / "presets" / "recipes"
 _LATE = 0.5
 """Share of the epochs after which `late_fused` replaces `early_fused`."""
 
@@ -76,10 +76,10 @@ class Recipe(BaseModel):
 
 
 def read_recipe(name_or_file: str | None, assignments: Sequence[str], **defaults: object) -> Recipe:
-    """Return a recipe from a bundled recipe or a TOML file, and from assignments, which override it.
+    """Return a recipe from a built-in recipe or a TOML file, and from assignments, which override it.
 
     Args:
-        name_or_file: name of a bundled recipe, or a file; None for the defaults.
+        name_or_file: name of a built-in recipe, or a file; None for the defaults.
         assignments: such as "mixup=0" or "views.flip=0".
         defaults: values that the file may override.
 
@@ -87,8 +87,8 @@ def read_recipe(name_or_file: str | None, assignments: Sequence[str], **defaults
         UserError: the file cannot be read, or a name or a value is invalid.
     """
     table: dict[str, Any] = dict(defaults)
-    known = sorted(path.stem for path in _BUNDLED_RECIPES.glob("*.toml"))
-    file = _BUNDLED_RECIPES / f"{name_or_file}.toml" if name_or_file in known else Path(name_or_file or "")
+    known = sorted(path.stem for path in _BUILT_IN_RECIPES.glob("*.toml"))
+    file = _BUILT_IN_RECIPES / f"{name_or_file}.toml" if name_or_file in known else Path(name_or_file or "")
     if name_or_file is not None:
         hint = f"give a TOML file, or one of {', '.join(known)}"
         table |= read_toml(file, name=f"--recipe {name_or_file}", hint=hint)

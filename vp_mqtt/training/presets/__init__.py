@@ -10,12 +10,12 @@ from vp_mqtt.bundle.manifest import FamilySpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import first_error, read_toml
 
-_BOXED = Path(__file__).parent / "families"
+_BUILT_IN = Path(__file__).parent / "families"
 
 
 def known_families() -> list[str]:
-    """Return the names of the families in the box."""
-    return sorted(path.stem for path in _BOXED.glob("*.toml"))
+    """Return the names of the built-in families."""
+    return sorted(path.stem for path in _BUILT_IN.glob("*.toml"))
 
 
 def family_as_toml(family: FamilySpec) -> str:
@@ -34,12 +34,12 @@ def _toml_value(value: object) -> str:
 
 
 def load_family(name_or_file: str) -> FamilySpec:
-    """Return a family by the name of one in the box, or from a TOML file.
+    """Return a built-in family by name, or a family from a TOML file.
 
     Raises:
-        UserError: there is no such family, or the file is not one.
+        UserError: there is no such family, or the file does not describe one.
     """
-    path = _BOXED / f"{name_or_file}.toml" if name_or_file in known_families() else Path(name_or_file)
+    path = _BUILT_IN / f"{name_or_file}.toml" if name_or_file in known_families() else Path(name_or_file)
     hint = f"give a TOML file, or one of {', '.join(known_families())}"
     table = read_toml(path, name=f"--family {name_or_file}", hint=hint)
     try:

@@ -1,1 +1,1 @@
-"""Weights to start a training from."""
+"""Pretrained weights to start a training from."""

@@ -1,7 +1,7 @@
-"""Weights to start from, out of a bundle: one of those in the box, or one that was exported.
+"""Starting weights from a bundle: a built-in or an exported one.
 
-Export folds each batch norm into the convolution before it. Here it comes back as a norm that only adds the bias
-and gets statistics from pictures before the training (`networks.measure_statistics`).
+Export folds each batch norm into the convolution before it. Here it is restored as a norm that only adds the bias;
+`networks.measure_statistics` gives it statistics before the training.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def bundle_weights(bundle: Bundle, index: int) -> dict[str, NDArray[np.float32]]
     """Return the weights of a bundle's variant, by the names in `VariantNetwork`.
 
     Raises:
-        UserError: the model is missing or damaged, computes with 8 bits, or is not one that `vp export` wrote.
+        UserError: the model is missing or damaged, is quantised to 8 bits, or was not written by `vp export`.
     """
     what = f"--pretrained {bundle.folder.name}: {bundle.variant(index).file}"
     data = bundle.model_bytes(index)
@@ -35,14 +35,14 @@ def bundle_weights(bundle: Bundle, index: int) -> dict[str, NDArray[np.float32]]
         raise UserError(f"{what}: not an ONNX model ({error})") from None
     if any(node.op_type == "DequantizeLinear" for node in graph.node):
         raise UserError(f"{what}: an int8 model cannot be trained further; start from a float16 or float32 bundle")
-    # What is stored as float16 is cast where it is used.
+    # Weights stored as float16 are cast where they are used.
     casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
     arrays: dict[str, NDArray[np.float32]] = {}
     try:
         for node in (node for node in graph.node if node.op_type == "Conv"):
             module = node.input[1].removeprefix(_NETWORK).removesuffix(_WEIGHT)
             weight, *biases = (np.array(stored[casts.get(name, name)], dtype=np.float32) for name in node.input[1:])
-            bias = biases[0] if biases else np.zeros(len(weight), np.float32)  # torch leaves out one that is zero
+            bias = biases[0] if biases else np.zeros(len(weight), np.float32)  # torch omits a bias of zeros
             arrays[module + _WEIGHT] = weight
             arrays |= {f"{module}.bias": bias} if module == _CLASSIFIER else _norm_after(module, bias)
     except (LookupError, ValueError):
@@ -51,7 +51,7 @@ def bundle_weights(bundle: Bundle, index: int) -> dict[str, NDArray[np.float32]]
 
 
 def _norm_after(module: str, bias: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Return the batch norm after a convolution: the module with the next number, which only adds the bias."""
+    """Return the batch norm after a convolution: the module with the next number, set to only add the bias."""
     layer, _, number = module.rpartition(".")
     norm = f"{layer}.{int(number) + 1}"
     ones = np.ones_like(bias)

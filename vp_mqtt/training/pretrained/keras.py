@@ -18,7 +18,7 @@ PUBLISHED_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 PUBLISHED_RESOLUTIONS = (96, 128, 160, 192, 224)
 
 _URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
-_LARGEST_BYTES = 100_000_000
+_MAX_BYTES = 100_000_000
 _TIMEOUT_S = 30.0
 _ARRAYS = {
     "kernel": "weight",
@@ -32,7 +32,7 @@ _BLOCKS = 16
 
 
 def _layers() -> dict[str, str]:
-    """Return torchvision's name of every layer, by Keras's."""
+    """Return torchvision's names of the layers, by Keras's names."""
     layers = {"Conv1": "features.0.0", "bn_Conv1": "features.0.1", "Conv_1": "features.18.0"}
     layers |= {"Conv_1_bn": "features.18.1"}
     first = {"depthwise": "conv.0.0", "depthwise_BN": "conv.0.1", "project": "conv.1", "project_BN": "conv.2"}
@@ -53,11 +53,11 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
     Raises:
         UserError: the file cannot be read as HDF5.
     """
-    import h5py  # noqa: PLC0415 (only for who has such a file)
+    import h5py  # noqa: PLC0415 (only needed for such files)
 
     found: dict[str, NDArray[np.float32]] = {}
 
-    def take(name: str, item: Any) -> None:  # noqa: ANN401 (a group or an array of h5py's)
+    def add(name: str, item: Any) -> None:  # noqa: ANN401 (a group or an array of h5py's)
         *_, layer, array = ["", *name.split("/")]
         kind = _ARRAYS.get(array.partition(":")[0])
         if not isinstance(item, h5py.Dataset) or layer not in _LAYERS or kind is None:
@@ -69,27 +69,27 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
 
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(take)
+            file.visititems(add)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError):
         raise UserError(f"--pretrained {path}: not a .h5 file of Keras weights") from None
     return found
 
 
 def nearest_published(resolution: int) -> int:
-    """Return the resolution nearest to one, of those that weights are published for, in pixels; of two the larger."""
+    """Return the nearest resolution with published weights, in pixels; of two equally near, the larger."""
     return min(PUBLISHED_RESOLUTIONS, key=lambda published: (abs(published - resolution), -published))
 
 
 def fetch_imagenet(alpha: float, resolution: int, cache: Path | None = None) -> Path:
-    """Return the file with the ImageNet weights of a width, fetched if it is not in the cache.
+    """Return the file with the ImageNet weights of a width, downloaded if it is not in the cache.
 
     Args:
-        alpha: width multiplier, one of those that are published.
-        resolution: that the backbone will work at; the nearest published one is taken.
+        alpha: width multiplier; weights must be published for it.
+        resolution: of the backbone's input; the nearest published one is used.
         cache: folder for the files; by default the user's cache folder.
 
     Raises:
-        UserError: the width is not published, or there is no network.
+        UserError: there are no weights of this width, or the download fails.
     """
     if alpha not in PUBLISHED_ALPHAS:
         widths = ", ".join(str(width) for width in PUBLISHED_ALPHAS)
@@ -99,14 +99,15 @@ def fetch_imagenet(alpha: float, resolution: int, cache: Path | None = None) -> 
     path = folder / name
     if path.is_file():
         return path
-    LOGGER.info("fetching %s%s", _URL, name)
+    LOGGER.info("downloading %s%s", _URL, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(_URL + name, timeout=_TIMEOUT_S) as answer:  # noqa: S310 (an https address)
-            write_atomically(path, answer.read(_LARGEST_BYTES))
+            write_atomically(path, answer.read(_MAX_BYTES))
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise UserError(
-            f"--pretrained imagenet: {_URL}{name} cannot be fetched ({reason}); fetch it elsewhere and give the file"
+            f"--pretrained imagenet: {_URL}{name} cannot be downloaded ({reason}); download it elsewhere and give the "
+            "file"
         ) from None
     return path

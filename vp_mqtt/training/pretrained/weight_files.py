@@ -1,9 +1,9 @@
-"""Files of MobileNetV2's weights, in four formats and under two conventions; no pickle is run.
+"""Reads weights of MobileNetV2 in four file formats and two conventions; no pickle is executed.
 
-Networks here have TensorFlow's conventions: batch norm's epsilon 1e-3, stride-2 convolutions padded right and bottom,
+The networks follow TensorFlow's conventions: batch norm epsilon 1e-3, stride-2 convolutions padded right and bottom,
 pixels -1..1. Files have torchvision's or timm's names. Weights trained under torchvision's conventions (epsilon 1e-5,
-padding 1 all around, pixels normalised by ImageNet's mean and deviation) are converted where that is exact: see
-`to_our_conventions`.
+padding 1 on all sides, pixels normalised by ImageNet's mean and deviation) are converted where that is exact: see
+`to_tensorflow_conventions`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 Arrays = Mapping[str, NDArray[np.float32]]
 
 COUNTER = "num_batches_tracked"
-"""How the name of what no weight is ends: batches that a batch norm has seen."""
+"""Suffix of the only entries that are not weights: the batches that a batch norm has seen."""
 
 _READERS_HELP = "a .npz, .h5 (Keras), .safetensors, .pt or .pth file"
 _TORCHVISION_EPS = 1e-5
@@ -39,30 +39,30 @@ _TIMM_STAGES = (1, 2, 3, 4, 3, 3, 1)
 
 
 def read_weights(path: Path, convention: Convention | None = None) -> dict[str, NDArray[np.float32]]:
-    """Read arrays by torchvision's names, in the conventions of the networks here.
+    """Read arrays by torchvision's names, in TensorFlow's conventions.
 
     Args:
-        path: a `.npz`, Keras's `.h5`, a `.safetensors`, or a `.pt` or `.pth` of tensors only; no pickle is run.
+        path: a `.npz`, Keras's `.h5`, a `.safetensors`, or a `.pt` or `.pth` of tensors only; no pickle is executed.
         convention: how the file's network was trained; by default TensorFlow's for `.npz` and `.h5`, torchvision's for
             the others.
 
     Raises:
-        UserError: the file cannot be read, or holds anything but plain arrays.
+        UserError: the file cannot be read, or holds anything other than plain arrays.
     """
-    ending = path.suffix.lower()
-    if ending not in _READERS:
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
         raise UserError(f"--pretrained {path}: give {_READERS_HELP}, a training or a bundle, or 'imagenet'")
     if not path.is_file():
         raise UserError(f"--pretrained {path}: no such file")
     try:
-        arrays = _READERS[ending](path)
+        arrays = _READERS[suffix](path)
     except OSError as error:
         if error.strerror:
             raise UserError(f"--pretrained {path}: {error.strerror}") from None
-        raise UserError(f"--pretrained {path}: damaged, or not what its ending says") from None
+        raise UserError(f"--pretrained {path}: damaged, or not of the format that its suffix names") from None
     arrays = {_torchvision_name(name): array for name, array in arrays.items() if not name.endswith(COUNTER)}
-    chosen = convention or ("tensorflow" if ending in _TENSORFLOW_ENDINGS else "torchvision")
-    return to_our_conventions(arrays) if chosen == "torchvision" else arrays
+    chosen = convention or ("tensorflow" if suffix in _TENSORFLOW_SUFFIXES else "torchvision")
+    return to_tensorflow_conventions(arrays) if chosen == "torchvision" else arrays
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -74,7 +74,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def _read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
-    from safetensors import SafetensorError  # noqa: PLC0415 (only for who has such a file)
+    from safetensors import SafetensorError  # noqa: PLC0415 (only needed for such files)
     from safetensors.torch import load_file  # noqa: PLC0415
 
     try:
@@ -110,7 +110,7 @@ _READERS: dict[str, Callable[[Path], dict[str, NDArray[np.float32]]]] = {
     ".pt": _read_torch,
     ".pth": _read_torch,
 }
-_TENSORFLOW_ENDINGS = {".npz", ".h5"}
+_TENSORFLOW_SUFFIXES = {".npz", ".h5"}
 
 
 def _timm_blocks() -> dict[tuple[int, int], int]:
@@ -120,7 +120,7 @@ def _timm_blocks() -> dict[tuple[int, int], int]:
 
 
 _TIMM_BLOCKS = _timm_blocks()
-# A block's layers, as timm names them, as torchvision does: without and with expansion.
+# Names of a block's layers, timm's to torchvision's: without and with expansion.
 _TIMM_DEPTHWISE = {"conv_dw": "conv.0.0", "bn1": "conv.0.1", "conv_pw": "conv.1", "bn2": "conv.2"}
 _TIMM_INVERTED = {
     "conv_pw": "conv.0.0",
@@ -140,7 +140,7 @@ _TIMM_OUTER = {
 
 
 def _torchvision_name(name: str) -> str:
-    """Return torchvision's name for one of timm's (`mobilenetv2_*`); any other as it is."""
+    """Return torchvision's name for one of timm's (`mobilenetv2_*`); any other name unchanged."""
     name = name.removeprefix("module.")
     block = re.fullmatch(r"blocks\.(\d)\.(\d)\.(\w+)\.(\w+)", name)
     if block is not None:
@@ -152,12 +152,12 @@ def _torchvision_name(name: str) -> str:
     return f"{_TIMM_OUTER[outer]}.{kind}" if outer in _TIMM_OUTER else name
 
 
-def to_our_conventions(arrays: Arrays) -> dict[str, NDArray[np.float32]]:
+def to_tensorflow_conventions(arrays: Arrays) -> dict[str, NDArray[np.float32]]:
     """Convert weights that were trained under torchvision's conventions.
 
-    Exact are the batch norms (variance and scale take up the difference of the epsilons) and the pixels' scale and
-    offset (the first convolution and its batch norm take them up; at the picture's border, where zeros are padded,
-    only nearly). The padding of stride-2 convolutions, one pixel to the side, is left to fine-tuning.
+    The conversion is exact for batch norms (variance and scale absorb the difference of the epsilons) and for the
+    pixels' scale and offset (the first convolution and its batch norm absorb them; only nearly at the border, where
+    zeros are padded). The padding of stride-2 convolutions, shifted by one pixel, is left to fine-tuning.
     """
     converted = {name: np.array(array, dtype=np.float32) for name, array in arrays.items()}
     for name, variance in [item for item in converted.items() if item[0].endswith(".running_var")]:
