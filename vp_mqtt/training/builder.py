@@ -47,7 +47,7 @@ def build_trainer(
         origin: what is trained.
         dataset: to train and validate on.
         out: folder for the checkpoint and the history.
-        weights: initial weights; each variant takes the first that fit, see `candidates_for`.
+        weights: starting weights; each variant loads the first that fit, see `candidates_for`.
         teacher: a trained family of the same classes, for distillation.
         progress: receives every step.
 

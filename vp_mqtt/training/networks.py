@@ -204,7 +204,7 @@ class VariantNetwork(nn.Module):
 
         Args:
             spec: width, head and pooling.
-            classes: how many classes the family knows.
+            classes: number of the family's classes.
             dropout: of the head's output in training, 0..1.
         """
         super().__init__()
@@ -214,7 +214,7 @@ class VariantNetwork(nn.Module):
             nn.BatchNorm2d(spec.head, eps=BATCH_NORM_EPS),
             nn.ReLU(inplace=True) if spec.pooling == "max" else nn.ReLU6(inplace=True),
         )
-        self._pools_by_maximum = spec.pooling == "max"
+        self._has_max_pooling = spec.pooling == "max"
         self.dropout = SeededDropout(dropout)
         self._classes = classes
         self._knows = spec.knows
@@ -254,5 +254,5 @@ class VariantNetwork(nn.Module):
 
     def _outputs(self, features: Tensor) -> Tensor:
         features = self.head(features)
-        pool = torch.amax if self._pools_by_maximum else torch.mean
+        pool = torch.amax if self._has_max_pooling else torch.mean
         return torch.flatten(self.classifier(self.dropout(pool(features, dim=(2, 3), keepdim=True))), 1)

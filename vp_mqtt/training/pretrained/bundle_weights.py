@@ -20,7 +20,7 @@ _WEIGHT = ".weight"
 _CLASSIFIER = "classifier"
 
 
-def bundle_weights(bundle: Bundle, index: int) -> dict[str, NDArray[np.float32]]:
+def read_bundle_weights(bundle: Bundle, index: int) -> dict[str, NDArray[np.float32]]:
     """Return the weights of a bundle's variant, by the names in `VariantNetwork`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Weights to start from: of a training of ours, of a bundle, or ImageNet's of MobileNetV2 from a file."""
+"""Starting weights for variants: from a training, a bundle, or a file with ImageNet weights of MobileNetV2."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint
 from vp_mqtt.training.networks import VariantNetwork
-from vp_mqtt.training.pretrained.bundle_weights import bundle_weights
+from vp_mqtt.training.pretrained.bundle_weights import read_bundle_weights
 from vp_mqtt.training.pretrained.keras import fetch_imagenet, nearest_published
 from vp_mqtt.training.pretrained.weight_files import COUNTER, Arrays, Convention, as_arrays, read_weights
 
@@ -27,12 +27,12 @@ _CLASSIFIER = "classifier."
 
 @dataclass(frozen=True)
 class WeightMatch:
-    """What of a file went into a network.
+    """Which arrays were loaded into a network.
 
     Attributes:
         loaded: names of the network's arrays that were loaded.
-        kept: names of the network's arrays that the file has nothing for: they keep their random values.
-        unused: names in the file that the network has no place for.
+        kept: names of the network's arrays without a counterpart in the file, which keep their random values.
+        unused: names of the file's arrays without a counterpart in the network.
     """
 
     loaded: tuple[str, ...]
@@ -42,13 +42,13 @@ class WeightMatch:
 
 @dataclass(frozen=True)
 class StartingWeights:
-    """Weights that variants may start from.
+    """Weights of one network that variants can start from.
 
     Attributes:
-        arrays: by torchvision's names, those of the head and the classifier by ours if they are of a network of ours.
-        spec: the network of ours that they are of; None for a file from elsewhere, which serves every resolution.
-        classes: that the network of ours knows.
-        resolution: that they were trained at, in pixels; None where that is not known.
+        arrays: by torchvision's names; head and classifier of a `VariantNetwork` by its names.
+        spec: of the `VariantNetwork`; None for other networks.
+        classes: class names of the `VariantNetwork`.
+        resolution: that they were trained at, in pixels; None if unknown.
     """
 
     arrays: Arrays
@@ -58,14 +58,14 @@ class StartingWeights:
 
 
 def load_backbone(network: VariantNetwork, weights: Arrays) -> WeightMatch:
-    """Load the backbone's weights, and those of the head if it is the base model's; the rest keeps its values.
+    """Load the weights of the backbone, and of head and classifier if their shapes match; the rest is unchanged.
 
     Args:
-        network: whose weights are loaded.
+        network: to load into.
         weights: by torchvision's names, convolutions as (out, in / groups, height, width).
 
     Raises:
-        UserError: an array of the backbone is missing or has another shape; nothing is loaded then.
+        UserError: an array of the backbone is missing or has another shape; nothing is loaded.
     """
     state = {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.endswith(COUNTER)}
     found = dict(weights)
@@ -89,14 +89,14 @@ def load_backbone(network: VariantNetwork, weights: Arrays) -> WeightMatch:
     return WeightMatch(tuple(loaded), tuple(name for name in state if name not in loaded), tuple(unused))
 
 
-def load_first_fitting(network: VariantNetwork, files: Sequence[Arrays]) -> WeightMatch:
-    """Load the first of several files that fits: families may have variants of several widths.
+def load_first_fitting(network: VariantNetwork, candidates: Sequence[Arrays]) -> WeightMatch:
+    """Load the first weights that fit: a family may have variants of several widths.
 
     Raises:
-        UserError: none fits; nothing is loaded then.
+        UserError: none fit; nothing is loaded.
     """
     refused: UserError | None = None
-    for weights in files:
+    for weights in candidates:
         try:
             return load_backbone(network, weights)
         except UserError as error:
@@ -107,17 +107,17 @@ def load_first_fitting(network: VariantNetwork, files: Sequence[Arrays]) -> Weig
 def candidates_for(
     starts: Sequence[StartingWeights], spec: VariantSpec, classes: tuple[str, ...], *, with_filters: bool = True
 ) -> list[Arrays]:
-    """Return what a variant may start from, the best first, for `load_first_fitting` to take the first of its width.
+    """Return weights that a variant could start from, best first; `load_first_fitting` loads the first of its width.
 
-    Networks of ours come before files from elsewhere, and of either those of the nearest resolution first, of two the
-    larger; files of which it is not known come last, in their order. A classifier is left out unless it tells the same
-    classes apart from as many filters.
+    Variants' weights come before those of other networks; within each, the nearest resolution comes first (of two, the
+    larger), and unknown resolutions come last, in their order. A classifier is included only if its classes and its
+    number of filters are the same.
 
     Args:
         starts: to choose from.
         spec: the variant.
-        classes: that its family is to know.
-        with_filters: a narrow head starts from as many filters of the file's wide last convolution.
+        classes: class names of its family.
+        with_filters: initialise a narrow head with filters of another network's wide last convolution.
     """
 
     def distance(start: StartingWeights) -> tuple[bool, bool, int, int]:
@@ -137,10 +137,10 @@ def candidates_for(
 
 
 def _some_filters(weights: Arrays, spec: VariantSpec) -> Arrays:
-    """Return a head for a variant out of the filters of the base model's, by the names in `VariantNetwork`.
+    """Return a head for a variant, made of filters of the base model's, by the names in `VariantNetwork`.
 
-    They are drawn by chance, others for every resolution: which ones hardly matters, since a linear classifier does as
-    well on one lot as on another, but variants that look at different ones err in different places.
+    The filters are chosen at random, differently for every resolution. A linear classifier performs equally well on any
+    such choice, but variants with different filters make different errors.
     """
     last = {theirs: ours for theirs, ours in _LAST.items() if any(name.startswith(theirs) for name in weights)}
     counts = {array.shape[:1] for name, array in weights.items() for theirs in last if name.startswith(theirs)}
@@ -161,18 +161,18 @@ def _some_filters(weights: Arrays, spec: VariantSpec) -> Arrays:
 def read_starting_weights(
     files: Sequence[str], convention: Convention | None, family: FamilySpec
 ) -> list[StartingWeights]:
-    """Read weights to start from.
+    """Read starting weights.
 
     Args:
-        files: each a file of weights, perhaps with the resolution that they were trained at (`FILE@128`); a training of
-            ours (its folder or checkpoint, of which the averages are taken); a bundle (its folder, or its name in the
-            box); or "imagenet", which stands for the published weights of every width and resolution nearest to the
-            family's, fetched if need be.
-        convention: how the networks of files from elsewhere were trained; see `read_weights`.
+        files: each is a file of weights, optionally with the resolution that they were trained at (`FILE@128`); a
+            training (its folder or checkpoint, whose averages are used); a bundle (its folder or built-in name); or
+            "imagenet" for the published weights of the family's widths, at the nearest resolutions, downloaded if
+            necessary.
+        convention: how the networks in files of weights were trained; see `read_weights`.
         family: to be trained.
 
     Raises:
-        UserError: a file cannot be read, a width is not published, or there is no network.
+        UserError: a file cannot be read, there are no published weights of a width, or a download fails.
     """
     starts: list[StartingWeights] = []
     for file in files:
@@ -183,25 +183,25 @@ def read_starting_weights(
                 StartingWeights(read_weights(path, convention), resolution=resolution) for path, resolution in fetched
             ]
             continue
-        path, resolution = _resolution_of(file)
-        ours = _of_bundle(file) or _read_training(path)
-        starts += ours or [StartingWeights(read_weights(path, convention), resolution=resolution)]
+        path, resolution = _split_resolution(file)
+        own = _read_bundle(file) or _read_training(path)
+        starts += own or [StartingWeights(read_weights(path, convention), resolution=resolution)]
     return starts
 
 
-def _resolution_of(file: str) -> tuple[Path, int | None]:
-    """Return the path in `FILE@128` and the resolution, if there is one."""
+def _split_resolution(file: str) -> tuple[Path, int | None]:
+    """Return path and resolution of `FILE@128`; None for the resolution of `FILE`."""
     name, at, resolution = file.rpartition("@")
     if not at or not resolution.isdecimal() or Path(file).exists():
         return Path(file), None
     return Path(name), int(resolution)
 
 
-def _of_bundle(name_or_folder: str) -> list[StartingWeights]:
-    """Return the networks of a bundle; none if it is something else.
+def _read_bundle(name_or_folder: str) -> list[StartingWeights]:
+    """Return the networks of a bundle; an empty list if it is not one.
 
     Raises:
-        UserError: the bundle is damaged, or computes with 8 bits.
+        UserError: the bundle is damaged, or quantised to 8 bits.
     """
     folder = Path(name_or_folder)
     if not (folder / MANIFEST_NAME).is_file() and (folder.exists() or name_or_folder not in builtin_bundles()):
@@ -209,7 +209,7 @@ def _of_bundle(name_or_folder: str) -> list[StartingWeights]:
     bundle = open_bundle(folder.resolve() if folder.exists() else name_or_folder)
     return [
         StartingWeights(
-            bundle_weights(bundle, entry.index),
+            read_bundle_weights(bundle, entry.index),
             VariantSpec(**{name: getattr(entry, name) for name in VariantSpec.model_fields}),
             bundle.manifest.classes,
             entry.resolution,
@@ -219,10 +219,10 @@ def _of_bundle(name_or_folder: str) -> list[StartingWeights]:
 
 
 def _read_training(path: Path) -> list[StartingWeights]:
-    """Return the averaged networks of a training of ours; none if a file is something else.
+    """Return the averaged networks of a training; an empty list if a file is not a checkpoint.
 
     Raises:
-        UserError: the path is a folder, but not of a training.
+        UserError: the path is a folder, but not that of a training.
     """
     if not path.is_dir() and path.suffix.lower() != Path(CHECKPOINT_NAME).suffix:
         return []
@@ -232,7 +232,7 @@ def _read_training(path: Path) -> list[StartingWeights]:
     except UserError:
         if path.is_dir():
             raise
-        return []  # other tensors than a checkpoint's, or a damaged file: `read_weights` tells them apart
+        return []  # a file of other tensors, or a damaged one: `read_weights` distinguishes them
     specs, classes = trained.origin.family.variants, trained.origin.classes
     states = [as_arrays(network.state_dict()) for network in networks]
     return [
@@ -247,7 +247,7 @@ def _read_training(path: Path) -> list[StartingWeights]:
 
 
 def short_name(file: str) -> str:
-    """Return what to call weights by: the name of the file, or of the training's folder."""
+    """Return a name for weights in messages: that of the file, or of the training's folder."""
     path = Path(file)
     folder = path.parent if path.name == CHECKPOINT_NAME else path
     return folder.resolve().name if folder.is_dir() else path.name
