@@ -120,7 +120,7 @@ def big(running: RunningBroker) -> Finding:
 
 
 def qos1(running: RunningBroker) -> Finding:
-    """A burst at QoS 1 arrives whole and in order."""
+    """A burst at QoS 1 arrives completely and in order."""
     client, other = running.connect(), running.connect()
     other.listen("t", 1)
     numbers = [str(i).encode() for i in range(1000)]
@@ -131,7 +131,7 @@ def qos1(running: RunningBroker) -> Finding:
 
 
 def takeover(running: RunningBroker) -> Finding:
-    """The first of two clients with one client id is told why it is disconnected."""
+    """The first of two clients with one client id is informed why it is disconnected."""
     first = running.connect(name="same")
     second = running.connect(name="same")
     try:

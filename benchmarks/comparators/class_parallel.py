@@ -1,9 +1,9 @@
-"""Class parallelism: every board knows a share of the classes, and "none of mine".
+"""Class parallelism: every board covers a share of the classes, and "none of mine".
 
 After Wang et al., "SensAI: ConvNets Decomposition via Class Parallelism for Fast Inference on Live Data", MLSys 2021:
 one network is decomposed into disjoint ones, each pruned to its share of the classes. Here each is MobileNetV2 at the
-width of a variant, so that a board's work is comparable. It is trained, exported and run as a family is: only what a
-variant knows differs.
+width of a variant, so that the cost of a board is comparable. It is trained, exported and run like any family, whose
+variants cover only some of the classes (`knows` in the manifest).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from vp_mqtt.errors import UserError
 
 
 def shares(classes: int, boards: int) -> list[tuple[int, ...]]:
-    """Return the class indices of every board: disjoint, all of them together, none more than one larger than another.
+    """Return the class indices of every board: a partition of all classes into shares of nearly equal size.
 
     Raises:
-        UserError: there are more boards than classes: class parallelism cannot use them.
+        UserError: there are more boards than classes.
     """
     if not 1 <= boards <= min(classes, MAX_VARIANTS):
         most = min(classes, MAX_VARIANTS)
@@ -28,9 +28,9 @@ def class_parallel_family(classes: int, boards: int, *, resolution: int, alpha: 
     """Return a family whose variants share the classes.
 
     Args:
-        classes: how many there are.
-        boards: how many share them.
-        resolution: of every board's network, in pixels.
+        classes: number of classes.
+        boards: number of boards.
+        resolution: resolution of every board's network, in pixels.
         alpha: width multiplier.
         head: filters before the classifier.
 

@@ -1,8 +1,8 @@
-"""Feature maps on the wire: what the boards of model parallelism send each other.
+"""Feature maps on the wire, as the boards of model parallelism send them.
 
 Layout, big-endian, values in the order channel, row, column:
 
-| bytes  | what                                                   |
+| bytes  | content                                                |
 |--------|--------------------------------------------------------|
 | 0      | format, 1                                              |
 | 1      | precision: 0 float32, 1 float16, 2 int8                |
@@ -30,7 +30,7 @@ HEADER_BYTES = _HEADER.size
 
 
 class Precision(IntEnum):
-    """How values are stored."""
+    """Precision of the values."""
 
     FLOAT32 = 0
     FLOAT16 = 1
@@ -45,17 +45,17 @@ _DTYPES: dict[Precision, np.dtype[Any]] = {
 
 
 class FeatureError(ValueError):
-    """An encoded feature map that is not valid; the message is a short reason."""
+    """An invalid encoded feature map; the message is a short reason."""
 
 
 def encode(features: NDArray[np.float32], precision: Precision, digest: bytes) -> bytes:
-    """Return a feature map in its layout: 16 bytes and 1, 2 or 4 bytes a value.
+    """Encode a feature map: 16 bytes, and 1, 2 or 4 bytes per value.
 
     int8 is symmetric, with one scale for all values.
 
     Args:
         features: shape (1, channels, height, width), float32, finite.
-        precision: how values are stored; what float16 cannot hold is clipped.
+        precision: precision of the values; values that exceed float16 are clipped.
         digest: first 4 bytes of the bundle's digest.
     """
     scale = 1.0
@@ -72,12 +72,12 @@ def encode(features: NDArray[np.float32], precision: Precision, digest: bytes) -
 
 
 def decode(data: bytes, shape: tuple[int, int, int], digest: bytes) -> NDArray[np.float32]:
-    """Return a feature map, shape (1, channels, height, width), float32.
+    """Decode a feature map, and return it, shape (1, channels, height, width), float32.
 
     Args:
-        data: as it arrived.
-        shape: channels, height and width that are expected.
-        digest: first 4 bytes of the digest of our bundle.
+        data: the encoded feature map.
+        shape: expected channels, height and width.
+        digest: first 4 bytes of the digest of this node's bundle.
 
     Raises:
         FeatureError: another format, shape, length or bundle, or a value that is not finite.

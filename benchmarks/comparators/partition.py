@@ -1,4 +1,4 @@
-"""Model parallelism: a network is cut at its block boundaries into stages, one per board."""
+"""Model parallelism: cuts a network at its block boundaries into stages, one per board."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNEVEN = 1.25
 
 
 class _Classify(nn.Module):
-    """What comes after the last block: head, pooling, classifier, softmax."""
+    """The part after the last block: head, pooling, classifier, softmax."""
 
     def __init__(self, network: VariantNetwork) -> None:
         super().__init__()
@@ -37,13 +37,13 @@ class _Classify(nn.Module):
 
 
 def blocks_of(network: VariantNetwork) -> list[nn.Module]:
-    """Return the parts that a network can be cut between: stem, inverted residuals, and all that comes after them."""
+    """Return the parts between which a network can be cut: stem, inverted residuals, and the rest."""
     folded = fold_batch_norm(network)
     return [*folded.features, _Classify(folded)]
 
 
 def macs_of(blocks: Sequence[nn.Module], resolution: int) -> tuple[list[int], list[Shape]]:
-    """Return the multiply-accumulates of every block, and the shape (channels, height, width) of what goes into it."""
+    """Return the multiply-accumulates of every block, and the shape (channels, height, width) of its input."""
     macs: list[int] = []
     shapes: list[Shape] = []
     values = torch.zeros(1, 3, resolution, resolution)
@@ -60,11 +60,11 @@ def cut_points(macs: Sequence[int], shapes: Sequence[Shape], stages: int, balanc
     """Return the first block of every stage.
 
     Args:
-        macs: of every block.
-        shapes: of what goes into every block.
-        stages: how many, 1..len(macs).
-        balance: "macs": the dearest stage is as cheap as can be; "bytes": least travels between stages, while no stage
-            is much dearer (25 %) than the dearest must be.
+        macs: multiply-accumulates of every block.
+        shapes: shape of every block's input.
+        stages: number of stages, 1..len(macs).
+        balance: "macs": minimal cost of the most expensive stage; "bytes": minimal traffic between stages, while no
+            stage costs over 25 % more than that minimum.
 
     Raises:
         ValueError: there are fewer blocks than stages.
@@ -93,10 +93,10 @@ def cut_points(macs: Sequence[int], shapes: Sequence[Shape], stages: int, balanc
 
         return list(after(0, stages)[1])
 
-    def dearest(start: int, end: int, rest: tuple[float, ...]) -> tuple[float, ...]:
+    def most_expensive(start: int, end: int, rest: tuple[float, ...]) -> tuple[float, ...]:
         return (max((sums[end] - sums[start], *rest)),)
 
-    even = best(dearest)
+    even = best(most_expensive)
     if balance == "macs":
         return even
     ends = [*even[1:], count]
@@ -115,10 +115,10 @@ def write_stages(
     """Cut a network and write its stages as ONNX models beside its bundle, with `pipeline.json`.
 
     Args:
-        network: trained.
+        network: a trained network.
         resolution: side of its input, in pixels.
-        folder: of its bundle.
-        stages: how many boards share the work.
+        folder: folder of its bundle.
+        stages: number of boards.
         balance: see `cut_points`.
 
     Raises:

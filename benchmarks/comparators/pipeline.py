@@ -1,7 +1,7 @@
 """Pipelines: a network cut into stages, on disk.
 
-A pipeline is a bundle of one variant, which any fusion node can work with, that holds beside it the same network cut
-into stages, named by `pipeline.json`.
+A pipeline is a bundle of one variant, usable by any fusion node, with the same network cut into stages beside it, which
+`pipeline.json` lists.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class StageEntry(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     blocks: tuple[int, int] = Field(description="first block of the network in the stage, and first after it")
     macs: int = Field(gt=0, description="multiply-accumulates for one picture")
-    input: Shape = Field(description="channels, height, width of what goes in")
-    output: Shape | None = Field(description="channels, height, width of what comes out; null: the probabilities")
+    input: Shape = Field(description="channels, height, width of the input")
+    output: Shape | None = Field(description="channels, height, width of the output; null: the probabilities")
 
 
 class PipelineManifest(BaseModel):
@@ -62,7 +62,7 @@ class Pipeline:
     """A pipeline on disk.
 
     Attributes:
-        bundle: the whole network as a family of one variant.
+        bundle: the complete network as a family of one variant.
         manifest: its stages.
     """
 

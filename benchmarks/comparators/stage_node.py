@@ -24,7 +24,7 @@ from vp_mqtt.protocol.topics import ANY, Topics
 
 _PACKET_OVERHEAD_BYTES = 1024
 _WHOLE = 0
-"""Index of the bundle's only variant, the whole network: the last stage votes as this variant."""
+"""Index of the bundle's only variant, the complete network: the last stage votes as this variant."""
 
 
 class StageNode:
@@ -126,7 +126,7 @@ class StageNode:
 
 
 def run(settings: StageSettings) -> None:
-    """Run a stage node until it is told to stop.
+    """Run a stage node until it is stopped.
 
     Raises:
         UserError: the settings, the pipeline or the broker are not usable.

@@ -1,4 +1,4 @@
-"""How often a system's labels are right, with so many boards dead: by the models and the code of the boards."""
+"""Accuracy of a system by number of dead boards, with the models and the code of the boards."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from vp_mqtt.training.evaluation.evaluate import predict
 from vp_mqtt.training.parallel import map_pictures
 
 CAMERA_QUALITY = 90
-"""JPEG quality of frames on the wire, as a camera node's default is."""
+"""JPEG quality of frames on the wire: a camera node's default."""
 
 Probabilities = dict[str, NDArray[np.float32]]
 
 
-def accuracy_by_dead(system: System, judged: EvaluationSet, known: Probabilities) -> dict[int, float]:
-    """Return the share of right labels by how many boards are dead, 0..1: the mean over all choices of the dead.
+def accuracy_by_dead(system: System, evaluation: EvaluationSet, known: Probabilities) -> dict[int, float]:
+    """Return the share of right labels by number of dead boards, 0..1: the mean over all choices of the dead.
 
     Args:
-        system: with trained weights.
-        judged: the pictures.
-        known: probabilities of the bundles judged so far, by folder; added to.
+        system: a system with trained weights.
+        evaluation: the pictures.
+        known: probabilities of the bundles evaluated so far, by folder; updated.
 
     Raises:
         UserError: a model or a picture cannot be read.
     """
     manifest = system.bundle.manifest
-    pictures = judged.for_classes(manifest.classes)
+    pictures = evaluation.for_classes(manifest.classes)
     key = f"{system.bundle.folder} {system.precision}"
     if key not in known:
         known[key] = (
@@ -50,7 +50,7 @@ def accuracy_by_dead(system: System, judged: EvaluationSet, known: Probabilities
         return float((sum_alive(shares, alive).argmax(axis=1) == pictures.labels).mean())
 
     if system.kind == "mp":
-        # Every board has a part of the only network.
+        # Every board has a part of the one network.
         return {dead: accuracy((0,)) if dead == 0 else 0.0 for dead in range(system.boards)}
     return {
         dead: float(np.mean([accuracy(alive) for alive in combinations(system.variants, system.boards - dead)]))
@@ -83,6 +83,6 @@ def _predict_in_stages(pipeline: Pipeline, precision: str, pictures: Pictures) -
                 values = feature_maps.decode(sent, stage.output, manifest.short_digest)
         result[0, index] = values[0]
 
-    for _ in map_pictures(one, len(pictures), "judging"):
+    for _ in map_pictures(one, len(pictures), "evaluating"):
         pass
     return result

@@ -41,8 +41,8 @@ class Emulation:
     """How boards are emulated.
 
     Attributes:
-        link: name of the boards' links, None: on this machine's loopback.
-        core_share: of one core that each board has, None: as much as it can get.
+        link: name of the boards' links; None: this machine's loopback.
+        core_share: share of one core for each board; None: as much as it can get.
     """
 
     link: str | None
@@ -58,7 +58,7 @@ class Boards:
         Args:
             system: what the boards run.
             emulation: how they are emulated.
-            deadline_ms: of a window, in ms.
+            deadline_ms: deadline of a window, in ms.
         """
         self._contender = system
         self._emulation = emulation
@@ -119,11 +119,11 @@ class Boards:
     def play(
         self, source: str, size: str | None, fps: float, frames: int, kill_half_way: int | None = None
     ) -> Recording:
-        """Let a camera publish frames, and return what an recorder saw of them.
+        """Let a camera publish frames, and return the recording.
 
         Args:
-            source: as `vp-camera --source` takes it.
-            size: as `vp-camera --size` takes it; None: as the pictures are.
+            source: as for `vp-camera --source`.
+            size: as for `vp-camera --size`; None: the size of the pictures.
             fps: frames per second.
             frames: how many, at least 2.
             kill_half_way: a board whose power is cut when half of the frames are out.
@@ -153,10 +153,10 @@ class Boards:
         return recording
 
     def cut_power(self, board: int) -> None:
-        """Cut a board's power: nobody is told. Without a link of its own, its process is killed, which TCP tells."""
+        """Cut a board's power, silently. Without a link of its own, its process is killed, which TCP reports."""
         if self._links:
             self._links[board].impair(Impairment(loss=1.0))
-            # The last words of a process that is killed must find the link cut.
+            # The link must be down before the killed process' connection is closed.
             time.sleep(_CUT_S)
         self._site.nodes.kill(_name(board))
         self._alive.discard(board)
@@ -166,7 +166,7 @@ class Boards:
         return sorted(self._alive)
 
     def sent_bytes(self) -> int | None:
-        """Return how many bytes all boards have sent so far, whole packets; None without links."""
+        """Return how many bytes all boards have sent so far, headers included; None without links."""
         if not self._links:
             return None
         time.sleep(_SETTLE_S)
@@ -194,5 +194,5 @@ def check_emulation(emulation: Emulation) -> tuple[Emulation, list[str]]:
                 pass
         except NoQuotaError as error:
             share = None
-            cannot.append(f"boards take as much of the cores as they get: {error}")
+            cannot.append(f"boards use as much of the cores as they can get: {error}")
     return Emulation(link, share), cannot

@@ -11,19 +11,21 @@ import typer
 from benchmarks.options import Deadline, Root
 from vp_mqtt.cli.common_options import Json, require_torch
 
+_Single = Annotated[Path | None, typer.Option(help="a training of the base model, which model parallelism cuts, too")]
+_ClassParallel = Annotated[
+    list[Path] | None, typer.Option(help="a training of a class-parallel family, one per number of boards")
+]
+_Pictures = Annotated[
+    str | None, typer.Option(help="pictures to play, and to evaluate trained weights on: a data set or a folder")
+]
+
 
 def compare(
     *,
-    single: Annotated[
-        Path | None, typer.Option(help="a training of the base model, which model parallelism cuts, too")
-    ] = None,
-    cp: Annotated[
-        list[Path] | None, typer.Option(help="a training of a class-parallel family, one per number of boards")
-    ] = None,
+    single: _Single = None,
+    cp: _ClassParallel = None,
     vp: Annotated[str | None, typer.Option(help="bundle of variant parallelism: a folder, or a bundled one")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="pictures to play, and to evaluate trained weights on: a data set or a folder")
-    ] = None,
+    data: _Pictures = None,
     root: Root = None,
     boards: Annotated[str, typer.Option(metavar="2,4,6", help="numbers of boards")] = "2,4,6",
     links: Annotated[

@@ -19,8 +19,9 @@ from vp_mqtt.training.datasets import EvaluationSet
 _PROBE_FRAMES = 4
 _PROBE_FPS, _SLOW_PROBE_FPS = 2.0, 0.5
 _SLOW_DEADLINE_MS = 5_000.0
-"""Feature maps may take seconds: model parallelism is given the time, so that there is something to compare."""
-_BUSY = 0.6  # of the time between frames that a response may take, so that no frame waits for the one before
+"""Deadline for model parallelism, whose feature maps may take seconds to arrive."""
+_BUSY = 0.6
+"""Share of the time between two frames that a response may take, so that no frame waits for the previous one."""
 _LONGEST_PLAY_S = 40.0
 _LEAST_FRAMES = 8
 
@@ -32,14 +33,14 @@ class CompareSettings:
     Attributes:
         boards: numbers of boards.
         links: names of links, see `benchmarks.comparison.boards.LINKS`; None: loopback.
-        frames: in each measurement, at least 8.
-        fps: frames per second, less where a system is slower.
-        deadline_ms: of a window, in ms; longer for model parallelism.
-        core_share: of one core that each board has, None: all it can get.
-        precisions: of the feature maps of model parallelism.
+        frames: frames in each measurement, at least 8.
+        fps: frames per second; fewer for slower systems.
+        deadline_ms: deadline of a window, in ms; longer for model parallelism.
+        core_share: share of one core for each board; None: as much as it can get.
+        precisions: precisions of the feature maps of model parallelism.
         source: what the camera plays.
-        size: of its frames; None: as the pictures are.
-        seed: of which boards die.
+        size: size of its frames; None: the size of the pictures.
+        seed: random seed of the order in which boards die.
     """
 
     boards: Sequence[int]
@@ -56,12 +57,12 @@ class CompareSettings:
 
 @dataclass(frozen=True)
 class Answers:
-    """What became of the frames of one measurement.
+    """Answered frames of one measurement.
 
     Attributes:
-        frames: announced.
-        answered: of those, with a label that names a class.
-        response_ms: of those, from announce to label, in ms.
+        frames: frames announced.
+        answered: of those, frames with a label that names a class.
+        response_ms: their times from announce to label, in ms.
     """
 
     frames: int
@@ -70,7 +71,7 @@ class Answers:
 
     @classmethod
     def of(cls, recording: Recording) -> Answers:
-        """Count what an recorder saw of one camera."""
+        """Count the answers in a recording."""
         times: dict[Any, float] = {}
         for label in recording.labels:
             if label.label is not None and label.frame in recording.announced:
@@ -85,17 +86,17 @@ class Answers:
 
 @dataclass
 class Result:
-    """What a system came to on boards behind one kind of link.
+    """Result of a system on boards behind one kind of link.
 
     Attributes:
-        system: which.
-        link: name, None: loopback.
-        fps: frames per second that were played.
-        alive: with all boards alive; None if no frame was answered in the probe.
-        bytes_per_frame: that all boards sent, whole packets; None where it cannot be told.
-        dead: by how many boards were dead.
-        death: while one board died.
-        accuracy: share of right labels by how many boards are dead; empty with random weights or without pictures.
+        system: the system.
+        link: name of the link; None: loopback.
+        fps: frames per second played.
+        alive: answers with all boards alive.
+        bytes_per_frame: bytes sent by all boards, headers included; None where they cannot be counted.
+        dead: answers by number of dead boards.
+        death: answers of the run in which a board died.
+        accuracy: share of right labels by number of dead boards; empty with random weights or without pictures.
     """
 
     system: System
@@ -116,7 +117,7 @@ class Result:
         """Return it as `vp bench compare --json` prints it."""
         times = self.alive.response_ms
         p50, p95 = np.quantile(times, [0.5, 0.95]).tolist() if times else (None, None)
-        told: dict[str, Any] = {
+        found: dict[str, Any] = {
             "boards": self.system.boards,
             "link": self.link or "loopback",
             "accuracy": _rounded(self.accuracy.get(0), 4),
@@ -135,15 +136,15 @@ class Result:
             "trained": self.system.is_trained,
         }
         if self.system.precision is not None:
-            told["precision"] = self.system.precision
+            found["precision"] = self.system.precision
         if self.death is not None:
             longest = max(self.death.response_ms, default=None)
-            told["one_dies"] = {
+            found["one_dies"] = {
                 "frames": self.death.frames,
                 "unanswered": self.death.frames - self.death.answered,
                 "longest_response_ms": _rounded(longest, 1),
             }
-        return told
+        return found
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
@@ -151,15 +152,15 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 
 def compare(
-    models: Models, settings: CompareSettings, judged: EvaluationSet | None, tell: Callable[[str], None]
+    models: Models, settings: CompareSettings, evaluation: EvaluationSet | None, report: Callable[[str], None]
 ) -> Iterator[Result]:
-    """Measure every system with every number of boards behind every kind of link, and yield what each came to.
+    """Measure every system with every number of boards behind every kind of link, and yield the results.
 
     Args:
-        models: where the weights come from.
+        models: source of the weights.
         settings: how to compare.
-        judged: pictures for the accuracy; None: response times only.
-        tell: told what is being measured.
+        evaluation: pictures for the accuracy; None: response times only.
+        report: called with a line about each step.
 
     Raises:
         UserError: weights cannot be used, or a node did not start.
@@ -167,16 +168,16 @@ def compare(
     known: Probabilities = {}
     singles: set[str | None] = set()
     for boards in settings.boards:
-        tell(f"preparing models for {boards} boards")
+        report(f"preparing models for {boards} boards")
         for system in models.systems(boards, settings.precisions):
-            accuracy = accuracy_by_dead(system, judged, known) if judged and system.is_trained else {}
+            accuracy = accuracy_by_dead(system, evaluation, known) if evaluation and system.is_trained else {}
             for link in settings.links:
                 if system.kind == "single" and link in singles:
                     continue
                 if system.kind == "single":
                     singles.add(link)
-                tell(f"{system.name} on {system.boards} board(s), {link or 'loopback'}")
-                # What dead boards cost does not hang on the link: it is measured behind the first.
+                report(f"{system.name} on {system.boards} board(s), {link or 'loopback'}")
+                # The effect of dead boards does not depend on the link: it is measured behind the first one.
                 result = measure(system, settings, link, most_dead=boards - 1 if link == settings.links[0] else 1)
                 result.accuracy = accuracy
                 yield result
@@ -186,10 +187,10 @@ def measure(system: System, settings: CompareSettings, link: str | None, most_de
     """Run one system: all boards alive, then one board dies in mid-run, then one more before each further run.
 
     Args:
-        system: to be measured.
-        settings: how.
-        link: name, None: loopback.
-        most_dead: boards to kill, one after the other; one always stays alive, where there are several.
+        system: the system.
+        settings: how to measure.
+        link: name of the link; None: loopback.
+        most_dead: boards to kill, one after the other; of several boards one always stays alive.
 
     Raises:
         UserError: a node did not start.
@@ -197,7 +198,7 @@ def measure(system: System, settings: CompareSettings, link: str | None, most_de
         NoQuotaError: processes cannot be limited here.
     """
     order = list(range(system.boards))
-    random.Random(settings.seed).shuffle(order)  # noqa: S311 (rng, no secrets)
+    random.Random(settings.seed).shuffle(order)  # noqa: S311 (not for secrets)
     deadline_ms = max(settings.deadline_ms, _SLOW_DEADLINE_MS) if system.kind == "mp" else settings.deadline_ms
     emulation = Emulation(link, settings.core_share)
     with Boards(system, emulation, deadline_ms) as boards:
@@ -219,8 +220,8 @@ def measure(system: System, settings: CompareSettings, link: str | None, most_de
         for count in range(1, min(most_dead + 1, system.boards)):
             if count > 1:
                 boards.cut_power(order[count - 1])
-                # The frames in which its death is noticed are those of `one_dies`.
+                # Lets the fusion node notice its death, which `one_dies` measures.
                 play(fps, _PROBE_FRAMES)
-            # Without a board of all, every frame takes the whole deadline: a few show it.
+            # Without one of its boards every frame runs into the deadline: a few frames show it.
             result.dead[count] = play(fps, _LEAST_FRAMES if system.kind == "mp" else frames)
     return result

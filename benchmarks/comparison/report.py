@@ -1,4 +1,4 @@
-"""Table and pictures of a comparison."""
+"""Table and plots of `vp bench compare`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLOURS = {
     "cp": "#7570b3",
     "vp": "#1b9e77",
 }
-# Lines that lie on each other can still be told apart.
+# Keeps overlapping lines distinguishable.
 _STYLES = {"single": "s-", "mp": "v--", "cp": "x:", "vp": "o-"}
 _DOTS_PER_INCH = 150
 _CAPTION = (
@@ -44,21 +44,21 @@ def _text(value: float | None, form: str) -> str:
 
 
 def results_table(results: Sequence[Result]) -> Table:
-    """Return a table with a line for every result."""
+    """Return a table with a row for every result."""
     columns = ("n", "link", "right", "p50 ms", "p95 ms", "bytes", "1 dead", "n-1 dead", "unanswered")
     table = Table("", *columns, caption=_CAPTION, caption_justify="left")
     for result in results:
-        told = result.as_dict()
-        dead, death = told["dead"], told.get("one_dies")
+        found = result.as_dict()
+        dead, death = found["dead"], found.get("one_dies")
         last = str(max(int(count) for count in dead))
         table.add_row(
             result.system.name,
             str(result.system.boards),
-            told["link"],
-            _text(told["accuracy"], ".1%"),
-            _text(told["response_ms"]["p50"], ".1f"),
-            _text(told["response_ms"]["p95"], ".1f"),
-            _text(told["bytes_per_frame"], ",.0f"),
+            found["link"],
+            _text(found["accuracy"], ".1%"),
+            _text(found["response_ms"]["p50"], ".1f"),
+            _text(found["response_ms"]["p95"], ".1f"),
+            _text(found["bytes_per_frame"], ",.0f"),
             _text(dead["1"]["answered"], ".0%") if "1" in dead else "-",
             _text(dead[last]["answered"], ".0%") if int(last) == result.system.boards - 1 > 0 else "-",
             f"{death['unanswered']} of {death['frames']}" if death else "-",
@@ -67,7 +67,7 @@ def results_table(results: Sequence[Result]) -> Table:
 
 
 def write_plots(results: Sequence[Result], folder: Path) -> list[Path]:
-    """Draw response times, bytes on the wire, and what dead boards cost, and return the files.
+    """Plot response times, bytes on the wire, and the effect of dead boards, and return the files.
 
     Raises:
         UserError: the folder cannot be written.
@@ -91,7 +91,7 @@ def _names(results: Sequence[Result]) -> list[str]:
 
 
 def _bars(results: Sequence[Result], label: str, what: str) -> Figure:
-    """Return bars by number of boards, one part per kind of link, on a logarithmic scale."""
+    """Return bars by number of boards, one panel per kind of link, on a logarithmic scale."""
     from matplotlib.figure import Figure  # noqa: PLC0415 (of the extra `train`, and slow to load)
     from matplotlib.ticker import EngFormatter, NullFormatter, ScalarFormatter  # noqa: PLC0415
 
@@ -125,7 +125,7 @@ def _bars(results: Sequence[Result], label: str, what: str) -> Figure:
 
 
 def _dead(results: Sequence[Result]) -> Figure:
-    """Return what dead boards cost at the most boards: the share of answered frames, and accuracy where it is known."""
+    """Return the effect of dead boards with the most boards: answered frames, or accuracy where it is known."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     link = results[0].link

@@ -56,7 +56,7 @@ class CompareReport:
     Attributes:
         results: every result.
         emulation: what was emulated.
-        links: names of the links that were asked for.
+        links: names of the requested links.
         cannot: what this machine cannot emulate, for people.
         plots: files of the plots.
     """
@@ -102,7 +102,7 @@ def run(request: CompareRequest, report: Callable[[str], None]) -> CompareReport
     emulation, cannot = check_emulation(Emulation(next(iter(LINKS)) if wants_links else None, share))
     with tempfile.TemporaryDirectory(prefix="vp-compare-") as folder:
         models = Models(Path(folder), single=request.single, class_parallel=request.cp, family=request.vp)
-        judged = (
+        evaluation = (
             datasets.load_evaluation_set(request.data, request.root, models.seed())
             if request.data is not None
             else None
@@ -115,11 +115,11 @@ def run(request: CompareRequest, report: Callable[[str], None]) -> CompareReport
             deadline_ms=request.deadline_ms,
             core_share=emulation.core_share,
             precisions=precisions,
-            source=_source(judged, Path(folder), request.seed),
-            size=None if judged else _SAMPLES_SIZE,
+            source=_source(evaluation, Path(folder), request.seed),
+            size=None if evaluation else _SAMPLES_SIZE,
             seed=request.seed,
         )
-        results = list(compare(models, settings, judged, report))
+        results = list(compare(models, settings, evaluation, report))
     plots = write_plots(results, request.plots) if request.plots is not None else []
     return CompareReport(results, emulation, links, cannot, plots)
 
@@ -141,10 +141,10 @@ def _parse_boards(text: str) -> list[int]:
     return boards
 
 
-def _source(judged: EvaluationSet | None, folder: Path, seed: int) -> str:
-    if judged is None:
+def _source(evaluation: EvaluationSet | None, folder: Path, seed: int) -> str:
+    if evaluation is None:
         return "samples"
-    write_samples(judged, folder / "pictures", per_class=2, seed=seed)
+    write_samples(evaluation, folder / "pictures", per_class=2, seed=seed)
     return str(folder / "pictures")
 
 

@@ -57,11 +57,11 @@ class System:
 
 @dataclass
 class Models:
-    """Where the systems' weights come from; what is not given gets random ones, which are as fast as any.
+    """Source of the systems' weights; those that are not given are random, which is as fast.
 
     Attributes:
-        folder: for what is exported and cut on the way.
-        single: folder of a training of the base model; what model parallelism cuts, too.
+        folder: folder for exported and cut networks.
+        single: folder of a training of the base model, which model parallelism cuts, too.
         class_parallel: folders of trainings of class-parallel families.
         family: name or folder of the bundle of variant parallelism.
     """
@@ -74,11 +74,11 @@ class Models:
     _family: Bundle | None = field(default=None, init=False)
 
     def systems(self, boards: int, precisions: Sequence[str]) -> list[System]:
-        """Return the systems for so many boards; the single network, on one board, is among them.
+        """Return the systems for a number of boards, and the single network on one board.
 
         Args:
             boards: at least 2.
-            precisions: of the feature maps of model parallelism.
+            precisions: precisions of the feature maps of model parallelism.
 
         Raises:
             UserError: a training or bundle cannot be used, or does not suit so many boards.
@@ -91,7 +91,7 @@ class Models:
         ]
 
     def classes(self) -> tuple[str, ...]:
-        """Return the class names that all systems know.
+        """Return the class names of all systems.
 
         Raises:
             UserError: the bundle cannot be used.
@@ -103,7 +103,7 @@ class Models:
         return tuple(f"thing {index}" for index in range(_CLASSES))
 
     def seed(self) -> int:
-        """Return the seed of the trainings: what it held out of a folder of pictures may be judged by.
+        """Return the seed of the trainings, which tells which pictures of a folder were held out.
 
         Raises:
             UserError: the bundle or the training cannot be used.
@@ -192,7 +192,7 @@ class Models:
         count = len(bundle.manifest.variants)
         if boards > count:
             raise UserError(f"--boards {boards}: the family '{bundle.manifest.name}' has {count} variants")
-        # Those with the heaviest votes: of few boards each has to be good.
+        # The variants with the heaviest votes: of few boards each one has to be good.
         by_weight = sorted(bundle.manifest.variants, key=lambda v: -v.weight)[:boards]
         variants = tuple(sorted(variant.index for variant in by_weight))
         commands = tuple(_node(bundle, index) for index in variants)

@@ -1,4 +1,4 @@
-"""How much disk the package and what it depends on take."""
+"""Disk space of the package and its dependencies."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _PACKAGE = Path(__file__).parents[2] / "vp_mqtt"
 
 
 def canonical(name: str) -> str:
-    """Return a distribution's name in the one form that stands for all its spellings."""
+    """Return the normalised form of a distribution's name."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def dependencies(
     root: str, requires: Callable[[str], list[str] | None] = importlib.metadata.requires
 ) -> tuple[list[str], list[str]]:
-    """Return the distributions that one needs without extras, itself first, and those of them that are not installed.
+    """Return a distribution and its dependencies without extras, and those of them that are not installed.
 
     Args:
         root: name of a distribution.
-        requires: gives the requirements of a distribution by its name, as in its metadata; it raises
+        requires: returns the requirements of a distribution by its name, as in its metadata; raises
             PackageNotFoundError for one that is not installed.
 
     Raises:
@@ -61,16 +61,16 @@ def dependencies(
 
 
 def size_of(distribution: Distribution) -> int:
-    """Return the bytes of a distribution's files on disk, compiled modules included."""
+    """Return the size of a distribution's files on disk, in bytes, compiled modules included."""
     files = [Path(str(distribution.locate_file(file))) for file in distribution.files or []]
     if canonical(distribution.metadata["Name"]) == OUR_NAME:
-        # Installed to be worked on, it has no files of its own but a pointer to them.
+        # An editable installation holds only a pointer to the files.
         files += [file for file in _PACKAGE.rglob("*") if file not in files]
     return sum(file.stat().st_size for file in set(files) if file.is_file())
 
 
 def install_sizes() -> dict[str, int]:
-    """Return the bytes that the package and each of its dependencies take, by name, the largest first.
+    """Return the size of the package and each of its dependencies, in bytes, by name, the largest first.
 
     Raises:
         UserError: `packaging` is not installed.

@@ -1,4 +1,4 @@
-"""What a board has to spend: disk, memory, threads, time to start, and bytes on the wire."""
+"""What a board needs: disk, memory, threads, time to start, and bytes on the wire."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NODES = {
     "variant": ("vp_mqtt.nodes.variant", "vp_mqtt.inference.onnx"),
     "fusion": ("vp_mqtt.nodes.fusion",),
 }
-# In a process of its own: what another import has loaded already would cost nothing.
+# In a process of its own, since modules that are already loaded would cost nothing.
 _IMPORT = """\
 import importlib, json, sys, time
 start = time.perf_counter()
@@ -45,10 +45,10 @@ class FootprintSettings:
     """What is measured.
 
     Attributes:
-        bundle: the family: a folder, or the name of one in the box.
-        variant: index of the one variant that runs; None for the last.
+        bundle: the family: a folder, or the name of a bundled one.
+        variant: index of the one variant that runs; None: the last.
         runtime: as `vp-node --runtime`.
-        frames: that are labelled before memory is looked at, at least 1.
+        frames: frames to label before memory is measured, at least 1.
         fps: frames per second, greater than 0.
     """
 
@@ -59,17 +59,17 @@ class FootprintSettings:
     fps: float
 
 
-def measure(settings: FootprintSettings, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def measure(settings: FootprintSettings, report: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Measure, and return what `vp bench footprint --json` prints.
 
     Raises:
-        UserError: the bundle is not usable, a program is missing, or a node does not do its work.
+        UserError: the bundle is not usable, a program is missing, or a node does not work.
     """
     bundle = open_bundle(settings.bundle)
     variant = len(bundle.manifest.variants) - 1 if settings.variant is None else settings.variant
     bundle.variant(variant)
-    tell("install size and imports")
-    told: dict[str, Any] = {
+    report("install size and imports")
+    found: dict[str, Any] = {
         "bundle": bundle.manifest.name,
         "variant": variant,
         "runtime": settings.runtime,
@@ -78,7 +78,7 @@ def measure(settings: FootprintSettings, tell: Callable[[str], None] = lambda _:
         "import": {node: _import(modules) for node, modules in _NODES.items()},
         "help_s": _help(),
     }
-    return told | _run(settings, variant, tell)
+    return found | _run(settings, variant, report)
 
 
 def _install() -> dict[str, Any]:
@@ -119,10 +119,10 @@ def _help() -> float:
     return round(statistics.median(times), 3)
 
 
-def _run(settings: FootprintSettings, variant: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def _run(settings: FootprintSettings, variant: int, report: Callable[[str], None]) -> dict[str, Any]:
     environment = {"VP_RUNTIME": settings.runtime}
     with MeasuredSite(bundle=settings.bundle, deadline_ms=_DEADLINE_MS) as site:
-        tell(f"starting vp-node {_STARTS} times")
+        report(f"starting vp-node {_STARTS} times")
         starts = []
         for number in range(_STARTS):
             name = f"start{number}"
@@ -136,13 +136,13 @@ def _run(settings: FootprintSettings, variant: int, tell: Callable[[str], None])
         site.start_fusion()
         site.start_variant(variant, environment=environment)
         site.await_online("fusion", node)
-        tell(f"{settings.frames} frames at {settings.fps:g} frames/s")
+        report(f"{settings.frames} frames at {settings.fps:g} frames/s")
         with PacketListener(site.port, f"vp/{SITE}/#") as wire:
             site.start_camera(source="samples", fps=settings.fps)
             site.await_online(CAMERA)
             recording = site.recorder.recording(CAMERA)
             names, pids = (node, "fusion", CAMERA), site.pids()
-            # What starting took is not the frames' share.
+            # The time to start does not count for the frames.
             before = len(recording.labels), {name: usage_of(pids[name]).cpu_s for name in names}
             patience = _PATIENCE * settings.frames / settings.fps + _PATIENCE_S
             if not site.recorder.until(lambda: len(recording.labels) >= settings.frames, patience):

@@ -11,6 +11,17 @@ from benchmarks.options import Family, FrameRate
 from vp_mqtt.cli.common_options import Bundle, Classes, Json, Size, parse_size, require_torch
 from vp_mqtt.errors import UserError
 
+_Runtimes = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="onnxruntime, openvino, or all that are installed; may be repeated"),
+]
+_Threads = Annotated[
+    list[int] | None, typer.Option(min=1, max=64, help="threads of the runtime; may be repeated (default: 1 and 2)")
+]
+_Precisions = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="float32 or int8; may be repeated (default: both)")
+]
+
 
 def _print_progress(text: str) -> None:
     typer.echo(text, err=True)
@@ -21,18 +32,9 @@ def latency(
     family: Family = "paper",
     classes: Classes = 10,
     runs: Annotated[int, typer.Option(min=1, max=100_000, help="runs of each model; the median counts")] = 50,
-    runtime: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="onnxruntime, openvino, or all that are installed; may be repeated"),
-    ] = None,
-    threads: Annotated[
-        list[int] | None,
-        typer.Option(min=1, max=64, help="threads of the runtime; may be repeated (default: 1 and 2)"),
-    ] = None,
-    precision: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="float32 or int8; may be repeated (default: both)"),
-    ] = None,
+    runtime: _Runtimes = None,
+    threads: _Threads = None,
+    precision: _Precisions = None,
     models: Annotated[bool, typer.Option("--models/--no-models", help="measure the models alone")] = True,
     end_to_end: Annotated[
         bool, typer.Option("--end-to-end/--no-end-to-end", help="measure from the camera's capture to the label")
