@@ -154,6 +154,35 @@ def test_a_server_that_never_answers_connect_is_retried(
     with connected(BrokerOptions(url=broker.url), client_id="me"):
         assert broker.count(CONNECT) == 3
     assert log.text.count("no answer within 5 s; trying until it is there") == 1
+    broker.await_packets(DISCONNECT, 3)
+
+
+def test_a_connection_outlives_the_timeout_for_its_answer(
+    broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.05)
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        assert broker.none_follows(DISCONNECT, 0.2)
+        assert running.connected.is_set()
+        assert running.connections == 1
+
+
+def test_stop_does_not_wait_for_a_server_that_never_answers(broker: ScriptedBroker) -> None:
+    broker.connack = [None]
+    running = Session(BrokerOptions(url=broker.url), client_id="me")
+    running.start()
+    broker.await_packets(CONNECT)
+    started = time.monotonic()
+    running.stop(timeout=WAIT)
+    assert time.monotonic() - started < 2
+    assert not running.is_alive
+
+
+def test_no_thread_is_left_after_stop(broker: ScriptedBroker) -> None:
+    before = set(threading.enumerate())
+    with connected(BrokerOptions(url=broker.url), client_id="me"):
+        assert any("paho" in thread.name for thread in set(threading.enumerate()) - before)
+    assert not any("paho" in thread.name for thread in set(threading.enumerate()) - before)
 
 
 def test_a_lost_connection_and_the_next_one_are_logged(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:

@@ -145,6 +145,31 @@ def test_packet_bytes_is_the_size_on_the_wire(length: int, qos: int, broker: Scr
     assert received.body.endswith(message.payload)
 
 
+@pytest.mark.parametrize("remaining", [127, 128, 16_383, 16_384, 2_097_151, 2_097_152])
+def test_packet_bytes_where_the_length_takes_another_byte(remaining: int, broker: ScriptedBroker) -> None:
+    message = Outgoing("t", bytes(remaining - 4))
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        assert running.publish(message) is not None
+        (received,) = broker.await_packets(PUBLISH)
+    assert len(received.body) == remaining
+    assert received.size == message.packet_bytes()
+
+
+def test_a_message_is_published_with_its_properties(broker: ScriptedBroker) -> None:
+    message = Outgoing("t", b"payload", retain=True, correlation=b"id", content_type="a/b", expiry_s=7)
+    with connected(BrokerOptions(url=broker.url), client_id="me") as running:
+        assert running.publish(message) is not None
+        (received,) = broker.await_packets(PUBLISH)
+    expiry, content_type, correlation = b"\x02\0\0\0\x07", b"\x03\0\x03a/b", b"\x09\0\x02id"
+    length = len(expiry + content_type + correlation)
+    topic = scripted_broker.text(b"t")
+    assert received.flags == 1
+    assert received.body[: len(topic) + 1] == topic + bytes([length])
+    properties = received.body[len(topic) + 1 :][:length]
+    assert all(one in properties for one in (expiry, content_type, correlation))
+    assert received.body.endswith(b"payload")
+
+
 def test_packets_over_the_brokers_limit_are_not_sent(broker: ScriptedBroker) -> None:
     broker.properties = bytes([MAXIMUM_PACKET_SIZE]) + struct.pack("!I", 100)
     exactly = Outgoing("t", bytes(94))

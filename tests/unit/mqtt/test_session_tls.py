@@ -48,6 +48,8 @@ def test_a_verified_broker(server: ssl.SSLContext, ca_file: Path) -> None:
         ScriptedBroker(tls=server) as broker,
         connected(BrokerOptions(url=broker.url, ca_file=ca_file), client_id="me") as running,
     ):
+        assert running._connection is not None
+        assert running._connection._client.on_log is None, "formatting paho's log lines costs time with every packet"
         running.publish(Outgoing("t", b"hello"))
         assert broker.await_packets(PUBLISH)[0].topic == "t"
 

@@ -30,3 +30,13 @@ def test_acknowledged_retained_and_large_messages_get_no_alias() -> None:
     aliases = TopicAliases(10)
     for message in (Outgoing("t", b"", qos=1), Outgoing("t", b"", retain=True), Outgoing("t", bytes(5000))):
         assert aliases.assign(message) == ("t", None)
+
+
+def test_payloads_up_to_1_kib_get_an_alias() -> None:
+    aliases = TopicAliases(10)
+    assert aliases.assign(Outgoing("large", bytes(1025))) == ("large", None)
+    assert aliases.assign(Outgoing("small", bytes(1024))) == ("small", 1)
+
+
+def test_by_default_there_are_no_aliases() -> None:
+    assert TopicAliases().assign(Outgoing("t", b"")) == ("t", None)
