@@ -123,10 +123,7 @@ class Follower:
         done: BundlePointer | None = None
         retry_s = _RETRY_S[0]
         while not stopping.is_set():
-            with self._change:
-                if self._newest is None or self._newest == done:
-                    self._change.wait(_CHECK_S)
-                pointer = self._newest
+            pointer = self._await_other(done, _CHECK_S)
             if pointer is None or pointer == done:
                 continue
             try:
@@ -136,10 +133,14 @@ class Follower:
             if is_done:
                 done, retry_s = pointer, _RETRY_S[0]
             else:
-                with self._change:
-                    if self._newest == pointer:
-                        self._change.wait(retry_s)
+                self._await_other(pointer, retry_s)
                 retry_s = min(2 * retry_s, _RETRY_S[1])
+
+    def _await_other(self, known: BundlePointer | None, timeout_s: float) -> BundlePointer | None:
+        """Wait for another pointer than the known one, and return the newest."""
+        with self._change:
+            self._change.wait_for(lambda: self._newest != known, timeout_s)
+            return self._newest
 
     def apply(self, pointer: BundlePointer, switch: Callable[[Bundle], None], pause: Pause) -> bool:
         """Fetch what a pointer names, and switch to what the node is to use.

@@ -165,6 +165,32 @@ def test_abandoned_partial_files_are_deleted_but_not_those_of_another_node_at_wo
         assert {path.name for path in folder.iterdir()} & ages.keys() == ages.keys() - {".old.part"}
 
 
+def test_files_that_another_node_deletes_at_the_same_time_are_no_error(
+    cache: Cache, place: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = fill(cache, bundle)
+    gone = place / ("ab" * 32)
+    gone.mkdir()
+    (place / ".old.part").write_bytes(b"")
+    os.utime(place / ".old.part", (0, 0))
+    unlink, scan = Path.unlink, Path.iterdir
+
+    def unlinked_already(self: Path, *, missing_ok: bool = False) -> None:
+        unlink(self, missing_ok=missing_ok)
+        unlink(self, missing_ok=missing_ok)
+
+    def folder_gone_already(self: Path) -> list[Path]:
+        found = list(scan(self))
+        shutil.rmtree(gone)
+        return found
+
+    monkeypatch.setattr(Path, "unlink", unlinked_already)
+    monkeypatch.setattr(Path, "iterdir", folder_gone_already)
+    cache.remember(pointer(ref))
+    monkeypatch.undo()
+    assert {path.name for path in place.iterdir()} == {ref.digest, "current.json"}
+
+
 def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path, bundle: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     cache = Cache(tmp_path / "file", SITE, Verifier(None))

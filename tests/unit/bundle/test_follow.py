@@ -156,7 +156,7 @@ def test_an_invalid_pointer_is_an_error_and_an_empty_one_is_none(variant: Site) 
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 5
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -212,3 +212,46 @@ def test_the_real_fetcher_brings_the_next_bundle_to_the_disk(
     assert follower.apply(pointer(following, current), lambda one: switched.append(one.manifest.name), never)
     assert switched == ["tiny", "other"]
     assert len(broker.sessions) == 2, "the second was fetched before"
+
+
+def test_waits_double_up_to_a_minute_and_begin_anew_after_a_success(
+    variant: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[BundlePointer | None, float]] = []
+    failing, working = pointer(CURRENT, pushed=1.0), pointer(NEXT, pushed=2.0)
+    # What the node hears of each time that it waits.
+    newest = [None, *[failing] * 14, working, working, working, failing, failing, failing]
+
+    def await_other(known: BundlePointer | None, timeout_s: float) -> BundlePointer | None:
+        asked.append((known, timeout_s))
+        if len(asked) == len(newest):
+            variant.stopping.set()
+        return newest[len(asked) - 1]
+
+    monkeypatch.setattr(variant.follower, "_await_other", await_other)
+    variant.missing = {"current"}
+    variant.follower._run(variant.switch, variant.stopping)
+    tried = [timeout_s for known, timeout_s in asked if known == failing]
+    assert tried == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 2.0]
+    assert asked[:3] == [(None, 1.0), (None, 1.0), (failing, 2.0)]
+    assert [known for known, timeout_s in asked if timeout_s == 1.0][-5:] == [None, *[working] * 4]
+    assert variant.switched == ["next"]
+    assert variant.fetched == ["current"] * 7 + ["next"] + ["current"]
+
+
+def test_being_told_to_stop_while_it_fetches_ends_the_follower(variant: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> bool:
+        raise Interrupted
+
+    monkeypatch.setattr(variant.follower, "apply", interrupted)
+    variant.follower.offer(ALL.encode())
+    variant.follower._run(variant.switch, variant.stopping)
+    assert not variant.stopping.is_set()
+
+
+def test_another_pointer_ends_a_wait_at_once_and_the_same_one_does_not(variant: Site) -> None:
+    assert variant.follower._await_other(None, 0.01) is None
+    variant.follower.offer(ALL.encode())
+    assert variant.follower._await_other(None, 60.0) == ALL
+    assert variant.follower._await_other(pointer(CURRENT), 60.0) == ALL
+    assert variant.follower._await_other(ALL, 0.01) == ALL

@@ -285,7 +285,7 @@ def test_a_model_file_that_was_tampered_with_is_refused(folder: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(UserError) as caught:
         opened.model_bytes(3)
-    assert str(caught.value).startswith(f"{path}: its SHA-256 is not the manifest's")
+    assert str(caught.value) == f"{path}: its SHA-256 is not the manifest's; export or copy the bundle again"
     assert opened.model_bytes(2)
 
 
@@ -299,14 +299,39 @@ def test_a_model_file_that_is_missing_is_reported_with_what_to_do(folder: Path) 
         opened.model_bytes(3)
 
 
-@pytest.mark.parametrize("name", ["no-such-family", "/nowhere", "", "..", "x" * 5000, "a\x00b"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no-such-family", "No such file or directory"),
+        ("/nowhere", "No such file or directory"),
+        ("", "No such file or directory"),
+        ("..", "No such file or directory"),
+        ("x" * 5000, "File name too long"),
+        ("a\x00b", "embedded null byte"),
+    ],
+)
 def test_a_bundle_that_is_not_there_is_a_user_error_that_names_the_built_in_ones(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
     message = refused(name)
-    assert "no bundle at '" in message
-    assert message.endswith("built in: " + (", ".join(builtin_bundles()) or "none"))
+    assert message.startswith(f"no bundle at '{name}' (")
+    assert message.endswith(f": {reason}); built in: {', '.join(builtin_bundles())}")
+    monkeypatch.setattr("vp_mqtt.bundle.folder._BUILT_IN", tmp_path)
+    assert refused(name).endswith(f": {reason}); built in: none")
+
+
+def test_a_vote_holds_at_most_half_of_the_classes(bundle: Path) -> None:
+    manifest = open_bundle(bundle).manifest
+    assert manifest.largest_k == 2
+    for k in (1, 2):
+        manifest.check_k(k, "--k")
+    with pytest.raises(UserError) as caught:
+        manifest.check_k(3, "--k")
+    assert str(caught.value) == (
+        "--k 3: a vote holds at most half of the classes; the bundle 'tiny' has 4, so write 2 or less"
+    )
 
 
 def test_a_built_in_bundle_is_opened_by_its_name(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

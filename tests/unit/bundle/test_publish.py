@@ -22,6 +22,7 @@ from vp_mqtt.config.settings import PushSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
+from vp_mqtt.protocol.chunks import ChunkError
 from vp_mqtt.protocol.messages import State, StatusMessage
 
 
@@ -332,6 +333,20 @@ def test_a_bundle_with_a_model_too_many_is_not_whole(bundle: Path) -> None:
     assert not reading.is_whole()
 
 
+def test_manifest_and_models_have_limits_of_their_own(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref, chunks = ref_of(bundle), chunks_of(bundle, 10_000)
+    manifest, model = NAMES.manifest(ref.digest, 0), NAMES.model(ref.digest, 0, 0)
+    monkeypatch.setattr(read_back, "MAX_MANIFEST_BYTES", len(chunks[manifest]) - 12)
+    monkeypatch.setattr(read_back, "MAX_MODEL_BYTES", len(chunks[model]) - 12)
+    reading = ReadBack(ref)
+    reading.add(received(manifest, chunks[manifest]))
+    reading.add(received(model, chunks[model]))
+    for limit, topic in (("MAX_MANIFEST_BYTES", manifest), ("MAX_MODEL_BYTES", model)):
+        monkeypatch.setattr(read_back, limit, len(chunks[topic]) - 13)
+        with pytest.raises(ChunkError, match="file too large or empty"):
+            ReadBack(ref).add(received(topic, chunks[topic]))
+
+
 def test_a_model_of_another_bundle_is_not_kept_whole(
     broker: MemoryBroker, bundle: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -379,12 +394,15 @@ def test_the_state_follows_the_messages(bundle: Path, caplog: pytest.LogCaptureF
     assert caplog.messages == []
     for topic, payload in (("vp/home/other", b"x"), (NAMES.bundle(), b"{}"), (NAMES.status("n"), b"x")):
         state.accept(received(topic, payload, 9.0))
-    assert [message.endswith("; left as it is") for message in caplog.messages] == [True] * 3
-    assert [message.partition(":")[0] for message in caplog.messages] == [
-        "vp/home/other",
-        NAMES.bundle(),
-        NAMES.status("n"),
+    assert caplog.messages == [
+        "vp/home/other: unknown topic; left as it is",
+        f"{NAMES.bundle()}: pushed: missing; left as it is",
+        f"{NAMES.status('n')}: message: json_invalid; left as it is",
     ]
+    caplog.clear()
+    state.accept(received(NAMES.status("n"), b"", 9.0))
+    state.accept(received(NAMES.stats("n"), b"{}", 9.0))
+    assert caplog.messages == [], "a node that was removed, and messages of other kinds"
     assert (state.pointer, state.newest_at) == (pointer(ref_of(bundle)), 9.0)
     state.accept(received(NAMES.bundle(), b""))
     assert state.pointer is None
