@@ -9,7 +9,7 @@ FULL := .venv/.full
 # Percent of lines and branches that `make test` must cover.
 COVERAGE := 80
 
-.PHONY: help demo install check lint unit test format lock clean
+.PHONY: help demo install check lint unit test mutants format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test: lint ## Run all checks and all tests, on a real Mosquitto, with coverage
 	@command -v mosquitto_sub >/dev/null || scripts/apt-install mosquitto-clients
 	.venv/bin/pytest --numprocesses 2 --dist loadfile --cov --cov-fail-under $(COVERAGE)
 
+mutants: $(FULL) ## Change the code and see whether the tests notice (PACKAGE=fusion, ..)
+	.venv/bin/python -m scripts.mutants $(PACKAGE)
+
 format: $(FULL) ## Format the code and apply automatic fixes
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
@@ -57,4 +60,4 @@ lock: $(FULL) ## Pin what pyproject.toml requires; UPGRADE=--upgrade renews all 
 	scripts/lock $(UPGRADE)
 
 clean: ## Remove .venv and caches
-	rm -rf .venv .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv mutants .coverage .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -14,6 +14,16 @@ from tests.support.tiny import write_bundle
 # Hypothesis limits an example to 200 ms by default, which a busy machine exceeds.
 hypothesis.settings.register_profile("vp-mqtt", deadline=None)
 hypothesis.settings.load_profile("vp-mqtt")
+# For `make mutants`: the same few examples each time, and a failure need not be made simple.
+hypothesis.settings.register_profile(
+    "mutants",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=30,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
 
 
 @pytest.fixture(autouse=True)
