@@ -54,7 +54,7 @@ def _training(folder: Path, family: FamilySpec) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a short comparison of tiny networks printed."""
     folder = tmp_path_factory.mktemp("compare")
     base = FamilySpec(name="base", variants=(VariantSpec(resolution=32, alpha=0.1, head=16, pooling="average"),))
@@ -74,34 +74,34 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return dict(json.loads(ended.stdout))
 
 
-def test_every_contender_is_measured_and_judged(told: dict[str, Any]) -> None:
+def test_every_system_is_measured_and_evaluated(report: dict[str, Any]) -> None:
     for name, boards in {"single": 1, "mp": 2, "cp": 2, "vp": 2}.items():
-        one = told[name]
+        one = report[name]
         assert one["boards"] == boards
         assert 0 <= one["accuracy"] <= 1
         assert one["dead"]["0"]["answered"] == 1
         assert 0 < one["response_ms"]["p50"] <= one["response_ms"]["p95"]
-    assert told["vp"]["accuracy"] == 1, "the tiny bundle tells pure colours apart"
-    assert [one["system"] for one in told["all"]] == ["single", "mp-int8", "cp", "vp"]
+    assert report["vp"]["accuracy"] == 1, "the tiny bundle tells pure colours apart"
+    assert [one["system"] for one in report["all"]] == ["single", "mp-int8", "cp", "vp"]
 
 
-def test_one_dead_board_stops_model_parallelism_and_nothing_else(told: dict[str, Any]) -> None:
-    assert told["mp"]["dead"]["1"] == {"answered": 0, "accuracy": 0}
-    assert told["cp"]["dead"]["1"]["answered"] == 1
-    assert told["vp"]["dead"]["1"] == {"answered": 1, "accuracy": 1}
-    assert told["mp"]["one_dies"]["unanswered"] > 0
-    assert told["vp"]["one_dies"]["unanswered"] == 0
+def test_one_dead_board_stops_model_parallelism_and_nothing_else(report: dict[str, Any]) -> None:
+    assert report["mp"]["dead"]["1"] == {"answered": 0, "accuracy": 0}
+    assert report["cp"]["dead"]["1"]["answered"] == 1
+    assert report["vp"]["dead"]["1"] == {"answered": 1, "accuracy": 1}
+    assert report["mp"]["one_dies"]["unanswered"] > 0
+    assert report["vp"]["one_dies"]["unanswered"] == 0
 
 
-def test_boards_of_variants_send_less_than_those_of_one_cut_network(told: dict[str, Any]) -> None:
-    if told["emulation"]["cannot"]:
-        pytest.skip(f"NOT SHOWN: bytes are counted on links of one's own: {told['emulation']['cannot']}")
-    assert 0 < told["vp"]["bytes_per_frame"] < told["mp"]["bytes_per_frame"]
+def test_boards_of_variants_send_less_than_those_of_one_cut_network(report: dict[str, Any]) -> None:
+    if report["emulation"]["cannot"]:
+        pytest.skip(f"NOT SHOWN: bytes are counted on links of one's own: {report['emulation']['cannot']}")
+    assert 0 < report["vp"]["bytes_per_frame"] < report["mp"]["bytes_per_frame"]
 
 
-def test_the_pictures_are_drawn(told: dict[str, Any]) -> None:
-    assert len(told["plots"]) == 3
-    for path in told["plots"]:
+def test_the_pictures_are_drawn(report: dict[str, Any]) -> None:
+    assert len(report["plots"]) == 3
+    for path in report["plots"]:
         assert cv2.imread(path) is not None
 
 
@@ -122,7 +122,7 @@ def test_wrong_flags_are_refused_in_one_line(arguments: list[str], line: str) ->
     assert "Traceback" not in ended.stderr
 
 
-def test_what_cannot_be_emulated_is_said() -> None:
+def test_what_cannot_be_emulated_is_reported() -> None:
     emulation, cannot = check_emulation(Emulation(next(iter(LINKS)), 0.25))
     if os.geteuid() != 0:
         assert emulation == Emulation(None, None)

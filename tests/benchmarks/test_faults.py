@@ -40,26 +40,26 @@ def _measure(name: str, bundle: Path) -> dict[str, Any]:
         env=dict(os.environ),
     )
     assert ended.returncode == 0, ended.stderr
-    (told,) = json.loads(ended.stdout)["faults"]
-    assert told["fault"] == name
-    return dict(told)
+    (report,) = json.loads(ended.stdout)["faults"]
+    assert report["fault"] == name
+    return dict(report)
 
 
 @pytest.mark.parametrize("name", _KEPT)
 def test_every_announced_frame_gets_exactly_one_label_in_order(name: str, bundle: Path) -> None:
     if name in _NEED_ROOT and (reason := _why_no_network()) is not None:
         pytest.skip(f"NOT SHOWN: {name} needs a network of its own: {reason}")
-    told = _measure(name, bundle)
-    assert told["announced"] >= _FRAMES
-    assert (told["lost"], told["twice"], told["out_of_order"]) == (0, 0, 0), told
-    assert told["labelled"] > 0
+    report = _measure(name, bundle)
+    assert report["announced"] >= _FRAMES
+    assert (report["lost"], report["twice"], report["out_of_order"]) == (0, 0, 0), report
+    assert report["labelled"] > 0
 
 
 @pytest.mark.parametrize("name", _LOSING)
 def test_no_label_comes_twice_when_fusion_node_or_broker_come_back(name: str, bundle: Path) -> None:
-    told = _measure(name, bundle)
-    assert (told["twice"], told["out_of_order"]) == (0, 0), told
-    assert told["labelled"] > 0
+    report = _measure(name, bundle)
+    assert (report["twice"], report["out_of_order"]) == (0, 0), report
+    assert report["labelled"] > 0
 
 
 def test_an_unknown_fault_is_refused_in_one_line(bundle: Path) -> None:

@@ -73,7 +73,7 @@ def test_variable_integers_are_read() -> None:
         variable_integer(b"\xff" * 5, 0)
 
 
-def test_packets_are_told_apart() -> None:
+def test_packets_are_reported_apart() -> None:
     publish = b"\x30\x09\x00\x03a/b\x00xyz"
     assert next_packet(publish + b"\xd0\x00") == (11, Packet("a/b", 3, 11))
     assert next_packet(b"\xd0\x00" + publish) == (2, None)
@@ -120,7 +120,7 @@ def test_what_is_counted_is_what_a_message_says_of_itself(broker: Mosquitto) -> 
 # Processes
 
 
-def test_a_process_has_needs() -> None:
+def test_the_usage_of_a_process_is_measured() -> None:
     own = usage_of(os.getpid())
     assert own.threads >= 1
     assert 0 < own.pss_mb <= own.rss_mb <= own.peak_mb
@@ -138,35 +138,35 @@ def test_the_footprint_is_measured(bundle: Path) -> None:
     arguments = ("--bundle", str(bundle), "--frames", "20", "--fps", "100")
     done = vp(*arguments, "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["variant"] == 5
-    assert told["install"]["mb"] > told["install"]["own_mb"] > 0
-    assert set(told["import"]) == set(told["processes"]) == set(NODES)
-    assert not any(told["import"][node]["torch"] for node in NODES)
-    assert told["torch_is_mapped"] is False
-    assert told["help_s"] > 0
-    assert told["start_to_online_s"] in told["starts_s"]
-    assert told["frames"] >= 20
+    report = json.loads(done.stdout)
+    assert report["variant"] == 5
+    assert report["install"]["mb"] > report["install"]["own_mb"] > 0
+    assert set(report["import"]) == set(report["processes"]) == set(NODES)
+    assert not any(report["import"][node]["torch"] for node in NODES)
+    assert report["torch_is_mapped"] is False
+    assert report["help_s"] > 0
+    assert report["start_to_online_s"] in report["starts_s"]
+    assert report["frames"] >= 20
     for node in NODES:
-        assert told["processes"][node]["rss_mb"] > 10
-        assert told["processes"][node]["threads"] >= 1
-    assert told["wire"]["vote"]["payload_bytes"] == 20  # k = 3
+        assert report["processes"][node]["rss_mb"] > 10
+        assert report["processes"][node]["threads"] >= 1
+    assert report["wire"]["vote"]["payload_bytes"] == 20  # k = 3
     for kind in ("frame", "announce", "vote", "label"):
-        sizes = told["wire"][kind]
+        sizes = report["wire"][kind]
         assert sizes["packets"] > 0
         assert sizes["packet_bytes"] > sizes["payload_bytes"] > 0
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "report"),
     [
         (["--bundle", "none"], "no bundle at 'none'"),
         (["--variant", "9"], "variant 9: "),
         (["--runtime", "tflite"], "--runtime tflite"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(arguments: list[str], told: str) -> None:
+def test_errors_are_reported_in_one_line(arguments: list[str], report: str) -> None:
     refused = vp(*arguments)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
-    assert told in refused.stderr
+    assert report in refused.stderr

@@ -54,7 +54,7 @@ def test_alone_a_variant_is_as_right_under_every_rule(seed: int) -> None:
         assert accuracy(rule(votes), [1.0] * _VARIANTS, labels, [1]) == pytest.approx(expected, abs=1 / _COUNT)
 
 
-def test_the_command_judges_every_rule(tmp_path: Path) -> None:
+def test_the_command_evaluates_every_rule(tmp_path: Path) -> None:
     colours = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "grey": (90, 90, 90)}
     for part in ("train", "val", "test"):
         for name, colour in colours.items():
@@ -70,11 +70,11 @@ def test_the_command_judges_every_rule(tmp_path: Path) -> None:
 
     ended = run("--k", "1", "--json")
     assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout)
-    assert told["k"] == 1
-    assert len(told["rules"]) == 4 * len(RULES)
+    report = json.loads(ended.stdout)
+    assert report["k"] == 1
+    assert len(report["rules"]) == 4 * len(RULES)
     # The tiny bundle tells pure colours apart, whatever becomes of the rest.
-    assert {(one["validation"], one["test"], one["half"]) for one in told["rules"]} == {(1.0, 1.0, 1.0)}
+    assert {(one["validation"], one["test"], one["half"]) for one in report["rules"]} == {(1.0, 1.0, 1.0)}
     refused = run("--k", "3")
     assert refused.returncode == 2
     assert "at most half of the classes" in refused.stderr

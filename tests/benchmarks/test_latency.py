@@ -95,20 +95,20 @@ def test_the_ratio_is_of_the_base_to_each_variant() -> None:
     models = [
         RandomModel(VariantSpec(resolution=resolution, head=8), 4, 12, model(resolution)) for resolution in (64, 16, 24)
     ]
-    told = compare(models, runtime="onnxruntime", threads=1, precision="float32", runs=3)
-    assert [(v.index, v.resolution) for v in told.variants] == [(0, 16), (1, 24)]
-    assert all(v.ratio == told.baseline.ms / v.times.ms for v in told.variants)
+    report = compare(models, runtime="onnxruntime", threads=1, precision="float32", runs=3)
+    assert [(v.index, v.resolution) for v in report.variants] == [(0, 16), (1, 24)]
+    assert all(v.ratio == report.baseline.ms / v.times.ms for v in report.variants)
     expected = {"runtime", "version", "threads", "precision", "runs", "baseline_ms", "variants"}
-    assert set(told.as_dict()) == expected | {"baseline_cold_ms"}
+    assert set(report.as_dict()) == expected | {"baseline_cold_ms"}
 
 
 def test_response_times_are_from_capture_to_arrival_and_without_the_first_frames() -> None:
     labels = [(label(sequence, captured=100.0), 100.0 + 0.001 * (sequence + 1)) for sequence in range(24)]
-    told = summarise(labels, alive=[0, 1], frames=24)
-    assert told.frames == told.labels == 4
-    assert told.times == pytest.approx([21, 22, 23, 24])
-    assert told.incomplete == 4  # variant 1 is alive and has not voted
-    assert told.closed_by == {"complete": 4}
+    report = summarise(labels, alive=[0, 1], frames=24)
+    assert report.frames == report.labels == 4
+    assert report.times == pytest.approx([21, 22, 23, 24])
+    assert report.incomplete == 4  # variant 1 is alive and has not voted
+    assert report.closed_by == {"complete": 4}
     with pytest.raises(UserError, match="no label"):
         summarise([], alive=[0], frames=24)
 
@@ -116,7 +116,7 @@ def test_response_times_are_from_capture_to_arrival_and_without_the_first_frames
 # Where things run
 
 
-def test_the_dearest_variant_does_not_share_the_site_s_core() -> None:
+def test_the_most_expensive_variant_does_not_share_the_site_s_core() -> None:
     placement = place([4, 5], {0: 1.0, 1: 2.0, 2: 5.0})
     assert placement.site == 4
     assert placement.variants == {0: 4, 1: 5, 2: 5}
@@ -134,17 +134,17 @@ def test_what_is_started_on_a_core_stays_there() -> None:
     allowed = os.sched_getaffinity(0)
     core = max(allowed)
     with on_core(core):
-        told = subprocess.run(
+        report = subprocess.run(
             [sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"],
             capture_output=True,
             text=True,
             check=True,
         )
-    assert told.stdout.strip() == f"{{{core}}}"
+    assert report.stdout.strip() == f"{{{core}}}"
     assert os.sched_getaffinity(0) == allowed
 
 
-def test_made_up_pictures_cost_what_photographs_do() -> None:
+def test_synthetic_pictures_cost_what_photographs_do() -> None:
     picture = synthetic_photo(640, 480, 0)
     assert picture.shape == (480, 640, 3)
     assert (picture == synthetic_photo(640, 480, 0)).all()
@@ -153,56 +153,56 @@ def test_made_up_pictures_cost_what_photographs_do() -> None:
     assert synthetic_photo(16, 20, 0).shape == (20, 16, 3)
 
 
-# The floor
+# The lower bound
 
 
-def test_the_floor_is_the_sum_of_its_steps() -> None:
+def test_the_lower_bound_is_the_sum_of_its_steps() -> None:
     times = LowerBoundTimes(
         hops=[1.0, 3.0], steps={7: [(0.5, 0.25, 2.0), (0.5, 0.25, 4.0)]}, encode=[1, 1], label_hop=[2, 2]
     )
     assert times.sums(7) == [3.75, 7.75]
-    told = times.as_dict(7)
-    assert told["p50_ms"] == 5.75
-    assert told["with_label_hop_ms"]["p50"] == 8.75
-    assert told["encode_ms"]["p50"] == 1
-    told = LowerBoundTimes(hops=times.hops, steps=times.steps, label_hop=times.label_hop).as_dict(7)
-    assert told["with_label_hop_ms"]["p50"] == 7.75  # JPEGs that are passed through cost no encoding
-    assert told["encode_ms"] is None
+    report = times.as_dict(7)
+    assert report["p50_ms"] == 5.75
+    assert report["with_label_hop_ms"]["p50"] == 8.75
+    assert report["encode_ms"]["p50"] == 1
+    report = LowerBoundTimes(hops=times.hops, steps=times.steps, label_hop=times.label_hop).as_dict(7)
+    assert report["with_label_hop_ms"]["p50"] == 7.75  # JPEGs that are passed through cost no encoding
+    assert report["encode_ms"] is None
     assert minimal_node.decode_times(minimal_node.encode_times([1.5, 2.5])) == [1.5, 2.5]
 
 
-def test_the_floor_is_measured_over_a_real_broker(broker: Mosquitto, bundle: Path, tmp_path: Path) -> None:
+def test_the_lower_bound_is_measured_over_a_real_broker(broker: Mosquitto, bundle: Path, tmp_path: Path) -> None:
     core = max(os.sched_getaffinity(0))
-    log = tmp_path / "floor.log"
+    log = tmp_path / "minimal-node.log"
     with LowerBound(
         port=broker.port, bundle=str(bundle), runtime="onnxruntime", variants=[5, 0], core=core, log=log
-    ) as floor:
+    ) as bound:
         for _ in range(2):
-            floor.measure([synthetic_photo(64, 48, 0)], quality=90, count=3, fps=200, label_bytes=400)
-    assert len(floor.times.hops) == len(floor.times.label_hop) == len(floor.times.encode) == 6
-    assert {variant: len(steps) for variant, steps in floor.times.steps.items()} == {5: 6, 0: 6}
-    assert all(np.array(steps).min() > 0 for steps in floor.times.steps.values())
+            bound.measure([synthetic_photo(64, 48, 0)], quality=90, count=3, fps=200, label_bytes=400)
+    assert len(bound.times.hops) == len(bound.times.label_hop) == len(bound.times.encode) == 6
+    assert {variant: len(steps) for variant, steps in bound.times.steps.items()} == {5: 6, 0: 6}
+    assert all(np.array(steps).min() > 0 for steps in bound.times.steps.values())
 
 
-def test_the_floor_under_jpegs_that_are_passed_through_has_no_encoding(
+def test_the_lower_bound_under_jpegs_that_are_passed_through_has_no_encoding(
     broker: Mosquitto, bundle: Path, tmp_path: Path
 ) -> None:
     jpeg = encode_jpeg(synthetic_photo(64, 48, 0), 90)
     core = max(os.sched_getaffinity(0))
-    log = tmp_path / "floor.log"
+    log = tmp_path / "minimal-node.log"
     with LowerBound(
         port=broker.port, bundle=str(bundle), runtime="onnxruntime", variants=[0], core=core, log=log
-    ) as floor:
-        floor.measure([jpeg], quality=90, count=3, fps=200, label_bytes=400)
-    assert floor.times.encode == []
-    assert len(floor.times.hops) == 3
-    assert floor.times.as_dict(0)["with_label_hop_ms"]["p50"] > floor.times.as_dict(0)["p50_ms"]
+    ) as bound:
+        bound.measure([jpeg], quality=90, count=3, fps=200, label_bytes=400)
+    assert bound.times.encode == []
+    assert len(bound.times.hops) == 3
+    assert bound.times.as_dict(0)["with_label_hop_ms"]["p50"] > bound.times.as_dict(0)["p50_ms"]
 
 
-def test_a_floor_that_cannot_be_measured_is_one_line(broker: Mosquitto, bundle: Path, tmp_path: Path) -> None:
-    log = tmp_path / "floor.log"
-    floor = LowerBound(port=broker.port, bundle=str(bundle), runtime="none", variants=[0], core=0, log=log)
-    with pytest.raises(UserError, match=r"did not start: .*none") as caught, floor:
+def test_a_lower_bound_that_cannot_be_measured_is_one_line(broker: Mosquitto, bundle: Path, tmp_path: Path) -> None:
+    log = tmp_path / "minimal-node.log"
+    bound = LowerBound(port=broker.port, bundle=str(bundle), runtime="none", variants=[0], core=0, log=log)
+    with pytest.raises(UserError, match=r"did not start: .*none") as caught, bound:
         pass
     assert "\n" not in str(caught.value)
 
@@ -210,7 +210,7 @@ def test_a_floor_that_cannot_be_measured_is_one_line(broker: Mosquitto, bundle: 
 # The command
 
 
-def test_wrong_choices_are_told() -> None:
+def test_wrong_choices_are_reported() -> None:
     assert select_precisions(["int8", "float32", "int8"]) == ["float32", "int8"]
     assert select_runtimes(["onnxruntime", "all"])[0] == "onnxruntime"
     with pytest.raises(UserError, match="--precision half"):
@@ -224,18 +224,18 @@ def test_wrong_choices_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "report"),
     [
         (["--runtime", "tflite"], "--runtime tflite"),
         (["--family", "none"], "--family none"),
         (["--camera", "png"], "--camera png"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(arguments: list[str], told: str) -> None:
+def test_errors_are_reported_in_one_line(arguments: list[str], report: str) -> None:
     refused = vp(*arguments)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
-    assert told in refused.stderr
+    assert report in refused.stderr
 
 
 def test_models_are_measured_in_one_run(tmp_path: Path) -> None:
@@ -243,25 +243,25 @@ def test_models_are_measured_in_one_run(tmp_path: Path) -> None:
     family.write_text(FAMILY)
     done = vp("--family", str(family), "--classes", "4", "--runs", "3", "--no-end-to-end", "--json")
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    assert told["end_to_end"] is None
-    assert {"processor", "cores", "load"} <= told["machine"].keys()
-    measured = [(one["runtime"], one["precision"], one["threads"]) for one in told["models"]]
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["end_to_end"] is None
+    assert {"processor", "cores", "load"} <= report["machine"].keys()
+    measured = [(one["runtime"], one["precision"], one["threads"]) for one in report["models"]]
     assert measured == [("onnxruntime", precision, n) for precision in ("float32", "int8") for n in (1, 2)]
-    for one in told["models"]:
+    for one in report["models"]:
         assert one["runs"] == 3
         assert [(v["index"], v["resolution"]) for v in one["variants"]] == [(0, 32), (1, 64)]
         assert all(v["ratio"] == pytest.approx(one["baseline_ms"] / v["ms"], rel=0.05) for v in one["variants"])
 
 
 @pytest.mark.parametrize("camera", ["jpeg", "encode"])
-def test_the_running_system_is_measured_beside_its_floor(camera: str, bundle: Path) -> None:
+def test_the_running_system_is_measured_beside_its_lower_bound(camera: str, bundle: Path) -> None:
     chosen = ("--no-models", "--bundle", str(bundle), "--frames", "6", "--fps", "50", "--size", "64x48")
     done = vp(*chosen, "--camera", camera, "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["models"] == []
-    end_to_end = told["end_to_end"]
+    report = json.loads(done.stdout)
+    assert report["models"] == []
+    end_to_end = report["end_to_end"]
     assert end_to_end["one"]["alive"] == [5]
     assert end_to_end["all"]["alive"] == [0, 1, 2, 3, 4, 5]
     for run in ("one", "all"):

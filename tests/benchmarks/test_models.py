@@ -60,14 +60,14 @@ def test_the_command_prints_what_it_promises(family: str, variants: int) -> None
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "vp_mqtt", "bench", "models", "--family", family, "--classes", "101"]
     printed = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
-    told = json.loads(printed.stdout)
-    assert told["baseline"] == {"params": 2_353_253, "macs": told["baseline"]["macs"]}
-    assert len(told["variants"]) == variants
-    for index, variant in enumerate(told["variants"]):
+    found = json.loads(printed.stdout)
+    assert found["baseline"] == {"params": 2_353_253, "macs": found["baseline"]["macs"]}
+    assert len(found["variants"]) == variants
+    for index, variant in enumerate(found["variants"]):
         assert set(variant) >= {"index", "resolution", "alpha", "params", "macs", "params_ratio", "macs_ratio"}
         assert variant["index"] == index
         assert variant["params_ratio"] == round(2_353_253 / variant["params"], 2)
-        assert variant["macs_ratio"] == round(told["baseline"]["macs"] / variant["macs"], 2)
+        assert variant["macs_ratio"] == round(found["baseline"]["macs"] / variant["macs"], 2)
     table = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     assert "2,353,253" in table
     assert "…" not in table

@@ -124,7 +124,7 @@ def test_a_pipeline_that_does_not_fit_together_is_refused(
         open_pipeline(tmp_path)
 
 
-def test_a_bundle_that_was_not_cut_and_a_stage_that_is_not_there_are_told(pipeline: Path, bundle: Path) -> None:
+def test_a_bundle_that_was_not_cut_and_a_stage_that_is_not_there_are_reported(pipeline: Path, bundle: Path) -> None:
     with pytest.raises(UserError, match="vp baseline cut"):
         open_pipeline(bundle)
     with pytest.raises(UserError, match="stages 0 to 2"):

@@ -56,7 +56,7 @@ def test_another_result_makes_another_table(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+def test_what_is_not_there_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no table 'none'"):
         render("none")
     with pytest.raises(UserError, match=r"ablation\.json"):

@@ -24,11 +24,11 @@ def vp(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_speed_is_measured_and_planned_with(bundle: Path, tmp_path: Path) -> None:
     done = vp("speed", "--bundle", str(bundle), "--runs", "4", "--size", "64x48", "--name", "here", "--json")
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    assert told["board"] == "here"
-    assert told["family"].startswith("tiny ")
-    assert [one["index"] for one in told["variants"]] == list(range(6))
-    for one in told["variants"]:
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["board"] == "here"
+    assert report["family"].startswith("tiny ")
+    assert [one["index"] for one in report["variants"]] == list(range(6))
+    for one in report["variants"]:
         assert one["ms"] == min(one["by_runtime"].values()) == one["by_runtime"][one["runtime"]]
         assert one["total_ms"] == pytest.approx(one["ms"] + one["prepare_ms"], abs=0.002)
     file = tmp_path / "here.json"
@@ -48,17 +48,17 @@ def test_the_family_is_written_for_training(tmp_path: Path) -> None:
     arguments = ("--equal-cost", str(former), "--widths", "0.35,0.5", "--macs", "12", "--out", str(out), "--json")
     done = vp("plan", *arguments)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["out"] == str(out)
+    report = json.loads(done.stdout)
+    assert report["out"] == str(out)
     family = FamilySpec.model_validate(tomllib.loads(out.read_text()))
     assert family.name == "two-equal-cost"
     written = [(spec.resolution, spec.alpha, spec.head) for spec in family.variants]
-    assert written == [(one["resolution"], one["alpha"], one["head"]) for one in told["after"]["variants"]]
-    assert all(one["macs"] == pytest.approx(12e6, rel=0.35) for one in told["after"]["variants"])
+    assert written == [(one["resolution"], one["alpha"], one["head"]) for one in report["after"]["variants"]]
+    assert all(one["macs"] == pytest.approx(12e6, rel=0.35) for one in report["after"]["variants"])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "report"),
     [
         (["plan"], "name either boards' files"),
         (["plan", "a.json", "--equal-cost", "paper"], "name either boards' files"),
@@ -71,8 +71,8 @@ def test_the_family_is_written_for_training(tmp_path: Path) -> None:
         (["speed", "--size", "9"], "--size 9"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(arguments: list[str], told: str) -> None:
+def test_errors_are_reported_in_one_line(arguments: list[str], report: str) -> None:
     refused = vp(*arguments)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
-    assert told in refused.stderr
+    assert report in refused.stderr

@@ -54,13 +54,13 @@ def test_fewer_boards_than_variants_cannot_be_assigned() -> None:
         assign([[1.0], [2.0]])
 
 
-def test_the_fastest_board_gets_the_dearest_variant() -> None:
+def test_the_fastest_board_gets_the_most_expensive_variant() -> None:
     plan = propose([board("fast", 1, 2, 4), board("slow", 4, 8, 16), board("middle", 2, 4, 8)])
     assert {place.board: place.variant for place in plan.proposed} == {"fast": 2, "slow": 0, "middle": 1}
     assert slowest(plan.proposed) == 4
     assert slowest(plan.plain) == 8
-    told = plan.as_dict()
-    assert (told["slowest_ms"], told["plain_slowest_ms"], told["gain"]) == (4, 8, 2.0)
+    report = plan.as_dict()
+    assert (report["slowest_ms"], report["plain_slowest_ms"], report["gain"]) == (4, 8, 2.0)
 
 
 def test_boards_may_be_spare_variants_left_out_and_one_kind_of_board_named_twice() -> None:
@@ -70,7 +70,7 @@ def test_boards_may_be_spare_variants_left_out_and_one_kind_of_board_named_twice
     assert plan.spare == ("old",)
 
 
-def test_what_cannot_be_planned_is_told() -> None:
+def test_what_cannot_be_planned_is_reported() -> None:
     with pytest.raises(UserError, match="1 boards for 2 variants: choose 1 of them with --variants"):
         propose([board("a", 1, 2)])
     with pytest.raises(UserError, match="measured with 'small'"):
@@ -79,7 +79,7 @@ def test_what_cannot_be_planned_is_told() -> None:
         propose([board("a", 1, 2), board("b", 1)])
 
 
-def test_speeds_that_are_none_are_told(tmp_path: Path) -> None:
+def test_speeds_that_are_none_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "board.json"
     with pytest.raises(UserError, match="No such file"):
         read_board(path)
@@ -104,11 +104,11 @@ def proposed(**chosen: Any) -> EqualCost:
 
 def test_variants_of_equal_cost_are_proposed() -> None:
     found = proposed()
-    told = found.as_dict()
-    assert told["target_macs"] == pytest.approx(told["before"]["total_macs"] / 6, rel=1e-6)
-    assert told["after"]["dearest_to_cheapest"] < 1.35
-    assert told["dearest_ratio"] > 1.4
-    assert told["total_ratio"] == pytest.approx(1, abs=0.15)
+    report = found.as_dict()
+    assert report["target_macs"] == pytest.approx(report["before"]["total_macs"] / 6, rel=1e-6)
+    assert report["after"]["dearest_to_cheapest"] < 1.35
+    assert report["dearest_ratio"] > 1.4
+    assert report["total_ratio"] == pytest.approx(1, abs=0.15)
     resolutions = [spec.resolution for spec, _ in found.after]
     assert resolutions == sorted(resolutions)
     assert len({(spec.resolution, spec.alpha) for spec, _ in found.after}) == 6
