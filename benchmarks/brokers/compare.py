@@ -23,12 +23,15 @@ from benchmarks.brokers.checks import BOTH, ONLY_5, Finding, mqtt5
 from benchmarks.brokers.client import Broker, RunningBroker
 from benchmarks.brokers.latency import measure_latency
 from benchmarks.brokers.throughput import shared, throughput
+from vp_mqtt.errors import UserError
 from vp_mqtt.local.broker import LocalBroker, write_rumqttd
 from vp_mqtt.local.broker_process import BrokerProcess, StartError
 from vp_mqtt.local.mosquitto import write_mosquitto
 from vp_mqtt.local.ports import HOST, free_port
 
 _CHECK_S = 60.0
+
+Check = Callable[[RunningBroker], Finding]
 
 
 def _mosquitto(*, nodelay: bool) -> Callable[[Path, int, int], list[str]]:
@@ -61,12 +64,23 @@ plugins:
 
 
 def all_brokers() -> list[Broker]:
-    """Return the brokers to compare; `compare` finds out first which of them speak MQTT 5."""
+    """Return the brokers to compare; `compare` finds out first which of them speak MQTT 5.
+
+    Raises:
+        UserError: one of them is not installed.
+    """
     return [
         Broker("mosquitto", LocalBroker.find("mosquitto").info.version, _mosquitto(nodelay=True)),
-        Broker("iotcore", importlib.metadata.version("iotcore"), _iotcore),
-        Broker("amqtt", importlib.metadata.version("amqtt"), _amqtt),
+        Broker("iotcore", _version("iotcore"), _iotcore),
+        Broker("amqtt", _version("amqtt"), _amqtt),
     ]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(f"{package} is not installed: `pip install {package}`") from None
 
 
 @contextlib.contextmanager
@@ -87,7 +101,7 @@ def start(broker: Broker) -> Iterator[RunningBroker]:
         process.stop()
 
 
-def examine(broker: Broker, check: Callable[[RunningBroker], Finding]) -> dict[str, Any]:
+def examine(broker: Broker, check: Check) -> dict[str, Any]:
     """Run one check against a fresh broker, and report it if that hangs or ends."""
     if check in ONLY_5 and not broker.v5:
         return {"ok": False, "detail": "needs MQTT 5"}
