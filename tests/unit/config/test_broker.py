@@ -39,3 +39,11 @@ def test_the_password_is_not_in_the_repr() -> None:
 def test_an_invalid_url_is_refused() -> None:
     with pytest.raises(ValueError, match="write mqtt://HOST:1883"):
         BrokerOptions(url="localhost")
+
+
+def test_defaults() -> None:
+    options = BrokerOptions()
+    assert options.url == "mqtt://127.0.0.1:1883"
+    assert (options.keepalive_s, options.give_up_after_s) == (10, 0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        options.url = "mqtt://other"  # type: ignore[misc]

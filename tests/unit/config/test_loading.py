@@ -304,6 +304,16 @@ def test_any_text_is_a_valid_number_or_refused_in_one_line(text: str) -> None:
         assert said.startswith("--deadline-ms: ")
 
 
+def test_a_key_in_the_wrong_table_gets_no_hint(config: Path) -> None:
+    config.write_text("[camera]\ndeadline_ms = 3\n")
+    expected = f"--config {config}: [camera] deadline_ms: there is no such setting"
+    assert refused(FusionSettings, {}, config) == expected
+
+
+def test_of_several_errors_the_first_is_reported() -> None:
+    assert refused(FusionSettings, {"site": "+", "deadline_ms": "soon"}).startswith("--site: ")
+
+
 # Roles
 
 

@@ -285,7 +285,9 @@ def test_stop_wakes_a_thread_that_waits_for_the_connection() -> None:
     running = Session(BrokerOptions(url=NOBODY), client_id="me")
     running.start()
     threading.Timer(0.02, running.stop).start()
+    started = time.monotonic()
     assert not running.wait_until_connected(WAIT)
+    assert time.monotonic() - started < WAIT / 2
 
 
 def test_the_end_callback_may_stop_the_session(broker: ScriptedBroker) -> None:

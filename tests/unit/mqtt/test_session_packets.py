@@ -246,6 +246,7 @@ def test_refused_messages_are_marked_and_logged_once(broker: ScriptedBroker, log
             assert sent is not None
             assert sent.wait(WAIT)
             assert sent.is_refused
+            assert log.text.count("the broker refuses a message of ours (Not authorized)") == 1
         broker.puback = 0
         accepted = running.publish(Outgoing("t", b"", qos=1))
         assert accepted is not None

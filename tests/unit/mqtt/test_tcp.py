@@ -17,6 +17,7 @@ def test_small_packets_are_sent_and_acknowledged_without_delay(family: socket.Ad
         tcp.acknowledge_at_once()
         assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
         tcp.close()
+        assert tcp._socket.fileno() == -1
         # The connection itself is still open.
         link.sendall(b"x")
         peer, _ = server.accept()
