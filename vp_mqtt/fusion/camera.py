@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 from vp_mqtt.fusion.window import Window
 from vp_mqtt.protocol.frames import FrameId
@@ -65,11 +66,11 @@ class CameraFrames:
         del self._queue[:count]
         return released
 
-    def up_to(self, window: Window) -> list[Window]:
-        """Return the windows whose labels come before a window's, and the window itself."""
-        if window not in self._queue:
-            return [window]
-        return self._queue[: self._queue.index(window) + 1]
+    def up_to(self, windows: Collection[Window]) -> list[Window]:
+        """Return the announced windows, and those whose labels come before one of theirs."""
+        wanted = set(windows)
+        count = max((place + 1 for place, window in enumerate(self._queue) if window in wanted), default=0)
+        return [*self._queue[:count], *(window for window in windows if window.is_labelled)]
 
     def older(self, frame: FrameId) -> list[Window]:
         """Return the windows without a label of older frames of the same run."""

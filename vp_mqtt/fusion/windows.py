@@ -133,15 +133,18 @@ class Windows:
             for votes in window.open_votes():
                 for variant in self._outstanding(window, votes):
                     has_suspects |= self._note_missed(votes.family, variant)
-        touched: list[Window] = []
+        by_camera: dict[str, list[Window]] = {}
         for window in due:
             if window.announce is None:
                 self._open.remove(window)
-                continue
+            else:
+                by_camera.setdefault(window.camera, []).append(window)
+        touched: list[Window] = []
+        for camera, windows in by_camera.items():
             # No label comes later than its deadline, and none before an older frame's: that window closes with it.
-            for other in self._open.camera(window).up_to(window):
-                other.close(ClosedBy.DEADLINE, now)
-                touched.append(other)
+            touched += self._open.frames(camera).up_to(windows)
+        for window in touched:
+            window.close(ClosedBy.DEADLINE, now)
         return self._settle([*touched, *self._open] if has_suspects else touched, now)
 
     def next_deadline(self) -> float | None:

@@ -122,9 +122,14 @@ def test_older_frames_are_those_of_the_same_run_without_a_label() -> None:
 def test_the_windows_up_to_one_include_those_before_it_whatever_their_run() -> None:
     windows = [window(9, run=5), window(1), window(2)]
     camera = queued(*windows)
-    assert camera.up_to(windows[1]) == windows[:2]
-    elsewhere = window(8)
-    assert camera.up_to(elsewhere) == [elsewhere]
+    assert camera.up_to([windows[1]]) == windows[:2]
+    assert camera.up_to([windows[2], windows[0]]) == windows
+    decide(windows[0])
+    (labelled,) = camera.release()
+    labelled.is_labelled = True
+    assert camera.up_to([labelled]) == [labelled]
+    assert camera.up_to([labelled, windows[1]]) == [windows[1], labelled]
+    assert camera.up_to([]) == []
 
 
 # Finished frames
