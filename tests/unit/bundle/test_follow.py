@@ -145,7 +145,8 @@ def test_a_cache_that_cannot_be_written_is_logged(
     (tmp_path / "cache").write_bytes(b"")
     assert variant.apply(ALL)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "check --bundle-cache" in caplog.messages[0]
+    assert caplog.messages == [f"{tmp_path / 'cache' / SITE / 'current.json'}: Not a directory; check --bundle-cache"]
+    assert caplog.records[0].msg == "%s"
     assert variant.switched == ["current"]
 
 

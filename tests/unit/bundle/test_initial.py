@@ -121,6 +121,36 @@ def test_if_the_broker_has_nothing_what_ran_last_is_used(
         assert found.follower is not None
 
 
+@pytest.mark.parametrize(("variant", "switched"), [(1, ["tiny"]), (None, ["other", "tiny"])])
+def test_the_follower_continues_from_there(
+    begin: Callable[..., InitialBundle],
+    broker: MemoryBroker,
+    bundle: Path,
+    other_bundle: Path,
+    *,
+    variant: int | None,
+    switched: list[str],
+) -> None:
+    follower = begin(variant=variant).follower
+    assert follower is not None
+    current, following = publish_bundle(broker, bundle), publish_bundle(broker, other_bundle)
+    names: list[str] = []
+    assert follower.apply(pointer(current, None, following), lambda one: names.append(one.manifest.name), never)
+    assert names == switched
+    broker.retained.clear()
+    assert begin(variant=variant).bundle.manifest.name == "tiny", "remembered"
+
+
+def test_what_ran_last_is_of_use_only_with_the_variants_own_model(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, bundle: Path
+) -> None:
+    broker.publish(NAMES.bundle(), pointer(publish_bundle(broker, bundle)).encode())
+    begin(variant=1)
+    broker.retained.clear()
+    assert begin(variant=2).bundle.manifest.name == "other"
+    assert begin(variant=1).bundle.manifest.name == "tiny"
+
+
 def test_if_nothing_ran_auto_uses_the_fallback_and_broker_waits(
     begin: Callable[..., InitialBundle], broker: MemoryBroker, other_bundle: Path, bundle: Path
 ) -> None:
@@ -177,7 +207,10 @@ def test_a_pointer_that_is_invalid_or_names_nothing_is_no_pointer(
     broker.publish(NAMES.bundle(), payload)
     assert begin().bundle.manifest.name == "other"
     is_invalid = payload != pointer().encode()
-    assert any("the site's bundle pointer is not valid: " in message for message in caplog.messages) == is_invalid
+    reasons = {b"\xff": "message: json_invalid", b"{}": "pushed: missing"}
+    lines = [f"the site's bundle pointer is not valid: {reasons[payload]}"] if is_invalid else []
+    assert caplog.messages[: len(lines)] == lines
+    assert len(lines) == sum("is not valid" in message for message in caplog.messages)
 
 
 def test_a_fusion_node_also_gets_every_bundle_whose_votes_may_arrive(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ def pusher(chunk_bytes: int = 300, ready_within_s: float = 0.0) -> Pusher:
 
 def push(folder: Path, chunk_bytes: int = 300, **options: Any) -> dict[str, Any]:
     return pusher(chunk_bytes, **options).push(pack(open_bundle(folder), None))
+
+
+def assert_is_duration(seconds: float) -> None:
+    """Assert that it is the duration of a test, in seconds, to the ms."""
+    assert isinstance(seconds, float)
+    assert 0 <= seconds < 60
+    assert seconds == round(seconds, 3)
 
 
 def current_pointer(broker: MemoryBroker) -> BundlePointer:
@@ -87,16 +95,20 @@ def test_too_small_chunks_are_refused(bundle: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_first_push_publishes_the_chunks_then_points_to_them(broker: MemoryBroker, bundle: Path) -> None:
+    began = time.time()
     done = push(bundle)
     ref, chunks = ref_of(bundle), chunks_of(bundle)
     assert {topic: broker.retained[topic] for topic in chunks} == chunks
     assert broker.topics == chunks.keys() | {NAMES.bundle()}
     assert [message.topic for message in broker.log] == [*chunks, NAMES.bundle(), NAMES.bundle()]
     first, second = (BundlePointer.decode(message.payload) for message in broker.log[-2:])
+    for pushed in (first.pushed, second.pushed):
+        assert began - 1 <= pushed <= time.time() + 1
+        assert pushed == round(pushed, 3)
     assert (first.current, first.previous, first.next) == (None, None, ref)
     assert (second.current, second.previous, second.next) == (ref, None, None)
     assert [message.content_type for message in broker.log[-2:]] == ["application/json"] * 2
-    assert done.pop("seconds") >= 0
+    assert_is_duration(done.pop("seconds"))
     assert done == {
         "bundle": "tiny",
         "digest": ref.digest,
@@ -248,6 +260,26 @@ def test_the_switch_comes_as_soon_as_the_fusion_nodes_are_ready(
     assert not any("did not get ready" in message for message in caplog.messages)
 
 
+def test_what_the_broker_retains_is_read_until_it_is_quiet(
+    broker: MemoryBroker, bundle: Path, other_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(bundle)
+    late = broker.retained.pop(NAMES.bundle())
+    sleeps: list[float] = []
+
+    def arrives_late(seconds: float) -> None:
+        sleeps.append(seconds)
+        if len(sleeps) == 3:
+            broker.publish(NAMES.bundle(), late)
+            monkeypatch.setattr(publish, "_QUIET_S", 0.0)
+
+    monkeypatch.setattr(publish, "_QUIET_S", 60.0)
+    monkeypatch.setattr("vp_mqtt.bundle.publish.time.sleep", arrives_late)
+    push(other_bundle)
+    assert set(sleeps) == {0.001}
+    assert current_pointer(broker).previous == ref_of(bundle)
+
+
 # Roll-backs
 
 
@@ -256,7 +288,7 @@ def test_a_roll_back_switches_to_the_previous_bundle(broker: MemoryBroker, bundl
     push(other_bundle)
     log = len(broker.log)
     done = pusher().roll_back()
-    assert done.pop("seconds") >= 0
+    assert_is_duration(done.pop("seconds"))
     assert done == {
         "bundle": "tiny",
         "digest": ref_of(bundle).digest,
