@@ -166,5 +166,7 @@ def test_items_put_first_come_first_and_are_never_dropped() -> None:
 
 def test_put_first_wakes_a_waiting_get() -> None:
     inbox: Inbox[int] = Inbox(per_source=1)
-    threading.Timer(0.05, inbox.put_first, [5]).start()
-    assert inbox.get(WAIT) == 5
+    thread, got = waiting_getter(inbox)
+    inbox.put_first(5)
+    thread.join(WAIT)
+    assert got == [5]
