@@ -202,10 +202,12 @@ def test_only_the_chunks_that_are_needed_are_subscribed_to(
 ) -> None:
     wanted: list[list[tuple[str, int]]] = []
     session = broker.session
-    monkeypatch.setattr(
-        "vp_mqtt.bundle.fetch.Session",
-        lambda *a, **k: (wanted.append(k["subscriptions"]), session(*a, **k))[1],
-    )
+
+    def recording_session(*arguments: Any, **options: Any) -> Any:
+        wanted.append(options["subscriptions"])
+        return session(*arguments, **options)
+
+    monkeypatch.setattr("vp_mqtt.bundle.fetch.Session", recording_session)
     ref = publish_bundle(broker, bundle)
     make(None).fetch(ref, never)
     make(2).fetch(ref, never)

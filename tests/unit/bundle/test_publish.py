@@ -327,7 +327,7 @@ def test_run_pushes_or_rolls_back_what_the_settings_say(
     settings = PushSettings(site=SITE, chunk_bytes=300, ready_within=0, name="me")
     for wrong in ({"bundle": None, "rollback": False}, {"bundle": bundle, "rollback": True}):
         with pytest.raises(UserError, match=r"^name a bundle to push, or give --rollback$"):
-            publish.run(settings, **wrong)  # type: ignore[arg-type]
+            publish.run(settings, **wrong)
     assert broker.sessions == []
     assert publish.run(settings, bundle, rollback=False)["chunk_bytes"] == 300
     assert broker.sessions == [f"vp-{SITE}-me-push", f"vp-{SITE}-me-check"]

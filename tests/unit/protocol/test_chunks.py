@@ -113,8 +113,14 @@ def test_an_assembly_is_empty_until_it_is_complete() -> None:
     assert not assembly.is_complete
     assert not assembly.add(1, header() + b"67890"), "the same again"
     assert assembly.add(0, header() + b"12345")
-    assert assembly.is_complete
     assert assembly.data == b"1234567890"
+
+
+def test_an_assembly_with_every_chunk_is_complete() -> None:
+    assembly = Assembly(max_bytes=100)
+    assembly.add(0, header() + b"12345")
+    assembly.add(1, header() + b"67890")
+    assert assembly.is_complete
 
 
 def test_an_invalid_chunk_leaves_what_is_there() -> None:
