@@ -167,7 +167,7 @@ def test_a_signal_ends_every_node_cleanly(site: Site, picture_folder: Path, numb
     site.probe.until(lambda: len(site.probe.labels()) >= 3, "labels")
     for name in ("camera", "v0", "fusion", "watch"):
         site.signal(name, number)
-        assert site.wait(name, 2) == 0
+        assert site.wait(name, 5) == 0
     site.await_state("stopped", "camera", "v0", "fusion")
     assert "watch" not in site.probe.states()
 
@@ -178,7 +178,7 @@ def test_a_signal_ends_a_node_that_looks_for_its_broker(broker: Mosquitto, bundl
         site.start_variant(0)
         site.await_log("v0", "trying until it is there")
         site.signal("v0", signal.SIGTERM)
-        assert site.wait("v0", 2) == 0
+        assert site.wait("v0", 5) == 0
 
 
 def test_watch_prints_labels_as_json_lines_and_so_does_mosquitto_sub(site: Site, broker: Mosquitto) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 def test_a_board_tells_nobody_what_it_does(tmp_path: Path, bundle: Path) -> None:
     script = (
-        "import sys; from vp_mqtt.bundle.manifest import open_bundle; from vp_mqtt.inference.runtimes import load;"
+        "import sys; from vp_mqtt.bundle.folder import open_bundle; from vp_mqtt.inference.runtimes import load;"
         "load('onnxruntime', open_bundle(sys.argv[1]).model_bytes(0), resolution=16, classes=4, threads=1)"
     )
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
