@@ -39,6 +39,8 @@ def _fusion(settings: FusionSettings) -> None:
 
 def _watch(settings: WatchSettings, *, json: bool) -> None:
     """Show a site's labels as they arrive: in a live table on a terminal, otherwise one line each."""
+    # A shell starts its background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         from vp_mqtt.cli import watch  # noqa: PLC0415
