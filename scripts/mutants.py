@@ -2,7 +2,7 @@
 
 mutmut changes one thing at a time in protocol, fusion, bundle and mqtt, and runs the unit tests of these packages that
 reach the changed function. A mutant counts as killed when a test fails or hangs, or when mypy refuses it. Survivors are
-listed: they are what the tests would not notice. docs/mutants.md explains those that are known.
+listed: they are what the tests would not notice.
 """
 
 from __future__ import annotations
