@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
 from benchmarks.comparators import feature_maps
 from benchmarks.comparators.feature_maps import Precision
-from benchmarks.comparators.pipeline import open_pipeline
+from benchmarks.comparators.pipeline import StageEntry, open_pipeline
 from benchmarks.comparators.settings import StageSettings
 from benchmarks.comparators.topics import camera_of, feature_map_topic
+from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.logs import LOGGER
@@ -27,28 +29,57 @@ _WHOLE = 0
 """Index of the bundle's only variant, the complete network: the last stage votes as this variant."""
 
 
+@dataclass(frozen=True)
+class LoadedStage:
+    """A stage's model, ready to run.
+
+    Attributes:
+        manifest: of the network's bundle.
+        entry: the stage's, in the pipeline's manifest.
+        model: from the stage's input to its output, both with a batch of one in front.
+    """
+
+    manifest: Manifest
+    entry: StageEntry
+    model: OnnxModel
+
+
+def load_stage(folder: Path, index: int, *, threads: int) -> LoadedStage:
+    """Load a stage of the pipeline in a folder.
+
+    Args:
+        folder: the pipeline's.
+        index: of the stage, from 0.
+        threads: of the runtime, at least 1.
+
+    Raises:
+        UserError: pipeline or stage are not usable.
+    """
+    pipeline = open_pipeline(folder)
+    manifest, entry = pipeline.bundle.manifest, pipeline.stage(index)
+    model = OnnxModel(
+        pipeline.model_bytes(index),
+        input_shape=(1, *entry.input),
+        output_shape=(1, *(entry.output or (len(manifest.classes),))),
+        threads=threads,
+    )
+    return LoadedStage(manifest, entry, model)
+
+
 class StageNode:
     """Runs one stage of a network on the frames of all cameras of a site."""
 
-    def __init__(self, settings: StageSettings) -> None:
-        """Load the model, without connecting.
+    def __init__(self, settings: StageSettings, stage: LoadedStage) -> None:
+        """Prepare, without connecting.
 
-        Raises:
-            UserError: pipeline or stage are not usable.
+        Args:
+            settings: the node's.
+            stage: the stage that the settings name.
         """
-        pipeline = open_pipeline(Path(settings.bundle))
         self._settings = settings
-        self._manifest = pipeline.bundle.manifest
-        self._entry = pipeline.stage(settings.stage)
+        self._manifest, self._entry, self._model = stage.manifest, stage.entry, stage.model
         self._precision = Precision[settings.precision.upper()]
         is_last = self._entry.output is None
-        cv2.setNumThreads(1)
-        self._model = OnnxModel(
-            pipeline.model_bytes(settings.stage),
-            input_shape=(1, *self._entry.input),
-            output_shape=(1, *(self._entry.output or (len(self._manifest.classes),))),
-            threads=settings.threads,
-        )
         self._inbox: Inbox[Received] = Inbox(per_source=1)
         self._topics = Topics(settings.site)
         source = feature_map_topic(settings.site, ANY, settings.stage) if settings.stage else self._topics.frame(ANY)
@@ -71,6 +102,7 @@ class StageNode:
         Raises:
             UserError: the password file, a certificate or a key is not usable.
         """
+        cv2.setNumThreads(1)
         LOGGER.info("stage %d of '%s': blocks %d to %d", self._entry.index, self._manifest.name, *self._entry.blocks)
         self._node.set_bundle(self._manifest)
         self._node.start(self._settings.broker_options())
@@ -131,6 +163,7 @@ def run(settings: StageSettings) -> None:
     Raises:
         UserError: the settings, the pipeline or the broker are not usable.
     """
-    node = StageNode(settings)
+    stage = load_stage(Path(settings.bundle), settings.stage, threads=settings.threads)
+    node = StageNode(settings, stage)
     node.start()
     node.run()
