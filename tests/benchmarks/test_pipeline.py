@@ -67,14 +67,14 @@ def test_cuts_are_as_even_as_can_be(macs: list[int], data: st.DataObject) -> Non
     stages = data.draw(st.integers(1, len(macs)))
     shapes = [(1, 1, data.draw(st.integers(1, 9))) for _ in macs]
 
-    def dearest(starts: tuple[int, ...]) -> int:
+    def most_expensive(starts: tuple[int, ...]) -> int:
         return max(sum(macs[a:b]) for a, b in itertools.pairwise((*starts, len(macs))))
 
     every = [(0, *rest) for rest in itertools.combinations(range(1, len(macs)), stages - 1)]
-    best = min(dearest(starts) for starts in every)
-    assert dearest(tuple(cut_points(macs, shapes, stages, "macs"))) == best
+    best = min(most_expensive(starts) for starts in every)
+    assert most_expensive(tuple(cut_points(macs, shapes, stages, "macs"))) == best
     frugal = tuple(cut_points(macs, shapes, stages, "bytes"))
-    allowed = [starts for starts in every if dearest(starts) <= 1.25 * best]
+    allowed = [starts for starts in every if most_expensive(starts) <= 1.25 * best]
     assert sum(shapes[s][2] for s in frugal[1:]) == min(sum(shapes[s][2] for s in starts[1:]) for starts in allowed)
 
 

@@ -1,4 +1,4 @@
-"""Small data for the learning tests, in the exact format of the real."""
+"""Small data for the training tests, in the formats of the published sets."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def test_a_refused_login_never_counts_as_connected() -> None:
         broker.stop()
         broker.extra = f"allow_anonymous false\npassword_file {passwords}"
         broker.start()
-        listener = Listener(broker.url, username="somebody", password="hidden-from-logs")
+        listener = Listener(broker.url, username="a-user", password="hidden-from-logs")
         assert listener.ended.wait(5)
         assert "refused the connection" in str(listener.ends[0])
         assert "hidden-from-logs" not in str(listener.ends[0])

@@ -135,9 +135,9 @@ def test_a_training_begins_where_the_bundle_is(tmp_path: Path) -> None:
     training = build_trainer(origin, dataset, tmp_path / "run", weights=starts)
     found = training.validate()
     # Stripes are no clothes, but each variant takes them for some.
-    judged = evaluate_bundle(bundle, dataset.train, ks=[1]).accuracy.variants
-    assert [found[f"variant {index}"] for index in range(len(judged))] == pytest.approx(judged, abs=0.03)
-    assert len(set(judged)) > 1
+    evaluated = evaluate_bundle(bundle, dataset.train, ks=[1]).accuracy.variants
+    assert [found[f"variant {index}"] for index in range(len(evaluated))] == pytest.approx(evaluated, abs=0.03)
+    assert len(set(evaluated)) > 1
     assert not any(needs_statistics(network) for network in training.run().trained_networks())
 
 

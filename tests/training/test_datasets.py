@@ -63,11 +63,11 @@ def test_a_split_takes_the_same_share_of_every_class(classes: list[int], share: 
 @given(st.permutations(range(5)), st.lists(st.integers(0, 3), min_size=1, max_size=20))
 def test_labels_follow_their_names(order: list[int], classes: list[int]) -> None:
     wanted = tuple(f"thing {n}" for n in order)
-    judged = EvaluationSet("set", ("thing 0", "thing 1", "thing 2", "thing 3"), _blank(classes))
-    labels = judged.for_classes(wanted).labels.tolist()
+    evaluation_set = EvaluationSet("set", ("thing 0", "thing 1", "thing 2", "thing 3"), _blank(classes))
+    labels = evaluation_set.for_classes(wanted).labels.tolist()
     assert [wanted[label] for label in labels] == [f"thing {n}" for n in classes]
     with pytest.raises(UserError, match=r"class 'thing 1' and 2 more, .* it knows thing 0"):
-        judged.for_classes(("thing 0",))
+        evaluation_set.for_classes(("thing 0",))
 
 
 def _blank(labels: list[int]) -> ArrayPictures:
@@ -138,12 +138,12 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
 
 
 def test_samples_are_test_pictures_by_class(tmp_path: Path) -> None:
-    judged = load_evaluation_set("fashion-mnist", write_fashion_mnist(tmp_path / "data"))
-    assert write_samples(judged, tmp_path / "samples", per_class=2) == 20
+    evaluation_set = load_evaluation_set("fashion-mnist", write_fashion_mnist(tmp_path / "data"))
+    assert write_samples(evaluation_set, tmp_path / "samples", per_class=2) == 20
     files = sorted((tmp_path / "samples").rglob("*.png"))
     assert {file.parent.name for file in files} == set(FASHION_MNIST_CLASSES)
     for file in files:
-        assert FASHION_MNIST_CLASSES[judged.pictures.labels[int(file.stem)]] == file.parent.name
+        assert FASHION_MNIST_CLASSES[evaluation_set.pictures.labels[int(file.stem)]] == file.parent.name
 
 
 def test_families_in_the_box() -> None:

@@ -60,23 +60,23 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def result(bundle: Path, pictures: Path) -> Evaluation:
     opened = open_bundle(bundle)
-    judged = load_evaluation_set(str(pictures), everything=True)
-    return evaluate_bundle(opened, judged.for_classes(opened.manifest.classes))
+    evaluation_set = load_evaluation_set(str(pictures), everything=True)
+    return evaluate_bundle(opened, evaluation_set.for_classes(opened.manifest.classes))
 
 
 def test_every_figure_is_that_of_one_frame_after_another(bundle: Path, pictures: Path, result: Evaluation) -> None:
     opened = open_bundle(bundle)
     manifest = opened.manifest
-    judged = load_evaluation_set(str(pictures), everything=True).for_classes(manifest.classes)
-    probabilities = predict(opened, judged)
+    evaluation_set = load_evaluation_set(str(pictures), everything=True).for_classes(manifest.classes)
+    probabilities = predict(opened, evaluation_set)
     weights = [variant.weight for variant in manifest.variants]
 
     def share_right(alive: tuple[int, ...], k: int) -> float:
         right = 0
-        for index, label in enumerate(judged.labels.tolist()):
+        for index, label in enumerate(evaluation_set.labels.tolist()):
             votes = {v: decode(encode(select(probabilities[v, index], k, b"1234")), len(CLASSES)) for v in alive}
             right += int(fuse(votes, weights, len(CLASSES)).argmax()) == label
-        return right / len(judged)
+        return right / len(evaluation_set)
 
     everyone = tuple(range(len(RESOLUTIONS)))
     assert result.images == 24
@@ -104,10 +104,10 @@ def test_confidence_is_that_which_the_fusion_node_publishes() -> None:
         variants = (Variant(1.0), Variant(3.0))
 
     probabilities = np.array([[[0.9, 0.1, 0.0]], [[0.5, 0.3, 0.2]]], dtype=np.float32)
-    judged = evaluate_probabilities(Manifest(), probabilities, np.array([1]), k=1, by_k=[1])  # type: ignore[arg-type]
+    evaluated = evaluate_probabilities(Manifest(), probabilities, np.array([1]), k=1, by_k=[1])  # type: ignore[arg-type]
     # The label "a" is wrong, so the error is its confidence: the weighted mean of what the variants gave it.
-    assert judged.ece.fused == pytest.approx((1 * 0.9 + 3 * 0.5) / 4, abs=1e-4)
-    assert judged.ece.variants == pytest.approx((0.9, 0.5), abs=1e-4)
+    assert evaluated.ece.fused == pytest.approx((1 * 0.9 + 3 * 0.5) / 4, abs=1e-4)
+    assert evaluated.ece.variants == pytest.approx((0.9, 0.5), abs=1e-4)
 
 
 def test_subsets_of_large_families_are_drawn_by_chance() -> None:
@@ -206,8 +206,8 @@ def test_what_is_judged_by_was_not_learned_from(bundle: Path, pictures: Path, tm
     manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
     manifest["provenance"]["seed"] = 5
     (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    judged = load_evaluation_set(str(pictures), seed=5).pictures
-    held_out = {Path(judged.where(i)).read_bytes() for i in range(4)}
+    evaluation_set = load_evaluation_set(str(pictures), seed=5).pictures
+    held_out = {Path(evaluation_set.where(i)).read_bytes() for i in range(4)}
     told = vp("samples", str(pictures), "--bundle", str(copy), "--out", str(tmp_path / "samples"), "--per-class", "9")
     assert told.stdout == f"4 pictures in {tmp_path / 'samples'}\n"
     drawn = {file.name: cv2.imread(str(file)) for file in (tmp_path / "samples").rglob("*.png")}

@@ -169,9 +169,9 @@ def test_joined_pictures_keep_their_places(tmp_path: Path) -> None:
 def test_all_pictures_of_a_split_folder(tmp_path: Path) -> None:
     write_class_folders(tmp_path / "train", classes=2)
     write_class_folders(tmp_path / "test", classes=3, per_class=2)
-    judged = load_evaluation_set(str(tmp_path), everything=True)
-    assert judged.classes == ("class 0", "class 1", "class 2")
-    assert np.bincount(judged.pictures.labels).tolist() == [14, 14, 2]
+    evaluation_set = load_evaluation_set(str(tmp_path), everything=True)
+    assert evaluation_set.classes == ("class 0", "class 1", "class 2")
+    assert np.bincount(evaluation_set.pictures.labels).tolist() == [14, 14, 2]
     assert len(load_evaluation_set(str(tmp_path)).pictures) == 6
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from tests.support.memory_broker import MemoryBroker
 from vp_mqtt.bundle.folder import Bundle, open_bundle
+from vp_mqtt.mqtt.message import Received
 from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 from vp_mqtt.protocol.chunks import split
+from vp_mqtt.protocol.messages import State, StatusMessage
 from vp_mqtt.protocol.topics import Topics
 
 SITE = "home"
@@ -42,3 +44,23 @@ def pointer(
     pushed: float = 1.0,
 ) -> BundlePointer:
     return BundlePointer(current=current, previous=previous, next=following, pushed=pushed)
+
+
+def status(
+    node: str = "fusion", *, role: str = "fusion", state: State = State.ONLINE, ready: tuple[str, ...] | None = None
+) -> bytes:
+    return StatusMessage(
+        state=state,
+        node=node,
+        role=role,
+        version="1",
+        host="pi",
+        client_id="x",
+        instance="0" * 8,
+        started=0,
+        ready=ready,
+    ).encode()
+
+
+def received(topic: str, payload: bytes, at: float = 1.0) -> Received:
+    return Received(topic, payload, None, at)

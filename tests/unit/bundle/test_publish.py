@@ -10,21 +10,16 @@ from typing import Any
 import pytest
 
 from tests.support.memory_broker import MemoryBroker
-from tests.unit.bundle.helpers import NAMES, SITE, chunks_of, pointer, publish_bundle, ref_of
+from tests.unit.bundle.helpers import NAMES, SITE, chunks_of, ref_of, status
 from vp_mqtt.bundle import publish, read_back
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.bundle.publish import Pusher, pack
-from vp_mqtt.bundle.read_back import ReadBack, check_kept
-from vp_mqtt.bundle.retained import RetainedState
 from vp_mqtt.bundle.signing import Verifier, generate
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.config.settings import PushSettings
 from vp_mqtt.errors import UserError
-from vp_mqtt.mqtt.message import Received
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
-from vp_mqtt.protocol.chunks import ChunkError
-from vp_mqtt.protocol.messages import State, StatusMessage
 
 
 @pytest.fixture(autouse=True)
@@ -216,22 +211,6 @@ def test_a_permanent_failure_of_the_session_is_the_reason(broker: MemoryBroker, 
         push(bundle)
 
 
-def status(
-    node: str = "fusion", *, role: str = "fusion", state: State = State.ONLINE, ready: tuple[str, ...] | None = None
-) -> bytes:
-    return StatusMessage(
-        state=state,
-        node=node,
-        role=role,
-        version="1",
-        host="pi",
-        client_id="x",
-        instance="0" * 8,
-        started=0,
-        ready=ready,
-    ).encode()
-
-
 def test_fusion_nodes_that_do_not_get_ready_are_named(
     broker: MemoryBroker, bundle: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -335,136 +314,6 @@ def test_run_pushes_or_rolls_back_what_the_settings_say(
     signing = settings.model_copy(update={"sign": tmp_path / "key"})
     assert publish.run(signing, str(other_bundle), rollback=False)["signed"]
     assert publish.run(settings, None, rollback=True)["bundle"] == "tiny"
-
-
-# Reading back
-
-
-def received(topic: str, payload: bytes, at: float = 1.0) -> Received:
-    return Received(topic, payload, None, at)
-
-
-@pytest.mark.parametrize("last", ["manifest/0", "model/0/0", "model/5/0"])
-def test_a_bundle_is_whole_with_its_last_chunk_whichever_that_is(bundle: Path, last: str) -> None:
-    reading = ReadBack(ref_of(bundle))
-    chunks = chunks_of(bundle)
-    topic = f"vp/{SITE}/bundle/{ref_of(bundle).digest}/{last}"
-    for other in chunks.keys() - {topic}:
-        reading.add(received(other, chunks[other]))
-        assert not reading.is_whole()
-    reading.add(received(topic, chunks[topic]))
-    assert reading.is_whole()
-
-
-def test_a_bundle_with_a_model_too_many_is_not_whole(bundle: Path) -> None:
-    reading = ReadBack(ref_of(bundle))
-    chunks = chunks_of(bundle, 10_000)
-    reading.add(received(NAMES.model(ref_of(bundle).digest, 6, 0), chunks[NAMES.model(ref_of(bundle).digest, 5, 0)]))
-    for topic, chunk in chunks.items():
-        reading.add(received(topic, chunk))
-    assert not reading.is_whole()
-
-
-def test_manifest_and_models_have_limits_of_their_own(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ref, chunks = ref_of(bundle), chunks_of(bundle, 10_000)
-    manifest, model = NAMES.manifest(ref.digest, 0), NAMES.model(ref.digest, 0, 0)
-    monkeypatch.setattr(read_back, "MAX_MANIFEST_BYTES", len(chunks[manifest]) - 12)
-    monkeypatch.setattr(read_back, "MAX_MODEL_BYTES", len(chunks[model]) - 12)
-    reading = ReadBack(ref)
-    reading.add(received(manifest, chunks[manifest]))
-    reading.add(received(model, chunks[model]))
-    for limit, topic in (("MAX_MANIFEST_BYTES", manifest), ("MAX_MODEL_BYTES", model)):
-        monkeypatch.setattr(read_back, limit, len(chunks[topic]) - 13)
-        with pytest.raises(ChunkError, match="file too large or empty"):
-            ReadBack(ref).add(received(topic, chunks[topic]))
-
-
-def test_a_model_of_another_bundle_is_not_kept_whole(
-    broker: MemoryBroker, bundle: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    ref = publish_bundle(broker, bundle)
-
-    def check() -> None:
-        check_kept(BrokerOptions(), site=SITE, client_id="check", ref=ref)
-
-    check()
-    topic = NAMES.model(ref.digest, 4, 0)
-    good = broker.retained[topic]
-    for damaged, reason in (
-        (good[:-1] + b"?", "read back: the model of its variant 4 has another digest"),
-        (good[:-1], "read back: chunk of the wrong length"),
-    ):
-        broker.retained[topic] = damaged
-        with pytest.raises(UserError, match="has not kept the bundle 'tiny' whole"):
-            check()
-        assert caplog.messages[-1] == reason
-    broker.retained[topic] = good
-    check()
-    broker.failure = UserError("refused")
-    with pytest.raises(UserError, match=r"^refused$"):
-        check()
-    assert broker.running == []
-
-
-# What the broker retains
-
-
-def test_the_state_follows_the_messages(bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
-    state = RetainedState(SITE, 0.0)
-    assert (state.pointer, state.newest_at) == (None, 0.0)
-    state.accept(received(NAMES.bundle(), pointer(ref_of(bundle)).encode(), 3.0))
-    assert (state.pointer, state.newest_at) == (pointer(ref_of(bundle)), 3.0)
-    chunks = [NAMES.manifest("a", 0), NAMES.manifest("a", 1), NAMES.model("b", 0, 0), NAMES.model("c", 1, 0)]
-    for topic in chunks:
-        state.accept(received(topic, b"chunk"))
-    state.accept(received(chunks[1], b""))
-    state.accept(received(NAMES.manifest("d", 0), b""))
-    assert state.chunks_of("a") == {chunks[0]}
-    assert state.chunks_of("x") == set()
-    assert state.chunks_of_others({"a", "x"}) == set(chunks[2:])
-    assert state.chunks_of_others({"a", "b", "c"}) == set()
-    assert caplog.messages == []
-    for topic, payload in (("vp/home/other", b"x"), (NAMES.bundle(), b"{}"), (NAMES.status("n"), b"x")):
-        state.accept(received(topic, payload, 9.0))
-    assert caplog.messages == [
-        "vp/home/other: unknown topic; left as it is",
-        f"{NAMES.bundle()}: pushed: missing; left as it is",
-        f"{NAMES.status('n')}: message: json_invalid; left as it is",
-    ]
-    caplog.clear()
-    state.accept(received(NAMES.status("n"), b"", 9.0))
-    state.accept(received(NAMES.stats("n"), b"{}", 9.0))
-    assert caplog.messages == [], "a node that was removed, and messages of other kinds"
-    assert (state.pointer, state.newest_at) == (pointer(ref_of(bundle)), 9.0)
-    state.accept(received(NAMES.bundle(), b""))
-    assert state.pointer is None
-
-
-def test_the_state_subscribes_to_everything_that_it_needs() -> None:
-    assert RetainedState(SITE, 0.0).filters() == [
-        f"vp/{SITE}/bundle/current",
-        f"vp/{SITE}/bundle/+/manifest/+",
-        f"vp/{SITE}/bundle/+/model/+/+",
-        f"vp/{SITE}/node/+/status",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("payload", "is_waited_for"),
-    [
-        (status(ready=("ab" * 4,)), True),
-        (status(ready=("ab" * 4, "cd" * 4)), False),
-        (status(ready=()), False),
-        (status(ready=None), False),
-        (status(ready=("ab" * 4,), state=State.OFFLINE), False),
-        (status(ready=("ab" * 4,), state=State.STOPPED), False),
-        (status(ready=("ab" * 4,), role="variant"), False),
-    ],
-)
-def test_only_fusion_nodes_that_follow_the_site_are_waited_for(payload: bytes, *, is_waited_for: bool) -> None:
-    state = RetainedState(SITE, 0.0)
-    state.accept(received(NAMES.status("fusion"), payload))
-    assert state.not_ready("cd" * 32) == (["fusion"] if is_waited_for else [])
 
 
 def test_progress_is_logged(broker: MemoryBroker, bundle: Path, caplog: pytest.LogCaptureFixture) -> None:

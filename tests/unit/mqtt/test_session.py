@@ -24,7 +24,7 @@ from vp_mqtt.mqtt import connection, session
 from vp_mqtt.mqtt.message import Outgoing
 from vp_mqtt.mqtt.session import BACKOFF_CAP_S, Session, backoff, connected
 
-NOBODY = "mqtt://127.0.0.1:9"
+UNREACHABLE = "mqtt://127.0.0.1:9"
 
 
 class Ends:
@@ -113,17 +113,17 @@ def test_an_absent_broker_is_given_up_after_the_time_allowed(log: pytest.LogCapt
     started = time.monotonic()
     with (
         pytest.raises(UserError) as caught,
-        connected(BrokerOptions(url=NOBODY, give_up_after_s=0.15), client_id="me"),
+        connected(BrokerOptions(url=UNREACHABLE, give_up_after_s=0.15), client_id="me"),
     ):
         pass
     assert time.monotonic() - started >= 0.15
-    expected = f"broker {NOBODY}: nothing listens at 127.0.0.1, port 9; is the address right, and is it running?"
+    expected = f"broker {UNREACHABLE}: nothing listens at 127.0.0.1, port 9; is the address right, and is it running?"
     assert str(caught.value) == expected
     assert log.text.count("trying until it is there") == 1
 
 
 def test_without_a_limit_an_absent_broker_is_never_given_up() -> None:
-    with Session(BrokerOptions(url=NOBODY), client_id="me") as running:
+    with Session(BrokerOptions(url=UNREACHABLE), client_id="me") as running:
         assert not running.wait_until_connected(0.2)
         running.check()
         assert running.is_alive
@@ -141,7 +141,7 @@ def test_the_limit_applies_to_the_first_connection_only(broker: ScriptedBroker) 
 def test_waiting_for_a_connection_times_out() -> None:
     with (
         pytest.raises(UserError, match=r"no connection within 0\.05 s"),
-        connected(BrokerOptions(url=NOBODY), client_id="me", timeout_s=0.05),
+        connected(BrokerOptions(url=UNREACHABLE), client_id="me", timeout_s=0.05),
     ):
         pass
 
@@ -271,9 +271,9 @@ def test_stop_waits_no_longer_than_its_timeout(broker: ScriptedBroker) -> None:
 
 
 def test_a_session_that_never_connected_stops_at_once() -> None:
-    running = Session(BrokerOptions(url=NOBODY), client_id="me")
+    running = Session(BrokerOptions(url=UNREACHABLE), client_id="me")
     running.stop()
-    running = Session(BrokerOptions(url=NOBODY), client_id="me")
+    running = Session(BrokerOptions(url=UNREACHABLE), client_id="me")
     running.start()
     started = time.monotonic()
     running.stop(Outgoing("t", b"last"), timeout=WAIT)
@@ -282,7 +282,7 @@ def test_a_session_that_never_connected_stops_at_once() -> None:
 
 
 def test_stop_wakes_a_thread_that_waits_for_the_connection() -> None:
-    running = Session(BrokerOptions(url=NOBODY), client_id="me")
+    running = Session(BrokerOptions(url=UNREACHABLE), client_id="me")
     running.start()
     threading.Timer(0.02, running.stop).start()
     started = time.monotonic()

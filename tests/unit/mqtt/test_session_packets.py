@@ -28,7 +28,7 @@ from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.session import Session, connected
 from vp_mqtt.mqtt.tcp import TcpSocket
 
-NOBODY = "mqtt://127.0.0.1:9"
+UNREACHABLE = "mqtt://127.0.0.1:9"
 
 
 # CONNECT

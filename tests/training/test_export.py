@@ -1,0 +1,120 @@
+"""From a checkpoint to a bundle: exact, halved, quantised, fitted, and evaluated as on a board."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.training_data import write_class_folders
+from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.bundle.manifest import VariantSpec
+from vp_mqtt.errors import UserError
+from vp_mqtt.training.checkpoint import Checkpoint
+from vp_mqtt.training.datasets import load
+from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
+from vp_mqtt.training.export import export_bundle
+from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
+from vp_mqtt.training.onnx_export import largest_difference, to_onnx
+from vp_mqtt.training.quantize import quantize
+
+
+def random_network() -> VariantNetwork:
+    torch.manual_seed(3)
+    network = VariantNetwork(VariantSpec(resolution=40, head=32), 10)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.running_mean = torch.rand_like(module.weight) - 0.5
+    return network.eval()
+
+
+def test_folding_batch_norm_changes_nothing() -> None:
+    network = random_network()
+    folded = fold_batch_norm(network)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    picture = torch.rand(2, 3, 40, 40) * 2 - 1
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(picture), network(picture), rtol=1e-3, atol=1e-3)
+
+
+def test_exported_models_give_what_torch_gives() -> None:
+    network = random_network()
+    exact, halved = to_onnx(network, 40, "float32"), to_onnx(network, 40, "float16")
+    assert largest_difference(network, exact, 40) < 1e-4
+    assert largest_difference(network, halved, 40) < 1e-2
+    assert len(halved) < 0.6 * len(exact)
+
+
+def test_a_bundle_is_exported_whole_and_judged(trained: Path, tmp_path: Path) -> None:
+    exported = export_bundle(Checkpoint.load(trained / "run"), tmp_path / "bundle")
+    bundle = open_bundle(tmp_path / "bundle")
+    assert bundle.manifest == exported.manifest
+    assert exported.total_bytes == sum(path.stat().st_size for path in (tmp_path / "bundle").iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    dataset = load("fashion-mnist", trained / "data")
+    result = evaluate_bundle(bundle, dataset.test)
+    assert result.images == 40
+    assert result.accuracy.fused > 0.25  # at random: 0.1, give or take 0.05
+    assert set(result.by_alive) == {1, 2}
+    assert result.by_alive[2].mean == result.accuracy.fused
+    assert result.by_alive[1].mean == pytest.approx(np.mean(result.accuracy.variants), abs=1e-4)
+    # A bundle is replaced by its successor, but nothing else is.
+    assert export_bundle(Checkpoint.load(trained / "run"), tmp_path / "bundle", name="next").manifest.name == "next"
+    with pytest.raises(UserError, match="something other than a bundle"):
+        export_bundle(Checkpoint.load(trained / "run"), trained)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_int8_and_fitted_bundles_are_judged_on_the_validation_part(trained: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(trained / "run")
+    with pytest.raises(UserError, match="name them with --data"):
+        export_bundle(checkpoint, tmp_path / "bundle", weights="int8")
+    dataset = load("fashion-mnist", trained / "data")
+    exported = export_bundle(checkpoint, tmp_path / "bundle", weights="int8", fit=True, dataset=dataset)
+    stored = exported.manifest.provenance["weights"]
+    assert exported.note is not None
+    assert (stored == "float32") == ("float32 is kept" in exported.note)
+    weights = [variant.weight for variant in exported.manifest.variants]
+    assert sum(weights) == pytest.approx(sum(checkpoint.origin.family.weights()), abs=1e-3)
+    assert len(str(exported.manifest.provenance["temperatures"]).split()) == 2
+    bundle = open_bundle(str(tmp_path / "bundle"))
+    assert bundle.manifest == exported.manifest
+    of_the_bundle = evaluate_bundle(bundle, dataset.validation).fused
+    assert exported.manifest.provenance["validation_accuracy"] == pytest.approx(of_the_bundle, abs=1e-4)
+    assert evaluate_bundle(open_bundle(str(tmp_path / "bundle")), dataset.test).fused > 0.25
+    others = dataclasses.replace(dataset, classes=("a", "b"))
+    with pytest.raises(UserError, match="not those of the training"):
+        export_bundle(checkpoint, tmp_path / "bundle", fit=True, dataset=others)
+
+
+def test_int8_models_are_small_and_nearly_right() -> None:
+    network = random_network()
+    exact = to_onnx(network, 40, "float32")
+    rng = np.random.default_rng(0)
+    small = quantize(exact, (rng.uniform(-1, 1, (1, 3, 40, 40)).astype(np.float32) for _ in range(16)))
+    assert len(small) < 0.5 * len(exact)
+    assert largest_difference(network, small, 40) < 0.1
+
+
+def test_eval_prints_json_and_refuses_other_classes(trained: Path, tmp_path: Path) -> None:
+    export_bundle(Checkpoint.load(trained / "run"), tmp_path / "bundle")
+    command = [sys.executable, "-m", "vp_mqtt", "eval", str(tmp_path / "bundle")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    arguments = ["fashion-mnist", "--root", str(trained / "data"), "--json", "--jpeg", "90"]
+    printed = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=True)
+    result = json.loads(printed.stdout)
+    assert result["images"] == 40
+    assert len(result["accuracy"]["variants"]) == 2
+    assert set(result["accuracy"]["by_alive"]) == {"1", "2"}
+    folders = write_class_folders(tmp_path / "folders")
+    refused = subprocess.run([*command, str(folders)], env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "which the bundle does not know" in refused.stderr
