@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -196,10 +197,11 @@ class Node:
         threading.Thread(target=self.stop, name="end", daemon=True).start()
 
     def _notify_systemd(self, session: Session) -> None:
+        with contextlib.suppress(UserError):  # `run` raises it
+            session.wait_until_connected()
+        if session.connections == 0:
+            return
         watchdog = Watchdog()
-        while not session.connected.wait(0.1):
-            if self.stopping.is_set():
-                return
         watchdog.notify("READY=1")
         watchdog.watch(self._is_healthy, self.stopping)
         watchdog.notify("STOPPING=1")

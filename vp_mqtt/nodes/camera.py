@@ -94,9 +94,8 @@ class CameraNode:
         source = self._source
         if source is None:
             return
-        while not (self._node.stopping.is_set() or self._node.session.connected.wait(0.1)):
-            pass
         try:
+            self._node.session.wait_until_connected()
             for captured in self._paced(self._repeated(source)):
                 with self._node.work.item():
                     self._publish(captured)
