@@ -39,7 +39,7 @@ class Training(BaseModel):
     flags: str
 
 
-class Plan(BaseModel):
+class TrainingPlan(BaseModel):
     """A data set and the trainings to make on it, in this order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,7 +48,7 @@ class Plan(BaseModel):
     trainings: dict[str, Training]
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path) -> TrainingPlan:
     """Return the plan in a file.
 
     Raises:
@@ -56,7 +56,7 @@ def read_plan(path: Path) -> Plan:
     """
     table = read_toml(path, hint="plans are in benchmarks/plans")
     try:
-        return Plan.model_validate(table)
+        return TrainingPlan.model_validate(table)
     except ValidationError as error:
         raise UserError(f"{path}: {first_error(error)}") from None
 

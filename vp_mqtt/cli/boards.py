@@ -14,7 +14,7 @@ from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
     from vp_mqtt.bundle.manifest import Preprocessing
-    from vp_mqtt.site.assignment import Plan
+    from vp_mqtt.site.assignment import Assignment
     from vp_mqtt.site.speed import Candidate
     from vp_mqtt.training.equal_cost import EqualCost
 
@@ -156,7 +156,7 @@ def _parse_numbers(flag: str, text: str, kind: type[int | float]) -> list[Any]:
     return numbers
 
 
-def _print_plan(proposed: Plan) -> None:
+def _print_plan(proposed: Assignment) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 

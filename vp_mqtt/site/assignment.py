@@ -49,7 +49,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Assignment:
     """A proposal.
 
     Attributes:
@@ -96,7 +96,7 @@ def read_board(path: Path) -> BoardSpeed:
         raise UserError(f"{path}: not what `vp bench speed --json` prints ({first_error(error)})") from None
 
 
-def propose(boards: Sequence[BoardSpeed], selected: Sequence[int] | None = None) -> Plan:
+def propose(boards: Sequence[BoardSpeed], selected: Sequence[int] | None = None) -> Assignment:
     """Propose a board for every variant.
 
     Args:
@@ -127,7 +127,7 @@ def propose(boards: Sequence[BoardSpeed], selected: Sequence[int] | None = None)
     names = _distinct([board.board for board in boards])
     times = [[board.times()[variant] for board in boards] for variant in variants]
     assigned = assign(times)
-    return Plan(
+    return Assignment(
         family=family,
         proposed=tuple(
             Place(v, names[b], times[row][b]) for row, (v, b) in enumerate(zip(variants, assigned, strict=True))
