@@ -91,3 +91,16 @@ def test_a_close_before_the_answer_over_tls_points_to_our_certificate(
     assert found.problem.startswith("connection closed")
     assert ("check --cert-file and --key-file" in found.problem) == has_hint
     assert found.error is None
+
+
+def test_a_tls_alert_is_named_by_its_last_words() -> None:
+    line = "failed (alert level): [SSL: X] sslv3 alert certificate expired (_ssl.c:2580) (errno 1)"
+    found = failure.of_tls_alert(line, OPTIONS)
+    assert found.problem == "it refused our certificate (certificate expired)"
+
+
+@pytest.mark.parametrize(("reason", "is_permanent"), [("Session taken over", True), ("Server busy", False)])
+def test_the_brokers_own_reason_for_a_disconnect_is_kept(reason: str, *, is_permanent: bool) -> None:
+    found = failure.of_disconnect(ReasonCode(PacketTypes.DISCONNECT, reason), "me")
+    assert found.problem == reason
+    assert found.is_permanent(was_connected=True) == is_permanent

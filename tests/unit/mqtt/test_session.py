@@ -21,6 +21,7 @@ from tests.support.scripted_broker import (
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt import connection, session
+from vp_mqtt.mqtt.failure import Failure
 from vp_mqtt.mqtt.message import Outgoing
 from vp_mqtt.mqtt.session import BACKOFF_CAP_S, Session, backoff, connected
 
@@ -120,6 +121,14 @@ def test_an_absent_broker_is_given_up_after_the_time_allowed(log: pytest.LogCapt
     expected = f"broker {UNREACHABLE}: nothing listens at 127.0.0.1, port 9; is the address right, and is it running?"
     assert str(caught.value) == expected
     assert log.text.count("trying until it is there") == 1
+
+
+@pytest.mark.parametrize(("elapsed_s", "is_given_up"), [(4.9, False), (5.0, True)])
+def test_an_absent_broker_is_given_up_when_the_time_allowed_is_over(*, elapsed_s: float, is_given_up: bool) -> None:
+    options = BrokerOptions(url=UNREACHABLE, give_up_after_s=5.0)
+    error = session._permanent(Failure("it is away"), options, was_connected=False, elapsed_s=elapsed_s)
+    assert (error is not None) == is_given_up
+    assert session._permanent(Failure("it is away"), options, was_connected=True, elapsed_s=elapsed_s) is None
 
 
 def test_without_a_limit_an_absent_broker_is_never_given_up() -> None:
@@ -225,12 +234,12 @@ def test_the_backoff_grows_with_failed_attempts_and_starts_over_after_a_connecti
         return 0.001
 
     monkeypatch.setattr(session, "backoff", remember)
-    broker.connack = [0x88, 0x88, 0, 0x88, 0]
+    broker.connack = [0x88, 0x88, 0x88, 0, 0x88, 0]
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
-        assert attempts == [0, 1]
+        assert attempts == [0, 1, 2]
         broker.hang_up()
         until(lambda: running.connections == 2)
-    assert attempts == [0, 1, 0, 1]
+    assert attempts == [0, 1, 2, 0, 1]
 
 
 def test_a_websocket_is_requested_at_the_path_of_the_url(log: pytest.LogCaptureFixture) -> None:

@@ -113,7 +113,8 @@ def test_subscriptions_added_before_the_connection(broker: ScriptedBroker) -> No
     running.subscribe(["early"])
     running.unsubscribe("early")
     with running:
-        assert broker.await_packets(SUBSCRIBE)[0].filters()[0][0] == "early"
+        ((topic, options),) = broker.await_packets(SUBSCRIBE)[0].filters()
+        assert (topic, options & 3) == ("early", 0)
     assert broker.count(UNSUBSCRIBE) == 0
 
 
@@ -196,6 +197,9 @@ def test_no_more_topic_aliases_than_the_broker_accepts(maximum: int, broker: Scr
         packets = broker.await_packets(PUBLISH, 6)
         assert [one.topic for one in packets[:3]] == ["a", "b", "c"]
         assert [one.topic for one in packets[3:]] == [""] * maximum + ["a", "b", "c"][maximum:]
+        properties = [one.body[2 + len(one.topic) :] for one in packets]
+        aliases = [b"\x03\x23" + struct.pack("!H", number) for number in range(1, maximum + 1)]
+        assert properties == (aliases + [b"\0"] * (3 - maximum)) * 2
         broker.hang_up()
         until(lambda: running.connections == 2)
         assert running.publish(Outgoing("a", b"")) is not None
