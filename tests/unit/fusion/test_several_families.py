@@ -90,6 +90,19 @@ def test_of_equal_shares_of_votes_the_leaders_decide() -> None:
     assert result.family is handover.leader
 
 
+def test_frames_that_waited_for_the_old_leader_are_labelled_when_another_leads() -> None:
+    windows, handover = windows_of(A, B, deadline=DEADLINE)
+    windows.set_node("a0", (A.short_digest, 0), 0)
+    windows.announce("cam", announce(1), 1)
+    assert windows.vote("cam", frame(1), 0, vote(B.short_digest), 2) == []
+    assert handover.leader.manifest is A
+    windows.announce("other", announce(1), 3)
+    # With this vote more of B's weight is alive than of A's.
+    results = windows.vote("other", frame(1), 1, vote(B.short_digest), 4)
+    assert handover.leader.manifest is B
+    assert [(result.camera, result.winner) for result in results] == [("cam", 1)]
+
+
 def test_other_families_votes_stay_open_after_the_label_until_their_deadline() -> None:
     windows, handover = windows_of(A, B, deadline=DEADLINE, suspect_after=1)
     for variant in (0, 1):

@@ -215,6 +215,9 @@ def test_a_frame_that_is_never_announced_gives_no_result_and_delays_none() -> No
     assert windows.expire(13) == []
     assert windows.next_deadline() is None
     assert windows.counts["unannounced"] == 1
+    windows.vote("cam", frame(3), 0, certain(1), 14)
+    windows.expire(24)
+    assert windows.counts["unannounced"] == 2
 
 
 def test_votes_on_frames_without_an_announce_do_not_displace_remembered_frames() -> None:

@@ -39,6 +39,27 @@ def test_windows_in_which_only_a_silent_variant_is_outstanding_close_as_soon_as_
     ]
 
 
+def test_a_variant_becomes_suspected_beside_one_that_is_not_yet() -> None:
+    windows = online(0, 1, 2, suspect_after=2)
+    now = silence(windows, 0, 2, frames=1)
+    windows.announce("cam", announced(1), now)
+    windows.vote("cam", frame(1), 0, certain(1, 0.1), now)
+    windows.announce("other", announced(1), now + 5)
+    for variant in (0, 2):
+        assert windows.vote("other", frame(1), variant, certain(variant, 0.1), now + 6) == []
+    closed = windows.expire(now + 10)
+    assert [(result.camera, result.closed_by) for result in closed] == [
+        ("cam", ClosedBy.DEADLINE),
+        ("other", ClosedBy.COMPLETE),
+    ]
+
+
+def test_every_suspected_variant_is_counted() -> None:
+    windows = online(0, 1, 2, suspect_after=1)
+    silence(windows, 0, frames=1)
+    assert windows.counts["suspected"] == 2
+
+
 def test_a_vote_in_time_brings_a_silent_variant_back() -> None:
     windows = online(0, 1, suspect_after=3)
     now = silence(windows, 0, frames=3)
