@@ -308,3 +308,21 @@ def _two_digits(value: float) -> str:
 
 _DELAYED_ACK_MS = 40
 """A delayed acknowledgement takes 40 ms on Linux: such times are set in bold."""
+
+
+def mutants(result: Result) -> Rows:
+    """Return how many mutants of each package the tests kill."""
+    rows = [["package", "mutants run", "killed by the tests", "of these by time-out", "share", "refused by mypy"]]
+    for one in result["packages"]:
+        share = percent(one["killed"] / one["run"], 1)
+        counts = [str(one[key]) for key in ("run", "killed", "timed_out")]
+        rows.append([one["package"], *counts, share, str(one["refused_by_mypy"])])
+    return rows
+
+
+def mutant_survivors(result: Result) -> Rows:
+    """Return the mutants that no test notices."""
+    rows = [["package", "function", "changed line"]]
+    for one in result["packages"]:
+        rows += [[one["package"], f"`{alive['function']}`", f"`{alive['line']}`"] for alive in one["survivors"]]
+    return rows

@@ -49,6 +49,8 @@ TABLES: Mapping[str, tuple[str, Callable[[Any], Rows]]] = {
     "soak": ("soak", table_rows.soak),
     "brokers": ("brokers", table_rows.brokers),
     "brokers-latency": ("brokers", table_rows.brokers_latency),
+    "mutants": ("mutants", table_rows.mutants),
+    "mutant-survivors": ("mutants", table_rows.mutant_survivors),
 }
 """By name in the markers: the file of results, and what makes rows of its result, the first one being the heading."""
 
