@@ -87,6 +87,12 @@ NASTY: dict[str, list[bytes]] = {
         b"\xff\xd8" + b"\xff" * 100_000,
     ],
     "manifest": _json(_MANIFEST),
+    "properties": [
+        b"\x30\0\x01t\x0b\x09\0\x08\0\0\0\x01\0\0\0\x02x", b"\x32\0\x01t\0\x07\x0a\x26\0\0\0\0\x26\0\0\0\0x", b"", b"\x30", b"\x30\0\x01t",
+        b"\x30\0\x01t\xe0\xdc\x2a" + b"\x26\0\0\0\0" * 140_000, b"\x20\0\0\xe0\xdc\x2a" + b"\x26\0\0\0\0" * 140_000,
+        b"\x30\0\x01t\x08\x03\0\x05\xef\xbb\xbfab", b"\x30\0\x01t\xff\xff\xff\xff\xff", b"\x30\xff\xfft\0", b"\x30\0\x01t\x05\x0b\xff\xff\xff\xff",
+        b"\x30\0\x01t\x80\0x", b"\x30\0\x01t\x80\x80\x80\0x", b"\xe0\x8e\x80\0", b"\x90\0\x01\x80\x80\0\x87",
+    ],
     "settings": [
         b'broker = "mqtt://127.0.0.1"\n[variant]\nvariant = 1\n', b"", b"\xff", b"a = " + b"[" * 5_000, b"variant = 1",
         b'[variant]\nvariant = "x"\n', b"[variant]\nvariant = 99999999999999999999\n", b"[variant]\nvariant = nan\n",

@@ -16,6 +16,7 @@ from vp_mqtt.config.settings import FusionSettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg, read_head
+from vp_mqtt.mqtt import properties
 from vp_mqtt.protocol import topics, votes
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
 from vp_mqtt.protocol.chunks import Assembly, ChunkError, split
@@ -98,6 +99,18 @@ def _chunk(data: bytes) -> None:
     assert assembly.data == b"x" * 8
 
 
+def _properties(data: bytes) -> None:
+    """Reduce a packet's properties: the first byte says which packet, the rest follows its length."""
+    packet = bytearray(data[1:])
+    with contextlib.suppress(properties.MalformedError):
+        refusal = properties.reduce(data[0] if data else properties.PUBLISH, packet)
+        assert len(packet) <= max(len(data) - 1, 0)
+        # What is left is well-formed, and nothing more is cut out of it.
+        before = bytes(packet)
+        assert properties.reduce(data[0] if data else properties.PUBLISH, packet) is None or refusal
+        assert packet == before
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "vote": _vote,
     "frame-id": _frame_id,
@@ -112,4 +125,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "jpeg": _jpeg,
     "manifest": _manifest,
     "settings": _settings,
+    "properties": _properties,
 }

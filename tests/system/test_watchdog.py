@@ -26,6 +26,12 @@ def _hanging(*arguments):
     return _decode(*arguments)
 pictures.decode = _hanging
 """
+# A network's thread that stays in the first message, the node's own status.
+_DEAF = """
+import time
+from vp_mqtt.nodes.base import Node
+Node._receive = lambda *_: time.sleep(1000)
+"""
 
 
 class Systemd:
@@ -100,6 +106,15 @@ def test_pings_end_when_the_work_hangs(site: Site, systemd: Systemd, tmp_path: P
     # It may be half of the timeout until that is noticed.
     systemd.pings(_TIMEOUT_S)
     assert systemd.pings(2 * _TIMEOUT_S) == 0
+
+
+def test_pings_end_when_the_network_hangs(site: Site, systemd: Systemd, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_DEAF, encoding="utf-8")
+    environment = systemd.environment | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    site.start("v0", "node", "--variant", "0", "--bundle", str(site.bundle), environment=environment)
+    assert systemd.next(30) == "READY=1"
+    systemd.pings(_TIMEOUT_S)
+    assert systemd.pings(_TIMEOUT_S) == 0
 
 
 def test_a_node_that_ends_reports_it(site: Site, systemd: Systemd) -> None:

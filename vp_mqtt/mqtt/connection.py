@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -18,6 +17,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt import failure
+from vp_mqtt.mqtt.client import new_client
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.failure import CONNECT_TIMEOUT_S, Failure
 from vp_mqtt.mqtt.message import Outgoing, Received, TopicAliases
@@ -29,28 +29,6 @@ MAX_REMAINING_LENGTH = 268_435_455
 _REMEMBERED_REFUSALS = 1000
 # Some brokers accept no more topic filters in one SUBSCRIBE.
 _MAX_FILTERS = 8
-
-
-def _new_client(
-    options: BrokerOptions, tls: ssl.SSLContext | None, client_id: str, will: Outgoing | None
-) -> mqtt.Client:
-    client = mqtt.Client(
-        CallbackAPIVersion.VERSION2,
-        client_id,
-        protocol=mqtt.MQTTv5,
-        transport="websockets" if options.uses_websockets else "tcp",
-        reconnect_on_failure=False,
-    )
-    client.connect_timeout = CONNECT_TIMEOUT_S
-    if options.uses_websockets:
-        client.ws_set_options(path=options.path)
-    if tls is not None:
-        client.tls_set_context(tls)
-    if options.account is not None or options.password is not None:
-        client.username_pw_set(options.account, options.password)
-    if will is not None:
-        client.will_set(will.topic, will.payload, will.qos, will.retain)
-    return client
 
 
 class Connection:
@@ -67,6 +45,7 @@ class Connection:
         will: Outgoing | None,
         max_packet_bytes: int,
         on_message: Callable[[Received], None],
+        on_refused: Callable[[str, str], None],
         on_open: Callable[[Connection], None],
         on_close: Callable[[], None],
         tls: ssl.SSLContext | None,
@@ -79,6 +58,7 @@ class Connection:
             will: published by the broker when the connection breaks.
             max_packet_bytes: the broker is told not to send larger packets.
             on_message: called with every message.
+            on_refused: called with the topic of a message that is not handed on, and the reason.
             on_open: called with the connection when the broker has accepted it.
             on_close: called when the connection has ended; once or more.
             tls: for a broker that is reached over TLS.
@@ -89,7 +69,8 @@ class Connection:
         self._on_open = on_open
         self._on_close = on_close
         self._on_message = on_message
-        self._client = client = _new_client(options, tls, client_id, will)
+        self._on_refused = on_refused
+        self._client = client = new_client(options, tls, client_id, will)
         client.on_socket_open = self._socket_opened
         client.on_socket_close = self._socket_closed
         client.on_connect = self._answered
@@ -99,7 +80,6 @@ class Connection:
         client.on_message = self._received
         if tls is not None:
             client.on_log = self._logged
-        self._tcp: TcpSocket | None = None
         self._network: threading.Thread | None = None
         self._failure: Failure | None = None
         self._is_open = False
@@ -111,10 +91,11 @@ class Connection:
         self._alias_lock = threading.Lock()
         self.max_publish_bytes = MAX_REMAINING_LENGTH
 
-    @property
-    def has_live_thread(self) -> bool:
-        """Whether the network's thread runs, or is yet to start."""
-        return self._network is None or self._network.is_alive()
+    def is_stuck(self, patience: float) -> bool:
+        """Return whether the network's thread has died, or has not come round for so many seconds."""
+        if self._network is None:
+            return False
+        return not self._network.is_alive() or time.monotonic() - self._client.turned_at > patience
 
     def run(self) -> Failure:
         """Connect, wait until the connection ends, and return why it ended or was not made."""
@@ -174,10 +155,10 @@ class Connection:
         self._settled.set()
 
     def _socket_opened(self, _client: mqtt.Client, _data: object, sock: mqtt.SocketLike) -> None:
-        self._tcp = TcpSocket(sock.fileno())
+        self._client.tcp = TcpSocket(sock.fileno())
 
     def _socket_closed(self, _client: mqtt.Client, _data: object, _sock: mqtt.SocketLike) -> None:
-        tcp, self._tcp = self._tcp, None
+        tcp, self._client.tcp = self._client.tcp, None
         if tcp is not None:
             tcp.close()
 
@@ -196,6 +177,7 @@ class Connection:
         client.on_log = None
         self.max_publish_bytes = getattr(properties, "MaximumPacketSize", MAX_REMAINING_LENGTH)
         self._aliases = TopicAliases(getattr(properties, "TopicAliasMaximum", 0))
+        self._client.turned_at = time.monotonic()
         self._network = threading.current_thread()
         self._is_open = True
         self._settled.set()
@@ -228,14 +210,17 @@ class Connection:
         self._acknowledge_at_once()
 
     def _acknowledge_at_once(self) -> None:
-        if self._tcp is not None:
-            self._tcp.acknowledge_at_once()
+        if self._client.tcp is not None:
+            self._client.tcp.acknowledge_at_once()
 
     def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         self._acknowledge_at_once()
         try:
             topic = message.topic
         except UnicodeDecodeError:
+            return
+        if self._client.refusal is not None:
+            self._on_refused(topic, self._client.refusal)
             return
         correlation = getattr(message.properties, "CorrelationData", None)
         self._on_message(Received(topic, bytes(message.payload), correlation, time.monotonic()))

@@ -52,6 +52,10 @@ def _ignore(_: object) -> None:
     """Accept anything and do nothing."""
 
 
+def _ignore_refusal(_topic: str, _reason: str) -> None:
+    """Accept any refusal and do nothing."""
+
+
 class Session:
     """A connection to the broker, with a will and a birth message, that is made again whenever it breaks.
 
@@ -75,6 +79,7 @@ class Session:
         client_id: str,
         subscriptions: Sequence[tuple[str, int]] = (),
         on_message: Callable[[Received], None] = _ignore,
+        on_refused: Callable[[str, str], None] = _ignore_refusal,
         on_end: Callable[[UserError], None] = _ignore,
         will: Outgoing | None = None,
         birth: Outgoing | None = None,
@@ -87,6 +92,7 @@ class Session:
             client_id: unique at the broker.
             subscriptions: topic filters with their QoS, subscribed to anew with every connection.
             on_message: called with every message.
+            on_refused: called with the topic of a message that is not handed on, and the reason.
             on_end: called once if the session ends with a permanent failure, in a thread of the session.
             will: published by the broker when the connection breaks.
             birth: published after every connection's subscriptions.
@@ -103,6 +109,7 @@ class Session:
             will=will,
             max_packet_bytes=max_packet_bytes,
             on_message=on_message,
+            on_refused=on_refused,
             on_open=self._opened,
         )
         self._tls: ssl.SSLContext | None = None
@@ -123,11 +130,10 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the threads that keep the connection, or make it again, are alive."""
+    def is_stuck(self, patience: float) -> bool:
+        """Return whether a thread that keeps the connection, or makes it again, is dead or has hung for so many s."""
         connection = self._current()
-        return self._thread.is_alive() and (connection is None or connection.has_live_thread)
+        return not self._thread.is_alive() or (connection is not None and connection.is_stuck(patience))
 
     def start(self) -> None:
         """Connect, and stay connected, in the background.

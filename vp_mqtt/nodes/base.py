@@ -47,7 +47,7 @@ class Node:
         on_stop: Callable[[], None] = lambda: None,
         is_stuck: Callable[[float], bool] = lambda _: False,
         more_counts: Callable[[], Mapping[str, int]] = dict,
-        max_packet_bytes: int = 1_000_000,
+        max_packet_bytes: int,
     ) -> None:
         """Prepare, without connecting.
 
@@ -142,6 +142,7 @@ class Node:
             client_id=self._status.client_id,
             subscriptions=[*self._subscriptions, (self._status.topic, 1)],
             on_message=self._receive,
+            on_refused=self.refusals.add,
             on_end=self._fail,
             will=self._status.message(State.OFFLINE),
             birth=self._status.message(State.ONLINE),
@@ -207,7 +208,7 @@ class Node:
         watchdog.notify("STOPPING=1")
 
     def _is_healthy(self, patience: float) -> bool:
-        return self.session.is_alive and not self.work.is_stuck(patience) and not self._is_stuck(patience)
+        return not (self.session.is_stuck(patience) or self.work.is_stuck(patience) or self._is_stuck(patience))
 
     def _publish_stats(self, session: Session) -> None:
         while not self.stopping.wait(self._stats_every_s):

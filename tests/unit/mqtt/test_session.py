@@ -135,7 +135,7 @@ def test_without_a_limit_an_absent_broker_is_never_given_up() -> None:
     with Session(BrokerOptions(url=UNREACHABLE), client_id="me") as running:
         assert not running.wait_until_connected(0.2)
         running.check()
-        assert running.is_alive
+        assert not running.is_stuck(WAIT)
 
 
 def test_the_limit_applies_to_the_first_connection_only(broker: ScriptedBroker) -> None:
@@ -184,7 +184,7 @@ def test_stop_does_not_wait_for_a_server_that_never_answers(broker: ScriptedBrok
     started = time.monotonic()
     running.stop(timeout=WAIT)
     assert time.monotonic() - started < 2
-    assert not running.is_alive
+    assert running.is_stuck(WAIT)
 
 
 def test_no_thread_is_left_after_stop(broker: ScriptedBroker) -> None:
@@ -264,7 +264,7 @@ def test_stop_publishes_the_last_message_and_disconnects_cleanly(broker: Scripte
     broker.await_packets(DISCONNECT)
     assert [one.kind for one in broker.packets] == [CONNECT, PUBLISH, DISCONNECT]
     assert not running.connected.is_set()
-    assert not running.is_alive
+    assert running.is_stuck(WAIT)
     assert broker.none_follows(CONNECT, 0.05)
 
 

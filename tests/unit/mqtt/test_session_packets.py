@@ -309,12 +309,12 @@ def test_a_session_is_alive_while_its_threads_are(broker: ScriptedBroker, monkey
 
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     running = Session(BrokerOptions(url=broker.url), client_id="me", on_message=fail)
-    until(lambda: not running.is_alive)
+    until(lambda: running.is_stuck(WAIT))
     with running:
         assert running.wait_until_connected(WAIT)
-        until(lambda: running.is_alive)
+        until(lambda: not running.is_stuck(WAIT))
         broker.send(publish_packet(b"t", b""))
-        until(lambda: not running.is_alive)
+        until(lambda: running.is_stuck(WAIT))
         assert running.connected.is_set()
 
 
@@ -340,3 +340,35 @@ def test_tcp_is_kept_from_delaying_small_packets(broker: ScriptedBroker, monkeyp
         until(lambda: messages)
         assert calls == ["acknowledge"] * 2
     until(lambda: calls == ["acknowledge", "acknowledge", "close"])
+
+
+def test_a_session_whose_network_hangs_is_stuck(broker: ScriptedBroker) -> None:
+    release = threading.Event()
+    patience = 1.5  # an idle network comes round once a second
+    with connected(
+        BrokerOptions(url=broker.url), client_id="me", on_message=lambda _: bool(release.wait(WAIT))
+    ) as running:
+        assert not running.is_stuck(patience)
+        broker.send(publish_packet(b"t", b""))
+        until(lambda: running.is_stuck(0.2))
+        release.set()
+        until(lambda: not running.is_stuck(patience))
+
+
+def test_what_a_message_is_refused_for_is_reported(broker: ScriptedBroker) -> None:
+    messages: list[Received] = []
+    refused: list[tuple[str, str]] = []
+    running = Session(
+        BrokerOptions(url=broker.url),
+        client_id="me",
+        on_message=messages.append,
+        on_refused=lambda topic, reason: refused.append((topic, reason)),
+    )
+    with running:
+        assert running.wait_until_connected(WAIT)
+        broker.send(publish_packet(b"a/b", b"bad", b"\x26\0\0\0\0" * 100_000))
+        broker.send(publish_packet(b"a/c", b"good"))
+        until(lambda: messages)
+        assert running.connections == 1
+    assert refused == [("a/b", "more than 1024 bytes of properties")]
+    assert [message.topic for message in messages] == ["a/c"]

@@ -12,7 +12,7 @@ import trustme
 from tests.support.scripted_broker import PUBLISH, WAIT, ScriptedBroker, until
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
-from vp_mqtt.mqtt import connection
+from vp_mqtt.mqtt import client
 from vp_mqtt.mqtt.connection import Connection
 from vp_mqtt.mqtt.message import Outgoing
 from vp_mqtt.mqtt.session import connected
@@ -87,6 +87,7 @@ def new_connection(tls: ssl.SSLContext | None) -> Connection:
         will=None,
         max_packet_bytes=1000,
         on_message=nothing,
+        on_refused=lambda _topic, _reason: None,
         on_open=nothing,
         on_close=nothing,
         tls=tls,
@@ -111,5 +112,5 @@ def test_without_tls_paho_logs_nothing() -> None:
 
 
 def test_the_timeout_of_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 1.5)
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", 1.5)
     assert new_connection(None)._client.connect_timeout == 1.5
