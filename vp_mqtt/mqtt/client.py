@@ -1,7 +1,7 @@
 """paho's client, with what a node needs of it and paho lacks.
 
-No other file relies on paho's insides: on `_packet_handle` and `_in_packet`, as they are in paho 2.2, to which
-pyproject.toml pins it.
+No other file relies on paho's insides: on `_packet_handle`, `_in_packet`, `_out_packet`, `_ping_t` and
+`_last_bytes_received`, as they are in paho 2.2, to which pyproject.toml pins it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.mqtt import properties
 from vp_mqtt.mqtt.failure import CONNECT_TIMEOUT_S
 from vp_mqtt.mqtt.message import Outgoing
+from vp_mqtt.mqtt.patience import PongPatience
 from vp_mqtt.mqtt.tcp import TcpSocket
 
 
 class Client(mqtt.Client):
-    """A client that unpacks in linear time and shows that its thread turns.
+    """A client that unpacks in linear time, gives slow links the time they need, and shows that its thread turns.
 
     Attributes:
         tcp: the socket under the connection, while there is one.
@@ -33,11 +34,28 @@ class Client(mqtt.Client):
     tcp: TcpSocket | None = None
     turned_at = math.inf
     refusal: str | None = None
+    _patience: PongPatience | None = None
 
     def loop_misc(self) -> mqtt.MQTTErrorCode:
         """Send pings, and end a connection whose broker does not answer them; paho's loop calls it in each turn."""
-        self.turned_at = time.monotonic()
-        return super().loop_misc()
+        self.turned_at = now = time.monotonic()
+        pinged_at = self._ping_t
+        if pinged_at > 0 and self._is_patient():
+            # As if the ping had been sent just now.
+            self._ping_t = self._last_bytes_received = pinged_at = now
+        result = super().loop_misc()
+        if self._ping_t not in {0, pinged_at}:
+            self._start_patience()
+        return result
+
+    def _is_patient(self) -> bool:
+        traffic = self.tcp.traffic() if self.tcp is not None else None
+        return traffic is not None and self._patience is not None and self._patience.is_justified(traffic)
+
+    def _start_patience(self) -> None:
+        traffic = self.tcp.traffic() if self.tcp is not None else None
+        queued = sum(packet["to_process"] for packet in tuple(self._out_packet))
+        self._patience = PongPatience(traffic, queued) if traffic is not None else None
 
     def _packet_handle(self) -> mqtt.MQTTErrorCode:
         try:

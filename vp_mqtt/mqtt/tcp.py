@@ -1,12 +1,21 @@
-"""TCP options that keep small packets from being delayed."""
+"""The TCP socket under a connection: options that keep small packets from being delayed, and the bytes it has moved."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
+import struct
+import termios
+
+from vp_mqtt.mqtt.patience import Traffic
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+# Linux's struct tcp_info (linux/tcp.h): tcpi_bytes_acked and tcpi_bytes_received, 64 bits each.
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+_MOVED = struct.Struct("=120xQQ")
+_INT = struct.Struct("=i")
 
 
 class TcpSocket:
@@ -32,6 +41,18 @@ class TcpSocket:
         if self._is_tcp and _QUICKACK is not None:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def traffic(self) -> Traffic | None:
+        """Return the bytes that the connection has moved so far, TLS included; None where the kernel does not say."""
+        if not self._is_tcp or _TCP_INFO is None:
+            return None
+        try:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _MOVED.size)
+            acknowledged, received = _MOVED.unpack(info)
+            (waiting,) = _INT.unpack(fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))
+        except (OSError, struct.error):
+            return None
+        return Traffic(acknowledged, received, waiting)
 
     def close(self) -> None:
         """Close the duplicate: a connection ends when the last of its descriptors is closed."""
