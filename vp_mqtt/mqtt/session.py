@@ -215,16 +215,14 @@ class Session:
 
     def _supervise(self) -> None:
         """Make connections, one after the other, until told to stop or until a permanent failure."""
-        options = self._options
-        attempt = 0
-        started = time.monotonic()
+        options, attempt, started = self._options, 0, time.monotonic()
         while not self._stopping.is_set():
             connections = self.connections
             failure = self._connect_once()
             if self._stopping.is_set():
                 return
-            elapsed_s = time.monotonic() - started
-            self.failure = _permanent(failure, options, was_connected=self.connections > 0, elapsed_s=elapsed_s)
+            was_connected, elapsed_s = self.connections > 0, time.monotonic() - started
+            self.failure = _permanent(failure, options, was_connected=was_connected, elapsed_s=elapsed_s)
             if self.failure is not None:
                 self._settled.set()
                 self._on_end(self.failure)
