@@ -45,7 +45,7 @@ def sums(cast: dict[int, Vote], weights: list[float], classes: int) -> NDArray[n
     return total
 
 
-class Site(RuleBasedStateMachine):
+class Ledger(RuleBasedStateMachine):
     """Cameras, variants and a clock, and what the windows must make of them."""
 
     def __init__(self) -> None:
@@ -68,6 +68,81 @@ class Site(RuleBasedStateMachine):
         self.forgotten: set[Key] = set()
         self.labels: dict[Key, WindowResult] = {}
         self.calls: Counter[str] = Counter()
+
+    def _tick(self) -> None:
+        self.now += TICK
+
+    def _announce(self, camera: str, frame: FrameId) -> None:
+        self._tick()
+        self.calls["announce"] += 1
+        key = camera, frame
+        announce = Announce(frame, captured=self.now)
+        if key not in self.announced:
+            self.announced[key] = announce
+            self.announced_at[key] = self.now
+            self.opened.setdefault(key, self.now)
+        self._collect(self.windows.announce(camera, announce, self.now))
+
+    # What must come of it
+
+    def _deadline(self, key: Key) -> float:
+        opened = self.announced_at[key] if key in self.forgotten else self.opened[key]
+        return opened + DEADLINE
+
+    def _passed(self, key: Key) -> set[int]:
+        camera, frame = key
+        newer = (k for k in self.announced if k[0] == camera and k[1].run == frame.run and k[1] > frame)
+        return {variant for k in newer for variant in self.voters[k]}
+
+    def _waited_for(self, key: Key, opened: float, cast: dict[int, Vote]) -> set[int]:
+        return self.liveness.awaited(opened) - cast.keys() - self._passed(key)
+
+    def _collect(self, closed: list[WindowResult]) -> None:
+        for result in closed:
+            key = result.camera, result.announce.frame
+            assert key in self.announced
+            assert key not in self.labels, "a second result"
+            self.labels[key] = result
+            self._check(key, result)
+
+    def _check(self, key: Key, result: WindowResult) -> None:
+        assert result.announce is self.announced[key]
+        assert result.closed <= self.now
+        assert result.winner == (int(sums(result.votes, WEIGHTS, CLASSES).argmax()) if result.votes else None)
+        assert result.scores == pytest.approx(fuse(result.votes, WEIGHTS, CLASSES))
+        if key not in self.forgotten:
+            assert result.opened == self.opened[key]
+            in_time = {v: vote for v, (at, vote) in self.cast[key].items() if at <= result.closed}
+            assert result.votes == in_time
+        if result.closed == self.now:
+            assert result.alive == tuple(sorted(self.liveness.alive()))
+            self._check_reason(key, result)
+
+    def _check_reason(self, key: Key, result: WindowResult) -> None:
+        waited_for = self._waited_for(key, result.opened, result.votes)
+        match result.closed_by:
+            case ClosedBy.COMPLETE:
+                assert result.votes
+                assert not waited_for
+            case ClosedBy.SKIPPED:
+                assert not result.votes
+                assert self._passed(key)
+                assert not waited_for
+            case ClosedBy.DECIDED:
+                assert waited_for
+                for other in range(CLASSES):
+                    worst = sums(result.votes, WEIGHTS, CLASSES)
+                    worst[other] += sum(WEIGHTS[variant] for variant in waited_for)
+                    assert worst.argmax() == result.winner
+            case ClosedBy.DEADLINE:
+                # An older frame closes with a newer one whose deadline has fallen, so that labels keep their order.
+                newer = [k for k in self.announced if k[0] == key[0] and k[1].run == key[1].run and k[1] >= key[1]]
+                opened = min(result.opened, *(self.opened[k] for k in newer))
+                assert opened + DEADLINE <= self.now
+
+
+class Site(Ledger):
+    """What may happen at a site, and what must hold whatever does."""
 
     @initialize(online=st.sets(variants) | st.just({0, 1, 2}))
     def some_variants_are_online(self, online: set[int]) -> None:
@@ -171,77 +246,6 @@ class Site(RuleBasedStateMachine):
         assert due is not None
         self.now = max(self.now, due - TICK)
         self.expire()
-
-    def _tick(self) -> None:
-        self.now += TICK
-
-    def _announce(self, camera: str, frame: FrameId) -> None:
-        self._tick()
-        self.calls["announce"] += 1
-        key = camera, frame
-        announce = Announce(frame, captured=self.now)
-        if key not in self.announced:
-            self.announced[key] = announce
-            self.announced_at[key] = self.now
-            self.opened.setdefault(key, self.now)
-        self._collect(self.windows.announce(camera, announce, self.now))
-
-    # What must come of it
-
-    def _deadline(self, key: Key) -> float:
-        opened = self.announced_at[key] if key in self.forgotten else self.opened[key]
-        return opened + DEADLINE
-
-    def _passed(self, key: Key) -> set[int]:
-        camera, frame = key
-        newer = (k for k in self.announced if k[0] == camera and k[1].run == frame.run and k[1] > frame)
-        return {variant for k in newer for variant in self.voters[k]}
-
-    def _waited_for(self, key: Key, opened: float, cast: dict[int, Vote]) -> set[int]:
-        return self.liveness.awaited(opened) - cast.keys() - self._passed(key)
-
-    def _collect(self, closed: list[WindowResult]) -> None:
-        for result in closed:
-            key = result.camera, result.announce.frame
-            assert key in self.announced
-            assert key not in self.labels, "a second result"
-            self.labels[key] = result
-            self._check(key, result)
-
-    def _check(self, key: Key, result: WindowResult) -> None:
-        assert result.announce is self.announced[key]
-        assert result.closed <= self.now
-        assert result.winner == (int(sums(result.votes, WEIGHTS, CLASSES).argmax()) if result.votes else None)
-        assert result.scores == pytest.approx(fuse(result.votes, WEIGHTS, CLASSES))
-        if key not in self.forgotten:
-            assert result.opened == self.opened[key]
-            in_time = {v: vote for v, (at, vote) in self.cast[key].items() if at <= result.closed}
-            assert result.votes == in_time
-        if result.closed == self.now:
-            assert result.alive == tuple(sorted(self.liveness.alive()))
-            self._check_reason(key, result)
-
-    def _check_reason(self, key: Key, result: WindowResult) -> None:
-        waited_for = self._waited_for(key, result.opened, result.votes)
-        match result.closed_by:
-            case ClosedBy.COMPLETE:
-                assert result.votes
-                assert not waited_for
-            case ClosedBy.SKIPPED:
-                assert not result.votes
-                assert self._passed(key)
-                assert not waited_for
-            case ClosedBy.DECIDED:
-                assert waited_for
-                for other in range(CLASSES):
-                    worst = sums(result.votes, WEIGHTS, CLASSES)
-                    worst[other] += sum(WEIGHTS[variant] for variant in waited_for)
-                    assert worst.argmax() == result.winner
-            case ClosedBy.DEADLINE:
-                # An older frame closes with a newer one whose deadline has fallen, so that labels keep their order.
-                newer = [k for k in self.announced if k[0] == key[0] and k[1].run == key[1].run and k[1] >= key[1]]
-                opened = min(result.opened, *(self.opened[k] for k in newer))
-                assert opened + DEADLINE <= self.now
 
     @invariant()
     def labels_come_in_the_order_of_the_announces(self) -> None:
