@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vp_mqtt.masking import hide_secrets
+
 
 class UserError(Exception):
     """An error that the user can correct; the message says in one line what is wrong and what to do.
@@ -10,5 +12,5 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        # Input that is repeated in the message may contain line breaks.
-        super().__init__(" ".join(message.splitlines()))
+        # Input that is repeated in the message may contain line breaks, and addresses with passwords.
+        super().__init__(hide_secrets(" ".join(message.splitlines())))

@@ -1,4 +1,7 @@
-"""Logging, as text or JSON, and the count of refused messages, with one log line per source and reason."""
+"""Logging, as text or JSON, and the count of refused messages, with one log line per source and reason.
+
+Passwords and tokens in addresses are hidden in every line.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ import sys
 import threading
 import time
 from collections import Counter
+from types import TracebackType
+
+from vp_mqtt.masking import hide_secrets
 
 LOGGER = logging.getLogger("vp")
 
@@ -19,10 +25,10 @@ class _JsonFormatter(logging.Formatter):
         entry: dict[str, object] = {
             "time": round(record.created, 3),
             "level": record.levelname.lower(),
-            "message": record.getMessage(),
+            "message": hide_secrets(record.getMessage()),
         }
         if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
+            entry["traceback"] = hide_secrets(self.formatException(record.exc_info))
         return json.dumps(entry, ensure_ascii=False)
 
 
@@ -31,7 +37,7 @@ class _LineFormatter(logging.Formatter):
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{clock} {level}{record.getMessage()}{trace}"
+        return hide_secrets(f"{clock} {level}{record.getMessage()}{trace}")
 
 
 def set_up(*, json_lines: bool, level: str) -> None:
@@ -46,6 +52,15 @@ def set_up(*, json_lines: bool, level: str) -> None:
     LOGGER.handlers[:] = [handler]
     LOGGER.setLevel(level.upper())
     LOGGER.propagate = False
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """Log an exception that nobody caught, in the form of all lines, instead of a raw traceback."""
+    if error is None or issubclass(kind, KeyboardInterrupt | SystemExit):
+        return
+    LOGGER.critical("unexpected error: %s", error, exc_info=(kind, error, trace))
 
 
 class Refusals:
@@ -59,6 +74,7 @@ class Refusals:
 
     def add(self, source: str, reason: str) -> None:
         """Count something from this source that is refused for this reason."""
+        reason = hide_secrets(reason)
         with self._lock:
             self.counts["refused"] += 1
             self.counts[f"refused: {reason}"] += 1

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import json
 import logging
+import sys
+import threading
+from urllib.request import urlopen
 
 import pytest
 
@@ -20,6 +24,30 @@ def test_each_source_and_reason_is_counted_always_and_logged_once(
                 refusals.add(source, reason)
     assert refusals.counts == {"refused": 20, "refused: too large": 10, "refused: not a picture": 10}
     assert len(caplog.messages) == 4
+
+
+@pytest.mark.parametrize("json_lines", [False, True])
+def test_passwords_of_addresses_are_in_no_line_not_even_in_that_of_an_exception(
+    json_lines: bool,  # noqa: FBT001 (a parameter of the test)
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What the set-up changes is put back.
+    monkeypatch.setattr(LOGGER, "handlers", [])
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    for module in (sys, threading):
+        monkeypatch.setattr(module, "excepthook", module.excepthook)
+    logs.set_up(json_lines=json_lines, level="info")
+    LOGGER.info("stream %s", "rtsp://admin:Geheim@cam/x")
+    thread = threading.Thread(target=urlopen, args=("foo://admin:Geheim@cam/x",))
+    thread.start()
+    thread.join()
+    said = capsys.readouterr().err
+    assert "rtsp://***@cam/x" in said
+    assert "unexpected error" in said
+    assert "Geheim" not in said
+    if json_lines:
+        assert [json.loads(line)["level"] for line in said.splitlines()] == ["info", "critical"]
 
 
 def test_sources_named_by_strangers_fill_neither_memory_nor_log(

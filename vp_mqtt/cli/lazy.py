@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from vp_mqtt import __version__
 from vp_mqtt.errors import UserError
+from vp_mqtt.masking import hide_secrets
 
 EXIT_USER_ERROR = 2
 EXIT_ABORTED = 130
@@ -101,7 +102,7 @@ def run_app(app: typer.Typer, program: str | None = None) -> None:
         sys.exit(EXIT_ABORTED)
     except typer.TyperException as error:
         # A group without arguments has printed its help by now, and has nothing to add.
-        message = " ".join(error.format_message().split()).rstrip(".")
+        message = hide_secrets(" ".join(error.format_message().split()).rstrip("."))
         if message:
             context: typer.Context | None = getattr(error, "ctx", None)
             command = context.command_path if context else program

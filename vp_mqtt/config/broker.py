@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from vp_mqtt.masking import hide_in_address
+
 DEFAULT_URL = "mqtt://127.0.0.1:1883"
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 """Port by URL scheme, for addresses that name none."""
@@ -20,8 +22,8 @@ def check_url(url: str) -> str:
     Raises:
         ValueError: it is not; the message says what to write instead, and never repeats a password.
     """
-    # The part before an @ may hold a password, even in a malformed URL: such a URL is not repeated.
-    shown = "the address" if "@" in url else repr(url)
+    # A part before an @ may hold a password, even in a malformed URL.
+    shown = "the address" if "@" in url else repr(hide_in_address(url))
     if ":" in url.rpartition("@")[0].partition("://")[2]:
         raise ValueError("keep the password out of the address: put it in VP_PASSWORD or in --password-file")
     if any(c.isspace() or not c.isprintable() for c in url):
@@ -74,8 +76,8 @@ class BrokerOptions:
 
     @property
     def address(self) -> str:
-        """The broker's address, for people; it holds no password."""
-        return self.url
+        """The broker's address, for people, without what may be secret in it."""
+        return hide_in_address(self.url)
 
     @property
     def host(self) -> str:

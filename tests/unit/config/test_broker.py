@@ -22,7 +22,6 @@ def test_parts_of_the_url(*, url: str, host: str, port: int, uses_tls: bool, use
     assert (options.host, options.port) == (host, port)
     assert (options.uses_tls, options.uses_websockets) == (uses_tls, uses_websockets)
     assert options.path == path
-    assert options.address == url
 
 
 def test_the_username_takes_precedence_over_the_url() -> None:
