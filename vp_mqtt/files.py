@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -85,6 +86,14 @@ def cache_folder() -> Path:
     # systemd separates several folders by colons; our units have one.
     from_systemd = os.environ.get("CACHE_DIRECTORY", "").partition(":")[0]
     return Path(from_systemd) if from_systemd else platformdirs.user_cache_path("vp-mqtt", appauthor=False)
+
+
+def is_readable_by_others(path: Path) -> bool:
+    """Return whether a file's mode lets others than its owner read it; False if it is not there."""
+    try:
+        return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    except OSError:
+        return False
 
 
 def read_toml(path: Path, *, name: str | None = None, hint: str = "") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from vp_mqtt import logs
 from vp_mqtt.cli.lazy import VersionOption
+from vp_mqtt.config.exposure import exposed
 from vp_mqtt.config.loading import describe, env_name, flag_of, is_secret, load
 from vp_mqtt.config.settings import CommonSettings
 
@@ -30,7 +31,7 @@ PANELS: Mapping[str, Sequence[str]] = {
         "threads",
         "max_frame_bytes",
     ),
-    "Camera": ("camera", "source", "size", "quality", "loop", "frames", "fps", "in_flight"),
+    "Camera": ("camera", "source", "source_file", "size", "quality", "loop", "frames", "fps", "in_flight"),
     "Bundle": ("sign", "chunk_bytes"),
     "Timing": ("deadline_ms", "suspect_after", "valid_for", "ready_within"),
     "Site": ("site", "name", "home_assistant"),
@@ -115,6 +116,8 @@ def settings_command(
             _print_settings(settings, flags, config)
             return
         logs.set_up(json_lines=settings.log_json, level=settings.log_level)
+        for warning in exposed(model, flags, config):
+            logs.LOGGER.warning("%s", warning)
         run(settings, **{parameter.name: values[parameter.name] for parameter in extra})
 
     command.__doc__ = run.__doc__

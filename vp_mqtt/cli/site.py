@@ -98,10 +98,11 @@ def check(
 ) -> None:
     """Report what is wrong with a site's plan; exit code 1 if anything is."""
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
-    from vp_mqtt.site.problems import problems, unreachable, weak_passwords  # noqa: PLC0415
+    from vp_mqtt.site.problems import exposed_sources, problems, unreachable, weak_passwords  # noqa: PLC0415
 
     plan = read_plan(file)
     found = problems(plan, file.absolute().parent) + weak_passwords(plan, _root(file, out))
+    found += exposed_sources(plan, file)
     if not offline:
         found += unreachable(plan)
     if json:

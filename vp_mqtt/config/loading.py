@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from vp_mqtt.config.settings import ENV_PREFIX, ROLES, CommonSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import error_reason, read_toml
+from vp_mqtt.masking import hide_in_address
 
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
@@ -112,7 +113,9 @@ def load(model: type[SettingsT], flags: Mapping[str, object], config: Path | Non
     source = source_of(field, flags, table)
     names = {"environment": env_name(field), "file": f"--config {config}: {field}"}
     given = str(details["input"])
-    is_hidden = is_secret(field) or (field == "broker" and "@" in given)
+    is_hidden = (
+        is_secret(field) or (field == "password_file" and given not in reason) or hide_in_address(given) != given
+    )
     shown = "" if is_hidden or given in reason else f" (given: {details['input']!r})"
     raise UserError(f"{names.get(source, flag_of(field))}: {reason}{shown}")
 
@@ -134,4 +137,5 @@ def describe(settings: CommonSettings, flags: Mapping[str, object], config: Path
     """
     model = type(settings)
     table = read_table(config, model) if config is not None else {}
-    return [(field, str(getattr(settings, field)), source_of(field, flags, table)) for field in model.model_fields]
+    shown = {field: hide_in_address(str(getattr(settings, field))) for field in model.model_fields}
+    return [(field, value, source_of(field, flags, table)) for field, value in shown.items()]

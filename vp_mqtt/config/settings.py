@@ -28,6 +28,17 @@ def _readable_file(path: Path) -> Path:
     return path
 
 
+def _password_file(path: Path) -> Path:
+    try:
+        return _readable_file(path)
+    except ValueError as error:
+        if path.is_absolute() or path.suffix:
+            raise
+        # Perhaps the password itself, which is not to be read in a log.
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{reason} (it is to name a file with the password; what was given is not shown)") from None
+
+
 def _size(value: object) -> object:
     if isinstance(value, str):
         width, cross, height = value.lower().partition("x")
@@ -39,6 +50,7 @@ def _size(value: object) -> object:
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 InputFile = Annotated[Path, AfterValidator(_readable_file)]
+PasswordFile = Annotated[Path, AfterValidator(_password_file)]
 Side = Annotated[int, Field(ge=16, le=8192)]
 
 
@@ -57,7 +69,7 @@ class CommonSettings(BaseSettings):
     )
     username: str | None = Field(default=None, description="user name at the broker")
     password: SecretStr | None = Field(default=None, description="password at the broker; from the environment only")
-    password_file: InputFile | None = Field(default=None, description="file with the password")
+    password_file: PasswordFile | None = Field(default=None, description="file with the password")
     ca_file: InputFile | None = Field(
         default=None, description="certificate authority (PEM) that must have signed the broker's certificate"
     )
@@ -194,6 +206,9 @@ class CameraSettings(CommonSettings):
     source: str = Field(
         default="samples", description="number of a webcam, video file, URL of a stream, folder of images, or 'samples'"
     )
+    source_file: InputFile | None = Field(
+        default=None, description="file with the source, for an address that holds a password"
+    )
     fps: float = Field(default=10.0, gt=0, le=1000, description="frames per second")
     size: Annotated[tuple[Side, Side] | None, NoDecode, BeforeValidator(_size)] = Field(
         default=None, description="size of the published frames, WIDTHxHEIGHT; default: that of the source"
@@ -209,6 +224,28 @@ class CameraSettings(CommonSettings):
         default=2, ge=1, le=100, description="unacknowledged frames at a time; further ones are dropped"
     )
     frames: int = Field(default=0, ge=0, description="exit after so many frames; 0: never")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.source_file is not None and "source" in self.model_fields_set:
+            raise ValueError("give either --source (VP_SOURCE) or --source-file, not both")
+        return self
+
+    def read_source(self) -> str:
+        """Return the source: the one given, or what the source file says.
+
+        Raises:
+            UserError: the file cannot be read, or is empty.
+        """
+        if self.source_file is None:
+            return self.source
+        try:
+            source = self.source_file.read_text(encoding="utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--source-file {self.source_file}: {error}") from None
+        if not source:
+            raise UserError(f"--source-file {self.source_file}: it is empty; write the source into it")
+        return source
 
     @property
     def reencodes(self) -> bool:

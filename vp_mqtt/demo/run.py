@@ -17,6 +17,7 @@ from rich.live import Live
 
 from vp_mqtt import logs
 from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.config.loading import env_name
 from vp_mqtt.demo.listener import CAMERA, SITE, Listener
 from vp_mqtt.demo.record import Record
 from vp_mqtt.demo.table import live_table, summary_table
@@ -108,8 +109,9 @@ def _start_nodes(settings: DemoSettings, variants: int, nodes: NodeProcesses, li
         if time.monotonic() > until:
             late = ", ".join(sorted(names - listener.online))
             raise UserError(f"not online after {_START_S:g} s: {late}; is the machine very busy?")
-    arguments = ["--camera", CAMERA, "--source", settings.source, "--fps", str(settings.fps)]
-    nodes.start("camera", "camera", *arguments, "--frames", str(settings.frames), "--name", "camera")
+    arguments = ["--camera", CAMERA, "--fps", str(settings.fps), "--frames", str(settings.frames), "--name", "camera"]
+    # Not a flag: everyone on the machine could read a password in it.
+    nodes.start("camera", "camera", *arguments, environment={env_name("source"): settings.source})
 
 
 def _check(nodes: NodeProcesses) -> None:

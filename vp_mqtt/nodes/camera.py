@@ -12,6 +12,7 @@ import cv2
 from vp_mqtt.config.settings import CameraSettings
 from vp_mqtt.inference.pictures import PictureError
 from vp_mqtt.logs import LOGGER
+from vp_mqtt.masking import hide_in_address
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.nodes.base import Node
@@ -62,10 +63,11 @@ class CameraNode:
         """
         cv2.setNumThreads(1)
         settings = self._settings
+        source = settings.read_source()
         self._source = open_source(
-            settings.source, size=settings.size, on_refused=lambda reason: self._node.refusals.add("source", reason)
+            source, size=settings.size, on_refused=lambda reason: self._node.refusals.add("source", reason)
         )
-        LOGGER.info("camera '%s': %s, %g frames/s", settings.camera, settings.source, settings.fps)
+        LOGGER.info("camera '%s': %s, %g frames/s", settings.camera, hide_in_address(source), settings.fps)
         self._node.start(settings.broker_options())
 
     def run(self) -> None:

@@ -18,6 +18,7 @@ from vp_mqtt.config.settings import CameraSettings, FamilySettings, VariantSetti
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
+from vp_mqtt.masking import hide_in_address
 from vp_mqtt.nodes.sources import LiveStream, open_source
 from vp_mqtt.site.broker_checks import is_online
 from vp_mqtt.site.finding import PATIENCE_S, CheckError
@@ -48,7 +49,9 @@ def camera(settings: CameraSettings) -> str:
     """Take a picture."""
     remedy = "check the cable and --source (v4l2-ctl --list-devices); is the user in the group 'video'?"
     try:
-        source = open_source(settings.source)
+        address = settings.read_source()
+        shown = hide_in_address(address)
+        source = open_source(address)
     except UserError as error:
         if settings.source.isdecimal() and is_online(settings):
             return f"webcam {settings.source} is in use by the camera node, which is online"
@@ -56,7 +59,7 @@ def camera(settings: CameraSettings) -> str:
     try:
         # A live stream blocks until it has a picture.
         if isinstance(source, LiveStream) and not _has_picture(source):
-            raise CheckError(f"{settings.source} shows nothing within {PATIENCE_S:g} s", remedy)
+            raise CheckError(f"{shown} shows nothing within {PATIENCE_S:g} s", remedy)
         captured = next(source.captures(), None)
         size = captured.picture.shape[1::-1] if captured is not None else None
     except (UserError, PictureError) as error:
@@ -64,9 +67,9 @@ def camera(settings: CameraSettings) -> str:
     finally:
         source.close()
     if size is None:
-        raise CheckError(f"{settings.source} has no pictures", remedy)
+        raise CheckError(f"{shown} has no pictures", remedy)
     width, height = size
-    return f"{settings.source}: a picture of {width} x {height} pixels"
+    return f"{shown}: a picture of {width} x {height} pixels"
 
 
 def _has_picture(stream: LiveStream) -> bool:

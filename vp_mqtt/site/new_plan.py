@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import write_atomically
+from vp_mqtt.masking import holds_secret
 from vp_mqtt.site.plan import parse_plan
 from vp_mqtt.site.render import toml_value
 
@@ -63,6 +64,7 @@ board = {fusion}
 name = "cam0" # a level of its topics
 board = {camera}
 source = {source} # a webcam's number, a video file, rtsp://.., a folder of pictures
+# source_file = "cam0.source" # in place of source: a file (chmod 600) with an address that holds a password
 fps = 5.0
 # size = "320x240" # small frames keep the Wi-Fi free
 
@@ -108,6 +110,6 @@ def write(file: Path, answers: Answers, boards: Sequence[str]) -> None:
     plan = text(answers, boards, _package(file.absolute().parent))
     parse_plan(plan, "site.toml")
     try:
-        write_atomically(file, plan, mode=0o644)
+        write_atomically(file, plan, mode=0o600 if holds_secret(answers["source"]) else 0o644)
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None

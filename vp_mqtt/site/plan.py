@@ -72,14 +72,26 @@ class BoardPlan(_Table):
 
 
 class CameraPlan(_Table):
-    """A camera: its name, the board that it is connected to, and its node's settings."""
+    """A camera: its name, the board that it is connected to, and its node's settings.
+
+    Attributes:
+        source_file: file (relative to site.toml) with the source, for an address that holds a password; copied to the
+            camera's board.
+    """
 
     name: Name
     board: Name
     source: Line = "0"
+    source_file: Line | None = None
     fps: float = Field(default=5.0, gt=0, le=1000)
     size: Annotated[str, Field(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = None
     quality: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.source_file is not None and "source" in self.model_fields_set:
+            raise ValueError("give either source or source_file, not both")
+        return self
 
 
 class FusionPlan(_Table):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from vp_mqtt.bundle.folder import Bundle, builtin_bundles, open_bundle
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import is_readable_by_others
+from vp_mqtt.masking import holds_secret
 from vp_mqtt.site import broker_checks
 from vp_mqtt.site.accounts import accounts, folder_of
 from vp_mqtt.site.finding import CheckError
@@ -53,6 +55,11 @@ def problems(plan: SitePlan, base: Path) -> list[str]:
     found += _variant_problems(plan, base)
     if plan.bundle_key is not None and not (base / plan.bundle_key).is_file():
         found.append(f"bundle_key: there is no file {base / plan.bundle_key}: make one with `vp keygen`, name its .pub")
+    found += [
+        f"camera '{camera.name}': there is no file {base / camera.source_file}: write the source into it"
+        for camera in plan.cameras
+        if camera.source_file is not None and not (base / camera.source_file).is_file()
+    ]
     if plan.package.endswith(".whl") and not (base / plan.package).is_file():
         found.append(f"package: there is no file {base / plan.package}: build it with `pip wheel --no-deps .`")
     return found
@@ -119,6 +126,25 @@ def _variant_problems(plan: SitePlan, base: Path) -> list[str]:
         except UserError as error:
             found.append(str(error))
     return found
+
+
+def exposed_sources(plan: SitePlan, file: Path) -> list[str]:
+    """Return the cameras whose passwords others on this machine can read, one sentence each.
+
+    Args:
+        plan: the site's plan.
+        file: the plan's.
+    """
+    secrets = {file: [camera for camera in plan.cameras if holds_secret(camera.source)]}
+    for camera in plan.cameras:
+        if camera.source_file is not None:
+            secrets[file.parent / camera.source_file] = [camera]
+    return [
+        f"camera '{camera.name}': its source holds a password, and others can read {place}: chmod 600 {place}"
+        for place, cameras in secrets.items()
+        for camera in cameras
+        if is_readable_by_others(place)
+    ]
 
 
 def unreachable(plan: SitePlan) -> list[str]:

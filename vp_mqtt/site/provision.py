@@ -12,7 +12,7 @@ from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.errors import UserError
 from vp_mqtt.site import passwords, render
 from vp_mqtt.site.accounts import BOARDS, PEOPLE, Account, access_rules, accounts, folder_of
-from vp_mqtt.site.atomic_folder import PROGRAM, SECRET, Changes, Content, locked, write
+from vp_mqtt.site.atomic_folder import PROGRAM, PUBLIC, SECRET, Changes, Content, locked, write
 from vp_mqtt.site.pki import Authority, KeyPair, new_authority, validity
 from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.site.problems import plan_bundle, problems
@@ -106,7 +106,9 @@ class _Provisioner:
             kept_pair = authority.client(account.name, self._valid)
         self._add_pair(stem, kept_pair)
         self.files[f"{folder}/{render.SHARED_CA}"] = Content(ca)
-        self.files[f"{stem}.toml"] = Content(render.settings(self._plan, account, bundle).encode())
+        # The camera's names its source, which may hold a password.
+        mode = SECRET if account.role == "camera" else PUBLIC
+        self.files[f"{stem}.toml"] = Content(render.settings(self._plan, account, bundle).encode(), mode)
         return password
 
     def broker(self, authority: Authority, ca: bytes, all_accounts: Sequence[Account], secrets: dict[str, str]) -> None:
@@ -145,6 +147,10 @@ class _Provisioner:
                 parts[bundle.variant(variant).file] = bundle.model_bytes(variant)
             for part, data in parts.items():
                 self.files[f"{folder}/settings/{render.BUNDLE}/{part}"] = Content(data)
+        for camera in self._plan.cameras:
+            if camera.board == name and camera.source_file is not None:
+                source = (base / camera.source_file).read_bytes()
+                self.files[f"{folder}/settings/{render.SOURCE}"] = Content(source, SECRET)
         if self._plan.bundle_key is not None:
             self.files[f"{folder}/settings/{render.BUNDLE_KEY}"] = Content((base / self._plan.bundle_key).read_bytes())
         package = self._plan.package
@@ -174,7 +180,7 @@ class _Provisioner:
 
 def _is_generated(path: Path) -> bool:
     return (
-        path.suffix in {".toml", ".pub", ".password", ".key", ".crt", ".service", ".whl"}
+        path.suffix in {".toml", ".pub", ".password", ".source", ".key", ".crt", ".service", ".whl"}
         or path.parent.name == render.BUNDLE
     )
 

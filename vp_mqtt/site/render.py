@@ -18,6 +18,8 @@ _SPARE_CONNECTIONS = 20
 SHARED_CA = "ca.crt"
 BUNDLE = "bundle"
 BUNDLE_KEY = "bundle.pub"
+SOURCE = "camera.source"
+"""File with the address of a camera, if it holds a password."""
 
 
 def toml_value(value: object) -> str:
@@ -98,7 +100,8 @@ def settings(plan: SitePlan, account: Account, bundle: str) -> str:
 def _camera(camera: CameraPlan) -> dict[str, object]:
     return {
         "camera": camera.name,
-        "source": camera.source,
+        "source": camera.source if camera.source_file is None else None,
+        "source_file": None if camera.source_file is None else SOURCE,
         "fps": camera.fps,
         "size": camera.size,
         "quality": camera.quality,

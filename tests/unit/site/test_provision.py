@@ -17,6 +17,8 @@ from vp_mqtt.config.loading import load
 from vp_mqtt.config.settings import CameraSettings, CommonSettings, FusionSettings, VariantSettings, WatchSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.site.accounts import accounts
+from vp_mqtt.site.plan import read_plan
+from vp_mqtt.site.problems import exposed_sources
 
 ROOT = Path(__file__).parents[3]
 NOW = dt.datetime.now(dt.UTC)
@@ -132,6 +134,38 @@ def test_a_key_for_bundles_goes_to_the_boards(site: ProvisionedSite) -> None:
     assert 'bundle_key = "bundle.pub"' in (folder / "node-0.toml").read_text()
     assert "cryptography" in (folder.parent / "install.sh").read_text()
     assert not any(b"PRIVATE" in data for path, (data, _) in site.contents().items() if not path.endswith(".key"))
+
+
+def test_a_camera_with_a_password_has_it_in_files_of_its_owner(site: ProvisionedSite) -> None:
+    address = "rtsp://admin:hunter2-Geheim@cam/stream"
+    file = site.folder / "door.source"
+    site.edit("[[cameras]]", '[[cameras]]\nsource_file = "door.source"')
+    plan = (site.folder / "site.toml").read_text()
+    (site.folder / "site.toml").write_text(re.sub(r"^source = .*\n", "", plan, flags=re.MULTILINE))
+    with pytest.raises(UserError, match=r"there is no file .*door.source: write the source into it"):
+        site.provision()
+    file.write_text(address)
+    file.chmod(0o644)
+    assert any("others can read" in problem for problem in exposed_sources(site.plan, site.folder / "site.toml"))
+    file.chmod(0o600)
+    assert exposed_sources(site.plan, site.folder / "site.toml") == []
+    site.provision()
+    holding = {path: mode for path, (data, mode) in site.contents().items() if b"hunter2" in data}
+    assert {path.rpartition("/")[2]: mode for path, mode in holding.items()} == {"camera.source": 0o600}
+    (camera,) = (account.name for account in accounts(site.plan) if account.role == "camera")
+    folder = site.settings_folder(camera)
+    assert (folder / "camera.toml").stat().st_mode & 0o777 == 0o600
+    assert "settings/camera.toml)" in (folder.parent / "install.sh").read_text()
+
+
+def test_a_plan_that_others_can_read_with_a_password_in_it_is_a_problem(site: ProvisionedSite) -> None:
+    file = site.folder / "site.toml"
+    file.write_text(re.sub(r"^source = .*$", 'source = "http://cam/?pwd=Geheim"', file.read_text(), flags=re.MULTILINE))
+    file.chmod(0o644)
+    (problem,) = exposed_sources(read_plan(file), file)
+    assert problem.endswith(f"chmod 600 {file}")
+    file.chmod(0o600)
+    assert exposed_sources(read_plan(file), file) == []
 
 
 def test_a_run_killed_between_its_renames_is_cleaned_up(site: ProvisionedSite) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import PICTURE_SUFFIXES
+from vp_mqtt.masking import hide_in_address
 from vp_mqtt.nodes.sources.base import Captured, Source
 from vp_mqtt.nodes.sources.files import PictureFolder, VideoFile
 from vp_mqtt.nodes.sources.live import LiveStream
@@ -49,8 +50,9 @@ def _find(source: str, size: tuple[int, int] | None, on_refused: Callable[[str],
     except OSError:
         is_there = False
     if not is_there:
+        shown = hide_in_address(source)
         raise UserError(
-            f"--source {source}: there is no such file or folder (nor is it a webcam's number or an address)"
+            f"--source {shown}: there is no such file or folder (nor is it a webcam's number or an address)"
         )
     return PictureFolder(path) if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES else VideoFile(path)
 
@@ -59,5 +61,5 @@ def _samples(source: str) -> Path:
     name = source.partition(":")[2] or DEFAULT_SAMPLES
     if not (SAMPLES / name).is_dir():
         known = ", ".join(sorted(p.name for p in SAMPLES.glob("*") if p.is_dir())) or "none"
-        raise UserError(f"--source {source}: no such bundled samples; there are: {known}")
+        raise UserError(f"--source {hide_in_address(source)}: no such bundled samples; there are: {known}")
     return SAMPLES / name

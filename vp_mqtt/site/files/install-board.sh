@@ -28,7 +28,9 @@ getent passwd vp-mqtt >/dev/null ||
 install -d -m 0755 /etc/vp-mqtt
 for file in settings/*; do
     case "$$file" in
-        *.key | *.password) install -o vp-mqtt -g vp-mqtt -m 0600 "$$file" /etc/vp-mqtt/ ;;
+        *.key | *.password | *.source | settings/camera.toml)
+            install -o vp-mqtt -g vp-mqtt -m 0600 "$$file" /etc/vp-mqtt/
+            ;;
         settings/bundle) install -d -m 0755 /etc/vp-mqtt/bundle && install -m 0644 "$$file"/* /etc/vp-mqtt/bundle/ ;;
         *) install -m 0644 "$$file" /etc/vp-mqtt/ ;;
     esac
