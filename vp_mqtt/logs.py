@@ -47,6 +47,8 @@ def set_up(*, json_lines: bool, level: str) -> None:
         json_lines: one JSON object per line, instead of text.
         level: the least level logged: "debug", "info", "warning" or "error".
     """
+    # A log line that cannot be written, on a full disk for example, is no reason for a traceback.
+    logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if json_lines else _LineFormatter())
     LOGGER.handlers[:] = [handler]

@@ -16,6 +16,7 @@ from typer.main import get_command
 from vp_mqtt import __version__
 from vp_mqtt.errors import UserError
 from vp_mqtt.masking import hide_secrets
+from vp_mqtt.terminal import guarded_output
 
 EXIT_USER_ERROR = 2
 EXIT_ABORTED = 130
@@ -94,7 +95,8 @@ def run_app(app: typer.Typer, program: str | None = None) -> None:
         program: its name in messages; by default as it was called.
     """
     try:
-        code = app(prog_name=program, standalone_mode=False)
+        with guarded_output():
+            code = app(prog_name=program, standalone_mode=False)
     except UserError as error:
         sys.stderr.write(f"{program or Path(sys.argv[0]).name}: {error}\n")
         sys.exit(EXIT_USER_ERROR)

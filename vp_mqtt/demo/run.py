@@ -24,6 +24,7 @@ from vp_mqtt.demo.table import live_table, summary_table
 from vp_mqtt.errors import UserError
 from vp_mqtt.local.broker import LocalBroker
 from vp_mqtt.local.node_processes import NodeProcesses
+from vp_mqtt.terminal import can_redraw
 
 _START_S = 30.0
 """How long nodes may take until they are online, in seconds."""
@@ -74,19 +75,20 @@ def run(settings: DemoSettings) -> None:
             raise UserError(f"--kill {variant}: the bundle has variants 0 to {record.variants - 1}")
     listener = Listener(record)
     console = Console()
+    is_live = can_redraw(sys.stdout)
     with (
         LocalBroker.find(settings.broker) as broker,
         NodeProcesses(("--broker", broker.url, "--site", SITE)) as nodes,
         listener.connected(broker.url),
     ):
         _start_nodes(settings, record.variants, nodes, listener)
-        with _display(console, record, is_live=console.is_terminal and not settings.json) as refresh:
+        with _display(console, record, is_live=is_live and not settings.json) as refresh:
             _follow(settings, nodes, listener, record, refresh)
     summary = {**record.summary(), "broker": asdict(broker.info)}
     if settings.json:
         sys.stdout.write(json.dumps(summary) + "\n")
         return
-    if not console.is_terminal:
+    if not is_live:
         console.print(live_table(record))
     console.print(summary_table(summary))
     if settings.picture is not None:

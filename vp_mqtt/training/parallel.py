@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -10,6 +11,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from vp_mqtt.terminal import can_redraw
 
 _PICTURES_PER_TASK = 16
 
@@ -46,7 +49,7 @@ def map_pictures(do: Callable[[int], ResultT], count: int, title: str) -> Iterat
     lots = [range(start, min(start + _PICTURES_PER_TASK, count)) for start in range(0, count, _PICTURES_PER_TASK)]
     pool = ThreadPoolExecutor(cores(), thread_name_prefix="picture")
     try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        with Progress(*columns, console=console, transient=True, disable=not can_redraw(sys.stderr)) as progress:
             task = progress.add_task(title, total=count)
             for results in pool.map(lambda lot: [do(index) for index in lot], lots):
                 progress.advance(task, len(results))

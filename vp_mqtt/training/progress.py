@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vp_mqtt.logs import LOGGER
+from vp_mqtt.terminal import can_redraw
 
 _LINE_EVERY_S = 30.0
 _LOSS_EVERY = 10
@@ -138,5 +139,5 @@ class ProgressBar:
 
 
 def progress_for(console: Console) -> ProgressReporter:
-    """Return a bar if the console is a terminal, else log lines."""
-    return ProgressBar(console) if console.is_terminal else ProgressLog()
+    """Return a bar if the console can redraw it, else log lines."""
+    return ProgressBar(console) if can_redraw(console.file) else ProgressLog()
