@@ -238,7 +238,7 @@ def test_gives_up_when_every_port_is_taken(kind: Kind, monkeypatch: pytest.Monke
 
 def test_without_any_broker_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     hide_all(monkeypatch)
-    with pytest.raises(UserError, match=r"pip install vp-mqtt\[broker\].*apt-get install mosquitto"):
+    with pytest.raises(UserError, match=r"pip install iotcore.*apt-get install mosquitto"):
         LocalBroker.find()
 
 
@@ -246,7 +246,7 @@ def test_without_the_wanted_broker_it_names_that_one(monkeypatch: pytest.MonkeyP
     hide_all(monkeypatch)
     with pytest.raises(UserError, match=r"^[^\n]*apt-get install mosquitto[^\n]*$"):
         LocalBroker.find("mosquitto")
-    with pytest.raises(UserError, match=r"^[^\n]*pip install vp-mqtt\[broker\][^\n]*$"):
+    with pytest.raises(UserError, match=r"^[^\n]*pip install iotcore[^\n]*$"):
         LocalBroker.find("embedded")
 
 

@@ -153,7 +153,7 @@ def test_eval_needs_neither_torch_nor_matplotlib(bundle: Path, pictures: Path) -
     assert "evaluating on a sixth of 'things'" in plain.stderr
     refused = vp("eval", str(bundle), str(pictures), "--plots", "x", code=code)
     assert refused.returncode == 2
-    assert refused.stderr.endswith("--plots needs matplotlib: `pip install vp-mqtt[train]`\n")
+    assert refused.stderr.endswith("--plots needs matplotlib: `pip install matplotlib`\n")
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def test_pictures_in_files_and_in_memory_look_alike(tmp_path: Path) -> None:
 def test_matlab_files_without_scipy_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = published_sets.write_svhn(tmp_path / "svhn")
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(UserError, match=r"pip install vp-mqtt\[train\]"):
+    with pytest.raises(UserError, match=r"pip install scipy"):
         load("svhn", root)
 
 

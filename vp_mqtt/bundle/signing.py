@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vp_mqtt.errors import UserError
 
-_INSTALL = "signatures need the library 'cryptography': pip install 'vp-mqtt[sign]'"
+_INSTALL = "signatures need the library 'cryptography': `pip install cryptography`"
 
 
 class SignatureError(ValueError):

@@ -44,4 +44,7 @@ def require_torch(purpose: str) -> None:
         UserError: torch is not installed.
     """
     if importlib.util.find_spec("torch") is None:
-        raise UserError(f"{purpose} needs torch: `pip install vp-mqtt[train]`")
+        raise UserError(
+            f"{purpose} needs torch and more: `pip install '.[train]'` in a clone of vp-mqtt; up to 6 GB, see "
+            "docs/training.md for less"
+        )

@@ -124,7 +124,7 @@ def provision(
 ) -> None:
     """Write a folder for every board and for the broker, ready to copy; valid keys and passwords are kept."""
     if importlib.util.find_spec("cryptography") is None:
-        raise UserError("creating certificates needs a library: `pip install vp-mqtt[site]`")
+        raise UserError("creating certificates needs the library 'cryptography': `pip install cryptography`")
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
     from vp_mqtt.site.provision import provision as run  # noqa: PLC0415
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vp_mqtt import logs
+from vp_mqtt.cli.common_options import require_torch
 from vp_mqtt.cli.data import Data, Root
 from vp_mqtt.errors import UserError
 
@@ -58,16 +58,6 @@ _MALLOC = {
 }
 
 
-def need_torch() -> None:
-    """Check that torch is installed.
-
-    Raises:
-        UserError: it is not; the message says what to install.
-    """
-    if importlib.util.find_spec("torch") is None:
-        raise UserError("training needs torch: `pip install vp-mqtt[train]`")
-
-
 def _restart_with_malloc_settings() -> None:
     """Restart this program with allocator settings in the environment: glibc reads them only at start."""
     if sys.platform == "linux" and not any(name in os.environ for name in _MALLOC):
@@ -108,7 +98,7 @@ def train(
     resume: _Resume = False,
 ) -> None:
     """Train a family on labelled pictures."""
-    need_torch()
+    require_torch("training")
     _restart_with_malloc_settings()
     from rich.console import Console  # noqa: PLC0415
 
@@ -168,7 +158,7 @@ def export(
     root: Root = None,
 ) -> None:
     """Write a trained family as a bundle: a manifest and one ONNX model per variant."""
-    need_torch()
+    require_torch("training")
     if weights not in {"float16", "float32", "int8"}:
         raise UserError(f"--weights {weights}: write float16, float32 or int8")
     from vp_mqtt.training import datasets  # noqa: PLC0415

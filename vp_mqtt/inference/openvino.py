@@ -1,4 +1,4 @@
-"""A variant's model in OpenVINO (`pip install vp-mqtt[openvino]`)."""
+"""A variant's model in OpenVINO (`pip install openvino`)."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def load(runtime: str, model: bytes, *, resolution: int, classes: int, threads: 
         UserError: the runtime is not installed, or cannot run the model.
     """
     if runtime not in installed():
-        raise UserError(f"--runtime {runtime}: not installed; `pip install vp-mqtt[{runtime}]`")
+        raise UserError(f"--runtime {runtime}: not installed; `pip install {runtime}`")
     if runtime == "openvino":
         from vp_mqtt.inference.openvino import OpenVinoPredictor  # noqa: PLC0415 (an extra, and slow to import)
 

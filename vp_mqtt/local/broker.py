@@ -16,7 +16,7 @@ from vp_mqtt.local.broker_process import BrokerProcess, StartError
 from vp_mqtt.local.ports import HOST
 
 _EMBEDDED = "iotcore"
-_EMBEDDED_HINT = "`pip install vp-mqtt[broker]`"
+_EMBEDDED_HINT = "`pip install iotcore`"
 
 # Only a `v5` listener speaks MQTT 5. rumqttd keeps the latest messages of every subscription in memory, read or not:
 # up to 1 GB with the sizes of its example file.
@@ -78,7 +78,7 @@ class LocalBroker:
         """Return a broker that is installed on this machine, not started yet.
 
         Args:
-            kind: "mosquitto", "embedded" (the broker of the extra `vp-mqtt[broker]`), or "auto": Mosquitto where it is
+            kind: "mosquitto", "embedded" (the library iotcore), or "auto": Mosquitto where it is
                 installed, else the embedded one.
 
         Raises:

@@ -31,7 +31,7 @@ def select_runtimes(names: Sequence[str]) -> list[str]:
         if name != ALL_RUNTIMES and name not in runtimes.RUNTIMES:
             raise UserError(f"--runtime {name}: write {', '.join(runtimes.RUNTIMES)} or {ALL_RUNTIMES}")
         if name != ALL_RUNTIMES and name not in installed:
-            raise UserError(f"--runtime {name}: not installed; `pip install vp-mqtt[{name}]`")
+            raise UserError(f"--runtime {name}: not installed; `pip install {name}`")
         selected += installed if name == ALL_RUNTIMES else [name]
     return list(dict.fromkeys(selected))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Protocol, SupportsFloat
 
@@ -140,4 +141,4 @@ class ProgressBar:
 
 def progress_for(console: Console) -> ProgressReporter:
     """Return a bar if the console can redraw it, else log lines."""
-    return ProgressBar(console) if can_redraw(console.file) else ProgressLog()
+    return ProgressBar(console) if can_redraw(sys.stderr if console.stderr else sys.stdout) else ProgressLog()

@@ -85,7 +85,7 @@ def test_the_measurement_is_done_once_and_a_broken_memory_does_no_harm(
 
 def test_a_runtime_that_is_missing_or_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "installed", lambda: {"onnxruntime": "1"})
-    with pytest.raises(UserError, match=r"pip install vp-mqtt\[openvino\]"):
+    with pytest.raises(UserError, match=r"pip install openvino"):
         load("openvino", model(16), resolution=16, classes=4, threads=1)
     for name in ("onnxruntime",):
         with pytest.raises(UserError, match="cannot be run"):

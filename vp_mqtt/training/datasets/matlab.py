@@ -21,7 +21,7 @@ def read_mat(file: Path, names: Sequence[str]) -> list[NDArray[Any]]:
     try:
         from scipy.io import loadmat  # noqa: PLC0415 (only for these data sets, and in the extra `train`)
     except ImportError:
-        raise UserError(f"{file}: reading it needs scipy: `pip install vp-mqtt[train]`") from None
+        raise UserError(f"{file}: reading it needs scipy: `pip install scipy`") from None
     try:
         content = loadmat(file, variable_names=list(names))
     except OSError as error:

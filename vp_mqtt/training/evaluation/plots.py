@@ -32,7 +32,7 @@ def need_matplotlib() -> None:
     try:
         import matplotlib.figure  # noqa: F401, PLC0415 (of the extra `train`, and slow to load)
     except ImportError:
-        raise UserError("--plots needs matplotlib: `pip install vp-mqtt[train]`") from None
+        raise UserError("--plots needs matplotlib: `pip install matplotlib`") from None
 
 
 def confusion_figure(confusion: NDArray[np.int64], classes: Sequence[str], name: str) -> Figure:
