@@ -11,7 +11,7 @@ import ssl
 import time
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.mqtt import properties
@@ -36,7 +36,7 @@ class Client(mqtt.Client):
     refusal: str | None = None
     _patience: PongPatience | None = None
 
-    def loop_misc(self) -> mqtt.MQTTErrorCode:
+    def loop_misc(self) -> MQTTErrorCode:
         """Send pings, and end a connection whose broker does not answer them; paho's loop calls it in each turn."""
         self.turned_at = now = time.monotonic()
         pinged_at = self._ping_t
@@ -57,11 +57,11 @@ class Client(mqtt.Client):
         queued = sum(packet["to_process"] for packet in tuple(self._out_packet))
         self._patience = PongPatience(traffic, queued) if traffic is not None else None
 
-    def _packet_handle(self) -> mqtt.MQTTErrorCode:
+    def _packet_handle(self) -> MQTTErrorCode:
         try:
             self.refusal = properties.reduce(self._in_packet["command"], self._in_packet["packet"])
         except properties.MalformedError:
-            return mqtt.MQTTErrorCode.MQTT_ERR_PROTOCOL
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return super()._packet_handle()
 
 

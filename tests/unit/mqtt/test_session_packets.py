@@ -345,9 +345,11 @@ def test_tcp_is_kept_from_delaying_small_packets(broker: ScriptedBroker, monkeyp
 def test_a_session_whose_network_hangs_is_stuck(broker: ScriptedBroker) -> None:
     release = threading.Event()
     patience = 1.5  # an idle network comes round once a second
-    with connected(
-        BrokerOptions(url=broker.url), client_id="me", on_message=lambda _: bool(release.wait(WAIT))
-    ) as running:
+
+    def hang(_: Received) -> None:
+        release.wait(WAIT)
+
+    with connected(BrokerOptions(url=broker.url), client_id="me", on_message=hang) as running:
         assert not running.is_stuck(patience)
         broker.send(publish_packet(b"t", b""))
         until(lambda: running.is_stuck(0.2))
