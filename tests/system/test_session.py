@@ -86,7 +86,7 @@ def test_small_packets_are_not_delayed(broker: Mosquitto, listeners: list[Listen
     listener = Listener(broker.url)
     listeners.append(listener)
     assert listener.session.connected.wait(5)
-    tcp = listener.session._connection._tcp  # type: ignore[union-attr]
+    tcp = listener.session._connection._client.tcp  # type: ignore[union-attr]
     assert tcp is not None
     assert tcp._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 

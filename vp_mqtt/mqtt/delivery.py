@@ -32,6 +32,11 @@ class Sent:
         return not self._lost.is_set() and not self._info.is_published()
 
     @property
+    def is_delivered(self) -> bool:
+        """Whether the message has been delivered; never if its connection ended before."""
+        return self._info.is_published()
+
+    @property
     def is_refused(self) -> bool:
         """Whether the broker has acknowledged the message with a refusal (QoS 1)."""
         return self._info.mid in self._refused

@@ -13,10 +13,10 @@ from vp_mqtt.config.settings import CameraSettings
 from vp_mqtt.inference.pictures import PictureError
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.masking import hide_in_address
-from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.frame_encoder import EncodedFrame, FrameEncoder
+from vp_mqtt.nodes.in_flight import InFlight
 from vp_mqtt.nodes.response_times import ResponseTimes
 from vp_mqtt.nodes.sources import Captured, Source, open_source
 from vp_mqtt.protocol.frames import Announce, FrameId
@@ -24,7 +24,7 @@ from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, AnnounceMessage
 from vp_mqtt.protocol.topics import Topics
 
 _FRAME_EXPIRY_S = 2
-_LAST_FRAMES_S = 1.0
+_LAST_FRAMES_S = 60.0  # on a slow link; a signal ends the wait
 _LENGTH_BYTES = 3  # by which a packet's remaining length may grow over that of an empty packet
 
 
@@ -40,7 +40,7 @@ class CameraNode:
         )
         self._run = secrets.randbits(32)
         self._sequence = 0
-        self._in_flight: list[Sent] = []
+        self._in_flight = InFlight(settings.in_flight)
         self._response_times = ResponseTimes()
         self._has_warned = False
         self._node = Node(
@@ -105,9 +105,7 @@ class CameraNode:
                     break
         finally:
             source.close()
-        until = time.monotonic() + _LAST_FRAMES_S
-        for sent in self._in_flight:
-            sent.wait(until - time.monotonic())
+        self._in_flight.wait(self._node.stopping, _LAST_FRAMES_S)
 
     def _paced(self, captures: Iterator[Captured]) -> Iterator[Captured]:
         """Yield pictures at the frame rate; frames that a delay has cost are not made up for."""
@@ -130,11 +128,10 @@ class CameraNode:
         captured_at, wall_clock = time.monotonic(), time.time()
         counts = self._node.counts
         counts["captured"] += 1
-        self._in_flight = [sent for sent in self._in_flight if sent.is_pending]
         if not self._node.is_connected:
             counts["dropped_offline"] += 1
             return
-        if len(self._in_flight) >= self._settings.in_flight:
+        if self._in_flight.is_full(captured_at):
             counts["dropped_slow_link"] += 1
             return
         frame = FrameId(self._run, self._sequence)
@@ -153,7 +150,7 @@ class CameraNode:
             return
         counts["frames"] += 1
         counts["passed_through"] += encoded.is_passed_through
-        self._in_flight.append(sent)
+        self._in_flight.add(sent, len(encoded.jpeg), captured_at)
 
     def _count_unsent(self, frame: FrameId) -> None:
         self._response_times.cancel(frame.encode())
