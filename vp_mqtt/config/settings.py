@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vp_mqtt.config.broker import DEFAULT_URL, BrokerOptions, check_url
 from vp_mqtt.errors import UserError
-from vp_mqtt.protocol.messages import Role
+from vp_mqtt.protocol.messages import DEFAULT_STATS_EVERY_S, MAX_STATS_EVERY_S, Role
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
 ENV_PREFIX = "VP_"
@@ -79,7 +79,9 @@ class CommonSettings(BaseSettings):
         default=10, ge=2, le=3600, description="MQTT keepalive: seconds of silence before the connection is probed"
     )
     give_up_after: float = Field(default=0, ge=0, le=1e6, description=_GIVE_UP_HELP)
-    stats_every: float = Field(default=5.0, gt=0, le=3600, description="seconds between statistics messages")
+    stats_every: float = Field(
+        default=DEFAULT_STATS_EVERY_S, gt=0, le=MAX_STATS_EVERY_S, description="seconds between statistics messages"
+    )
     log_json: bool = Field(default=False, description="log JSON, one object per line")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level to log")
 

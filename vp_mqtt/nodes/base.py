@@ -76,7 +76,7 @@ class Node:
         self._is_stuck = is_stuck
         self._more_counts = more_counts
         self._max_packet_bytes = max_packet_bytes
-        self._status = NodeStatus(site=site, name=name, role=role, variant=variant)
+        self._status = NodeStatus(site=site, name=name, role=role, variant=variant, stats_every_s=stats_every_s)
         self._stats = Stats()
         self._session: Session | None = None
         self._was_replaced = False

@@ -18,13 +18,14 @@ from vp_mqtt.protocol.topics import Topics
 class NodeStatus:
     """A node's retained status: its birth ("online"), its goodbye ("stopped") and its will ("offline")."""
 
-    def __init__(self, *, site: str, name: str, role: Role, variant: int | None = None) -> None:
+    def __init__(self, *, site: str, name: str, role: Role, stats_every_s: float, variant: int | None = None) -> None:
         """Describe the node.
 
         Args:
             site: the site's name.
             name: the node's name.
             role: what the node does.
+            stats_every_s: interval of its stats, in seconds.
             variant: the variant's index, for a variant node.
         """
         self.topic = Topics(site).status(name)
@@ -39,6 +40,7 @@ class NodeStatus:
             instance=secrets.token_hex(4),
             started=round(time.time(), 3),
             variant=variant,
+            stats_every_s=stats_every_s,
         )
 
     @property

@@ -129,6 +129,10 @@ class State(StrEnum):
     """Its connection broke, and the broker published its will."""
 
 
+DEFAULT_STATS_EVERY_S = 5.0
+"""Interval of a node's stats, unless its status gives another."""
+MAX_STATS_EVERY_S = 3600.0
+
 Role = Annotated[str, Field(pattern=NAME_PATTERN)]
 """What a node does: camera, variant or fusion, or something of the site's own."""
 
@@ -150,6 +154,9 @@ class StatusMessage(Message):
     bundle: _Name | None = None
     digest: _ShortDigest | None = Field(
         default=None, description="first 4 bytes of the bundle's digest, in hexadecimal"
+    )
+    stats_every_s: Annotated[float, Field(gt=0, le=MAX_STATS_EVERY_S)] | None = Field(
+        default=None, description="interval of its stats, in seconds; 5 if it is not given"
     )
     ready: tuple[_ShortDigest, ...] | None = Field(
         default=None, max_length=16, description="of a fusion node: the bundles whose votes it can fuse"

@@ -11,7 +11,7 @@ from vp_mqtt.protocol.messages import State, StatusMessage
 
 
 def status(**options: int) -> NodeStatus:
-    return NodeStatus(site="home", name="v2", role="variant", variant=2, **options)
+    return NodeStatus(site="home", name="v2", role="variant", variant=2, stats_every_s=5.0, **options)
 
 
 def payload(of: NodeStatus, **changes: object) -> bytes:

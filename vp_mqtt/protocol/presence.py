@@ -1,0 +1,77 @@
+"""Whether a node is online: what is heard of it counts, not what the broker has kept. Pure: the clock is passed in.
+
+A node that loses power together with the broker leaves a retained status "online" behind, and no will is published.
+Such a node is *silent*: its status says online, but its stats, which every node sends regularly, do not arrive.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from vp_mqtt.protocol.messages import DEFAULT_STATS_EVERY_S, State, StatusMessage
+
+SILENT_AFTER_PERIODS = 3
+"""A node is silent when nothing has been heard of it for this many times the interval of its stats."""
+
+
+class Presence(StrEnum):
+    """What is known of a node: its state, and whether it is heard."""
+
+    ONLINE = "online"
+    SILENT = "silent"
+    """Its status says that it is online, but nothing has been heard of it for three intervals of its stats."""
+    STOPPED = "stopped"
+    OFFLINE = "offline"
+
+
+def silent_after_s(status: StatusMessage) -> float:
+    """Return after how many seconds without a message a node that is online is silent."""
+    return SILENT_AFTER_PERIODS * (status.stats_every_s or DEFAULT_STATS_EVERY_S)
+
+
+class NodePresence:
+    """The presence of one node.
+
+    Attributes:
+        status: its newest status.
+        heard_at: when it was last heard: a status, stats or other message that was not retained; None if never.
+    """
+
+    def __init__(self, status: StatusMessage, *, retained: bool, now: float) -> None:
+        """Begin with a status.
+
+        Args:
+            status: the node's.
+            retained: whether the broker had kept it: it may be old, and its node dead.
+            now: on a monotonic clock, in seconds, as everywhere here.
+        """
+        self.status = status
+        self.heard_at: float | None = None
+        self._listening_since = now
+        self.note_status(status, retained=retained, now=now)
+
+    def note_status(self, status: StatusMessage, *, retained: bool, now: float) -> None:
+        """Note a status of the node."""
+        self.status = status
+        if not retained:
+            # The will is the broker's message, but then the state says all.
+            self.heard_at = now
+
+    def note_heard(self, now: float) -> None:
+        """Note stats or another message of the node, not retained."""
+        self.heard_at = now
+
+    def note_deaf(self, now: float) -> None:
+        """Note that the listener itself was cut off from the broker until now: silence before this says nothing."""
+        self._listening_since = now
+
+    def at(self, now: float) -> Presence:
+        """Return the node's presence; a node whose silence has not lasted long enough yet counts as online."""
+        if self.status.state is not State.ONLINE:
+            return Presence(self.status.state)
+        since = max(self._listening_since, self.heard_at or 0.0)
+        return Presence.SILENT if now - since > silent_after_s(self.status) else Presence.ONLINE
+
+    def is_heard(self, now: float) -> bool:
+        """Return whether the node is online and was heard recently: a retained status alone does not suffice."""
+        return self.heard_at is not None and self.at(now) is Presence.ONLINE
