@@ -20,7 +20,7 @@ from vp_mqtt.mqtt import failure
 from vp_mqtt.mqtt.client import new_client
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.failure import CONNECT_TIMEOUT_S, Failure
-from vp_mqtt.mqtt.message import Outgoing, Received, TopicAliases
+from vp_mqtt.mqtt.message import Outgoing, Received, Subscription, TopicAliases
 from vp_mqtt.mqtt.tcp import TcpSocket
 
 _PACKET_TOO_LARGE = 0x95
@@ -29,6 +29,13 @@ MAX_REMAINING_LENGTH = 268_435_455
 _REMEMBERED_REFUSALS = 1000
 # Some brokers accept no more topic filters in one SUBSCRIBE.
 _MAX_FILTERS = 8
+# Of MQTT 5.0, section 3.8.3.1.
+_SEND_RETAINED, _NO_RETAINED = 0, 2
+
+
+def _options(subscription: Subscription) -> SubscribeOptions:
+    handling = _SEND_RETAINED if subscription.retained else _NO_RETAINED
+    return SubscribeOptions(qos=subscription.qos, retainHandling=handling)
 
 
 class Connection:
@@ -138,13 +145,13 @@ class Connection:
             info = self._client.publish(topic, message.payload, message.qos, message.retain, properties=properties)
         return Sent(info, self._lost, self._refused) if info.rc == mqtt.MQTT_ERR_SUCCESS else None
 
-    def subscribe(self, subscriptions: Sequence[tuple[str, int]]) -> None:
-        """Subscribe to topic filters, each with its QoS; a filter that the broker refuses is logged."""
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """Subscribe to topic filters; one that the broker refuses is logged."""
         for start in range(0, len(subscriptions), _MAX_FILTERS):
             some = subscriptions[start : start + _MAX_FILTERS]
-            _, mid = self._client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in some])
+            _, mid = self._client.subscribe([(one.topic, _options(one)) for one in some])
             if mid is not None:
-                self._subscribing[mid] = [topic for topic, _ in some]
+                self._subscribing[mid] = [one.topic for one in some]
 
     def unsubscribe(self, topic: str) -> None:
         """Unsubscribe from a topic filter."""
@@ -223,4 +230,4 @@ class Connection:
             self._on_refused(topic, self._client.refusal)
             return
         correlation = getattr(message.properties, "CorrelationData", None)
-        self._on_message(Received(topic, bytes(message.payload), correlation, time.monotonic()))
+        self._on_message(Received(topic, bytes(message.payload), correlation, time.monotonic(), message.retain))

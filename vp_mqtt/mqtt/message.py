@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -10,6 +11,24 @@ from paho.mqtt.properties import Properties
 _UTF8_BYTES = 4  # per character, at most
 _MAX_OVERHEAD_BYTES = 64  # headers, lengths, identifiers and numbers, rounded up
 _MAX_ALIASED_PAYLOAD = 1024
+
+
+class Subscription(NamedTuple):
+    """A topic filter to subscribe to.
+
+    Attributes:
+        topic: the filter.
+        qos: highest QoS of the messages, 0 or 1.
+        retained: whether the broker is to send what it has retained; False for topics on which nothing old is of use.
+    """
+
+    topic: str
+    qos: int = 0
+    retained: bool = True
+
+
+AnySubscription = tuple[str, int] | Subscription
+"""A subscription, or its topic filter and QoS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +40,14 @@ class Received:
         payload: its bytes.
         correlation: MQTT correlation data; None without.
         at: when it arrived, on this machine's monotonic clock, in seconds.
+        retained: whether the broker had it from before our subscription.
     """
 
     topic: str
     payload: bytes
     correlation: bytes | None
     at: float
+    retained: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.connection import MAX_REMAINING_LENGTH, Connection
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.failure import Failure
-from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.message import AnySubscription, Outgoing, Received, Subscription
 from vp_mqtt.mqtt.tls import client_context
 
 BACKOFF_BASE_S = 0.25
@@ -77,7 +77,7 @@ class Session:
         options: BrokerOptions,
         *,
         client_id: str,
-        subscriptions: Sequence[tuple[str, int]] = (),
+        subscriptions: Sequence[AnySubscription] = (),
         on_message: Callable[[Received], None] = _ignore,
         on_refused: Callable[[str, str], None] = _ignore_refusal,
         on_end: Callable[[UserError], None] = _ignore,
@@ -90,16 +90,16 @@ class Session:
         Args:
             options: how to reach the broker.
             client_id: unique at the broker.
-            subscriptions: topic filters with their QoS, subscribed to anew with every connection.
+            subscriptions: topic filters, subscribed to anew with every connection.
             on_message: called with every message.
             on_refused: called with the topic of a message that is not handed on, and the reason.
-            on_end: called once if the session ends with a permanent failure, in a thread of the session.
+            on_end: called once, in a thread of the session, if it ends with a permanent failure.
             will: published by the broker when the connection breaks.
             birth: published after every connection's subscriptions.
             max_packet_bytes: the broker is asked not to send larger packets.
         """
         self._options = options
-        self._subscriptions = list(subscriptions)
+        self._subscriptions = {one[0]: Subscription(*one) for one in subscriptions}
         self._on_end = on_end
         self._birth = birth
         self._new_connection = partial(
@@ -192,23 +192,24 @@ class Session:
         self._birth = birth
         self.publish(birth)
 
-    def subscribe(self, topics: Sequence[str], qos: int = 0) -> None:
-        """Subscribe to further topic filters, or again to unsubscribed ones; may be called from any thread."""
+    def subscribe(self, topics: Sequence[str], qos: int = 0, *, retained: bool = True) -> None:
+        """Subscribe to further topic filters, see `Subscription`; may be called from any thread."""
+        wanted = [Subscription(topic, qos, retained) for topic in topics]
         with self._subscribing:
-            known = {topic for topic, _ in self._subscriptions}
-            self._subscriptions += [(topic, qos) for topic in topics if topic not in known]
+            self._subscriptions = {one.topic: one for one in wanted} | self._subscriptions
             if (connection := self._current()) is not None:
-                connection.subscribe([(topic, qos) for topic in topics])
+                connection.subscribe(wanted)
 
     def unsubscribe(self, topic: str) -> None:
-        """Unsubscribe from a topic filter until `subscribe`, or until the next connection."""
-        if (connection := self._current()) is not None:
-            connection.unsubscribe(topic)
+        """Unsubscribe from a topic filter, also for further connections."""
+        with self._subscribing:
+            self._subscriptions.pop(topic, None)
+            if (connection := self._current()) is not None:
+                connection.unsubscribe(topic)
 
     def publish(self, message: Outgoing) -> Sent | None:
         """Publish a message; None if there is no connection, or the broker would not accept a packet of this size."""
-        connection = self._current()
-        return None if connection is None else connection.publish(message)
+        return connection.publish(message) if (connection := self._current()) is not None else None
 
     def _current(self) -> Connection | None:
         return self._connection if self.connected.is_set() else None
@@ -248,7 +249,7 @@ class Session:
             return
         self.max_publish_bytes = connection.max_publish_bytes
         with self._subscribing:
-            connection.subscribe(self._subscriptions)
+            connection.subscribe(list(self._subscriptions.values()))
             self.connections += 1
             self.connected.set()
         self._settled.set()
@@ -262,7 +263,7 @@ def connected(
     options: BrokerOptions,
     *,
     client_id: str,
-    subscriptions: Sequence[tuple[str, int]] = (),
+    subscriptions: Sequence[AnySubscription] = (),
     on_message: Callable[[Received], None] = _ignore,
     on_end: Callable[[UserError], None] = _ignore,
     max_packet_bytes: int = 1_000_000,
@@ -273,7 +274,7 @@ def connected(
     Args:
         options: how to reach the broker.
         client_id: unique at the broker.
-        subscriptions: topic filters with their QoS, made anew with every connection.
+        subscriptions: topic filters, subscribed to anew with every connection.
         on_message: called with every message, in the network's thread.
         on_end: called once if the session ends with a permanent failure, in a thread of the session.
         max_packet_bytes: the broker is asked not to send larger packets.

@@ -12,7 +12,7 @@ from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.mqtt.delivery import Sent
-from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.message import AnySubscription, Outgoing, Received, Subscription
 from vp_mqtt.mqtt.session import Session
 from vp_mqtt.nodes import signals
 from vp_mqtt.nodes.stats import Latencies, Stats
@@ -42,7 +42,7 @@ class Node:
         role: Role,
         variant: int | None = None,
         stats_every_s: float,
-        subscriptions: Sequence[tuple[str, int]],
+        subscriptions: Sequence[AnySubscription],
         on_message: Callable[[Received], None],
         on_stop: Callable[[], None] = lambda: None,
         is_stuck: Callable[[float], bool] = lambda _: False,
@@ -57,7 +57,7 @@ class Node:
             role: what the node does.
             variant: the variant's index, for a variant node.
             stats_every_s: seconds between two stats messages.
-            subscriptions: topic filters with their QoS.
+            subscriptions: topic filters.
             on_message: called with every message but the node's own status, in the network's thread.
             on_stop: called once when the node is to end; wakes the node's work.
             is_stuck: returns whether something beside `work` has been hanging for so many seconds.
@@ -118,12 +118,12 @@ class Node:
         """Publish a message; None if there is no connection, or the broker does not accept a packet of this size."""
         return None if self._session is None else self._session.publish(message)
 
-    def subscribe(self, topics: Sequence[str], qos: int = 0) -> None:
-        """Subscribe to further topic filters."""
+    def subscribe(self, topics: Sequence[str], qos: int = 0, *, retained: bool = True) -> None:
+        """Subscribe to further topic filters, see `Session.subscribe`."""
         if self._session is None:
-            self._subscriptions += [(topic, qos) for topic in topics]
+            self._subscriptions += [Subscription(topic, qos, retained) for topic in topics]
         else:
-            self._session.subscribe(topics, qos)
+            self._session.subscribe(topics, qos, retained=retained)
 
     def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] | None = None) -> None:
         """Name the bundle that the node works with in its status, see `NodeStatus.set_bundle`."""

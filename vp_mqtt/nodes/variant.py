@@ -15,7 +15,7 @@ from vp_mqtt.inference import pictures, runtimes
 from vp_mqtt.inference.runtimes import Predictor
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.inbox import Inbox
-from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.message import Outgoing, Received, Subscription
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.bundles import find_initial_bundle
 from vp_mqtt.protocol import topics
@@ -98,7 +98,7 @@ class VariantNode:
             role=settings.role,
             variant=settings.variant,
             stats_every_s=settings.stats_every,
-            subscriptions=[(site.frame(ANY), 0)],
+            subscriptions=[Subscription(site.frame(ANY), retained=False)],
             on_message=self._receive,
             on_stop=self._inbox.close,
             more_counts=lambda: {"frames_dropped": self._inbox.dropped},
@@ -163,6 +163,9 @@ class VariantNode:
                 self._follower.offer(message.payload)
             except MessageError as error:
                 self._node.refusals.add(message.topic, str(error))
+            return
+        if message.retained:
+            self._node.refusals.add(message.topic, "retained frame")
             return
         if len(message.payload) > self._settings.max_frame_bytes:
             self._node.refusals.add(message.topic, "frame too large")

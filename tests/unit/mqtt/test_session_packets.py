@@ -24,7 +24,7 @@ from tests.support.scripted_broker import (
 )
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.mqtt import connection
-from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.message import Outgoing, Received, Subscription
 from vp_mqtt.mqtt.session import Session, connected
 from vp_mqtt.mqtt.tcp import TcpSocket
 
@@ -86,6 +86,15 @@ def test_subscriptions_are_split_over_packets(broker: ScriptedBroker) -> None:
     assert [(topic, options & 3) for one in packets for topic, options in one.filters()] == wanted
 
 
+def test_retained_messages_are_left_at_the_broker_where_they_are_of_no_use(broker: ScriptedBroker) -> None:
+    wanted = [Subscription("old and new"), Subscription("new", retained=False)]
+    with connected(BrokerOptions(url=broker.url), client_id="me", subscriptions=wanted) as running:
+        running.subscribe(["new, too"], retained=False)
+        filters = [one for packet in broker.await_packets(SUBSCRIBE, 2) for one in packet.filters()]
+    # Retain handling, bits 4 and 5: MQTT 5.0, section 3.8.3.1.
+    assert [(topic, options >> 4) for topic, options in filters] == [("old and new", 0), ("new", 2), ("new, too", 2)]
+
+
 def test_a_refused_subscription_is_logged(broker: ScriptedBroker, log: pytest.LogCaptureFixture) -> None:
     broker.suback = lambda topic: 0x87 if topic == "secret" else 0
     topics = [("open", 0), ("secret", 1), ("other", 0)]
@@ -95,7 +104,7 @@ def test_a_refused_subscription_is_logged(broker: ScriptedBroker, log: pytest.Lo
     assert errors == ["the broker refuses our subscription to secret (Not authorized); check the access rules"]
 
 
-def test_added_subscriptions_are_renewed_by_a_reconnect(broker: ScriptedBroker) -> None:
+def test_added_subscriptions_are_renewed_by_a_reconnect_and_those_given_up_are_not(broker: ScriptedBroker) -> None:
     with connected(BrokerOptions(url=broker.url), client_id="me", subscriptions=[("a", 1)]) as running:
         running.subscribe(["b", "c"], qos=1)
         running.subscribe(["a", "b"])
@@ -105,13 +114,14 @@ def test_added_subscriptions_are_renewed_by_a_reconnect(broker: ScriptedBroker) 
         assert sent == [["a"], ["b", "c"], ["a", "b"]]
         broker.hang_up()
         renewed = broker.await_packets(SUBSCRIBE, 4)[3]
-        assert [(topic, options & 3) for topic, options in renewed.filters()] == [("a", 1), ("b", 1), ("c", 1)]
+        assert [(topic, options & 3) for topic, options in renewed.filters()] == [("b", 1), ("c", 1)]
 
 
 def test_subscriptions_added_before_the_connection(broker: ScriptedBroker) -> None:
     running = Session(BrokerOptions(url=broker.url), client_id="me")
     running.subscribe(["early"])
-    running.unsubscribe("early")
+    running.subscribe(["given up"])
+    running.unsubscribe("given up")
     with running:
         ((topic, options),) = broker.await_packets(SUBSCRIBE)[0].filters()
         assert (topic, options & 3) == ("early", 0)
