@@ -4,60 +4,105 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
+from vp_mqtt.fusion.seen_frames import SeenFrames
 from vp_mqtt.fusion.window import Window
-from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.frames import Announce, FrameId
 
 # A camera starts a new run with every restart; only so many are remembered.
 _MAX_RUNS = 16
+_NOBODY: frozenset[int] = frozenset()
+
+
+class Finished(NamedTuple):
+    """A frame whose window is removed.
+
+    Attributes:
+        opened: when its window had opened, in s.
+        order: the window's place in the order of the camera's announces.
+    """
+
+    opened: float
+    order: int
 
 
 class Progress:
-    """The newest announced frame of one camera that each variant of one family has voted on, by run of the camera.
+    """The newest frame of one camera that each variant of one family has voted on, by run of the camera.
 
-    A variant works on the newest frame only: it never votes on older ones afterwards. Runs are kept apart: a late vote
-    on a frame from before the camera's restart means nothing for those after it.
+    A variant works on the newest frame only: it never votes on older ones afterwards. Newer is what was announced later
+    with a higher sequence number: announces can overtake each other, and a sequence number can jump. Runs are kept
+    apart: a late vote on a frame from before the camera's restart means nothing for those after it.
     """
 
     def __init__(self) -> None:
-        self._newest: OrderedDict[int, dict[int, FrameId]] = OrderedDict()
+        self._newest: OrderedDict[int, dict[int, tuple[int, int]]] = OrderedDict()
 
-    def note_vote(self, variant: int, frame: FrameId) -> None:
-        """Note that the variant has voted on the frame."""
-        newest = self._newest.setdefault(frame.run, {})
-        if variant not in newest or newest[variant] < frame:
-            newest[variant] = frame
-        while len(self._newest) > _MAX_RUNS:
-            self._newest.popitem(last=False)
+    def note_vote(self, variant: int, frame: FrameId, order: int) -> None:
+        """Note that the variant has voted on the frame with this place in the order of the announces."""
+        newest = self._newest.get(frame.run)
+        if newest is None:
+            newest = self._newest[frame.run] = {}
+            if len(self._newest) > _MAX_RUNS:
+                self._newest.popitem(last=False)
+        last = newest.get(variant)
+        if last is None or last[0] < order:
+            newest[variant] = order, frame.sequence
 
-    def passed(self, frame: FrameId) -> set[int]:
+    def passed(self, frame: FrameId, order: int) -> AbstractSet[int]:
         """Return the variants that have voted on a newer frame of the same run."""
-        return {variant for variant, newest in self._newest.get(frame.run, {}).items() if newest > frame}
+        newest = self._newest.get(frame.run)
+        if newest is None:
+            return _NOBODY
+        return {variant for variant, (last, sequence) in newest.items() if last > order and sequence > frame.sequence}
 
 
 class CameraFrames:
     """The frames of one camera.
 
     Labels are released in the order of the frames: by sequence within a run, runs by their first announce.
+
+    Attributes:
+        last_announce: when the newest frame was announced, in s, on the caller's clock.
+        open_windows: how many windows are open.
     """
 
-    def __init__(self, history: int) -> None:
+    def __init__(self, name: str, history: int) -> None:
         """Start without frames.
 
         Args:
-            history: finished frames that are remembered, to recognise late votes and duplicates.
+            name: the camera's.
+            history: finished frames of which it is remembered when their windows opened.
         """
+        self._name = name
         self._history = history
+        self._announced = 0
         self._queue: list[Window] = []
-        self._finished: OrderedDict[FrameId, float] = OrderedDict()
+        self._seen = SeenFrames()
+        self._finished: OrderedDict[FrameId, Finished] = OrderedDict()
         self._progress: dict[bytes, Progress] = {}
+        self.last_announce = 0.0
+        self.open_windows = 0
 
-    def enqueue(self, window: Window) -> None:
-        """Add an announced frame's window; announces of one run that overtook each other are sorted."""
+    def has_seen(self, frame: FrameId) -> bool:
+        """Return whether the frame was announced before."""
+        return frame in self._seen
+
+    def open(self, announce: Announce, now: float) -> Window | None:
+        """Return the window of a frame that is announced; None if it was announced before."""
+        if not self._seen.add(announce.frame):
+            return None
+        self.last_announce = now
+        self.open_windows += 1
+        self._announced += 1
+        window = Window(self._name, announce, now, self._announced)
         place = len(self._queue)
-        while place and self._is_newer(self._queue[place - 1].frame, window.frame):
+        # Announces of one run that overtook each other are sorted.
+        while place and self._comes_before(window, self._queue[place - 1]):
             place -= 1
         self._queue.insert(place, window)
+        return window
 
     def release(self) -> list[Window]:
         """Remove and return the windows at the head of the queue that are decided, in label order."""
@@ -67,38 +112,42 @@ class CameraFrames:
         return released
 
     def up_to(self, windows: Collection[Window]) -> list[Window]:
-        """Return the announced windows, and those whose labels come before one of theirs."""
+        """Return the windows, and those whose labels come before one of theirs."""
         wanted = set(windows)
         count = max((place + 1 for place, window in enumerate(self._queue) if window in wanted), default=0)
         return [*self._queue[:count], *(window for window in windows if window.is_labelled)]
 
-    def older(self, frame: FrameId) -> list[Window]:
-        """Return the windows without a label of older frames of the same run."""
-        return [window for window in self._queue if self._is_newer(frame, window.frame)]
+    def older(self, frame: FrameId, order: int) -> list[Window]:
+        """Return the windows without a label of frames of the same run that were announced before this one."""
+        return [window for window in self._queue if window.order < order and window.frame.run == frame.run]
 
     def finish(self, window: Window) -> None:
         """Remember a frame whose window is removed."""
-        self._finished[window.frame] = window.opened
-        while len(self._finished) > self._history:
+        self.open_windows -= 1
+        self._finished[window.frame] = Finished(window.opened, window.order)
+        if len(self._finished) > self._history:
             self._finished.popitem(last=False)
 
-    def opened(self, frame: FrameId) -> float | None:
-        """Return when the window of a finished frame had opened; None for other frames."""
+    def finished(self, frame: FrameId) -> Finished | None:
+        """Return what is remembered of a finished frame; None for other frames."""
         return self._finished.get(frame)
 
-    def note_vote(self, family: bytes, variant: int, frame: FrameId) -> None:
+    def note_vote(self, family: bytes, variant: int, frame: FrameId, order: int) -> None:
         """Note that a variant of the family with this digest has voted on an announced frame."""
-        self._progress.setdefault(family, Progress()).note_vote(variant, frame)
+        progress = self._progress.get(family)
+        if progress is None:
+            progress = self._progress[family] = Progress()
+        progress.note_vote(variant, frame, order)
 
-    def passed(self, family: bytes, frame: FrameId) -> set[int]:
+    def passed(self, family: bytes, window: Window) -> AbstractSet[int]:
         """Return the variants of the family with this digest that have voted on a newer frame of the run."""
         progress = self._progress.get(family)
-        return progress.passed(frame) if progress is not None else set()
+        return progress.passed(window.frame, window.order) if progress is not None else _NOBODY
 
     def forget_family(self, family: bytes) -> None:
         """Forget how far the variants of the family with this digest have got."""
         self._progress.pop(family, None)
 
     @staticmethod
-    def _is_newer(frame: FrameId, than: FrameId) -> bool:
-        return frame.run == than.run and frame > than
+    def _comes_before(window: Window, other: Window) -> bool:
+        return window.frame.run == other.frame.run and window.frame.sequence < other.frame.sequence

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 
 # Any client can name a node: per variant, only so many node names are remembered.
 _MAX_NODES = 256
+# Cameras come and go: per variant, it is remembered for so many how long it has been silent on their frames.
+_MAX_CAMERAS = 4096
 
 
 @dataclass(slots=True)
 class _Member:
     since: float
-    silent_frames: int = 0
+    silent_frames: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    """In a row, by camera; only cameras on whose newest frame the variant was silent."""
+    suspected_on: set[str] = field(default_factory=set)
+    is_suspected_everywhere: bool = False
 
 
 class Liveness:
     """The variants that are alive, as their nodes' statuses and their votes show.
 
-    A variant is alive while at least one node that runs it reports that it is online, or, while no status of it is
-    known, because it voted. One that stays silent for `suspect_after` frames in a row is suspected, and not waited for
-    until a vote of it arrives in time.
+    A variant is alive while at least one node that runs it reports that it is online, or because it voted in time, even
+    if a status claimed before that it was gone. One that stays silent on `suspect_after` frames of a camera in a row,
+    on which others voted, is suspected: it is not waited for on that camera's frames until it votes on one in time.
     """
 
     def __init__(self, *, suspect_after: int) -> None:
@@ -30,13 +36,14 @@ class Liveness:
         """
         self._suspect_after = suspect_after
         self._online: dict[int, set[str]] = {}
+        self._gone: dict[int, float] = {}
         self._alive: dict[int, _Member] = {}
 
     def set_node(self, node: str, variant: int, *, online: bool, now: float) -> None:
         """Note what a node's status reports: which variant it runs, and whether it is online."""
         for other, nodes in list(self._online.items()):
             if other != variant and node in nodes:
-                self._remove(node, other)
+                self._remove(node, other, now)
         if online:
             nodes = self._online.setdefault(variant, set())
             if not nodes:
@@ -44,45 +51,71 @@ class Liveness:
             if len(nodes) < _MAX_NODES:
                 nodes.add(node)
         else:
-            self._remove(node, variant)
+            self._remove(node, variant, now)
 
-    def _remove(self, node: str, variant: int) -> None:
+    def _remove(self, node: str, variant: int, now: float) -> None:
         nodes = self._online.setdefault(variant, set())
         nodes.discard(node)
         if not nodes:
             self._alive.pop(variant, None)
+            self._gone[variant] = now
 
-    def note_vote(self, variant: int, now: float) -> None:
-        """Note that a vote of the variant arrived in time."""
+    def note_vote(self, camera: str, variant: int, arrived: float) -> None:
+        """Note that a vote of the variant arrived in time.
+
+        Args:
+            camera: on whose frame it is.
+            variant: whose vote it is.
+            arrived: when it arrived; one from before the status that the variant is gone does not outweigh that.
+        """
         member = self._alive.get(variant)
-        if member is not None:
-            member.silent_frames = 0
-        elif variant not in self._online:
-            self._alive[variant] = _Member(since=now)
+        if member is None:
+            if arrived > self._gone.get(variant, float("-inf")):
+                self._alive[variant] = _Member(since=arrived)
+            return
+        if member.silent_frames:
+            member.silent_frames.pop(camera, None)
+            member.suspected_on.discard(camera)
+        member.is_suspected_everywhere = False
 
-    def note_missed(self, variant: int) -> bool:
-        """Note that a frame's deadline passed without the variant's vote; return whether it becomes suspected."""
+    def note_missed(self, camera: str, variant: int) -> bool:
+        """Note that the variant did not vote on a frame on which others did; return whether it becomes suspected."""
         member = self._alive.get(variant)
         if member is None:
             return False
-        member.silent_frames += 1
-        return member.silent_frames == self._suspect_after
+        silent = member.silent_frames
+        silent[camera] = silent.get(camera, 0) + 1
+        silent.move_to_end(camera)
+        if len(silent) > _MAX_CAMERAS:
+            forgotten, _ = silent.popitem(last=False)
+            member.suspected_on.discard(forgotten)
+        if silent[camera] < self._suspect_after or camera in member.suspected_on:
+            return False
+        member.suspected_on.add(camera)
+        return True
 
     def suspect(self, variant: int) -> None:
-        """Stop waiting for the variant until a vote of it arrives in time."""
+        """Stop waiting for the variant, on the frames of all cameras, until a vote of it arrives in time."""
         member = self._alive.get(variant)
         if member is not None:
-            member.silent_frames = max(member.silent_frames, self._suspect_after)
+            member.is_suspected_everywhere = True
 
-    def awaited(self, opened: float) -> set[int]:
-        """Return the variants to wait for in a window that opened at this time."""
-        return {v for v in self._alive if not self.is_suspected(v) and self._alive[v].since <= opened}
+    def awaited(self, camera: str, opened: float) -> set[int]:
+        """Return the variants to wait for in a window of this camera that opened at this time."""
+        return {
+            variant
+            for variant, member in self._alive.items()
+            if member.since <= opened and not member.is_suspected_everywhere and camera not in member.suspected_on
+        }
 
     def alive(self) -> set[int]:
         """Return the variants known to be alive, including the suspected ones."""
         return set(self._alive)
 
-    def is_suspected(self, variant: int) -> bool:
-        """Return whether the variant is alive by its status but has been silent for too many frames."""
-        member = self._alive.get(variant)
-        return member is not None and member.silent_frames >= self._suspect_after
+    def suspected(self) -> dict[int, frozenset[str] | None]:
+        """Return the variants that are suspected, each with the cameras on whose frames; None for all cameras."""
+        return {
+            variant: None if member.is_suspected_everywhere else frozenset(member.suspected_on)
+            for variant, member in self._alive.items()
+            if member.is_suspected_everywhere or member.suspected_on
+        }

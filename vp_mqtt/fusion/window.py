@@ -1,4 +1,4 @@
-"""A window: the state of one frame, from its first message to its label. Pure: the clock is passed in.
+"""A window: the state of one frame, from its announce to its label. Pure: the clock is passed in.
 
 Each family's votes on the frame are kept apart: votes of two bundles are never added up.
 """
@@ -77,18 +77,22 @@ class FamilyVotes:
         self._tally.add(variant, vote)
         self.votes[variant] = vote
 
-    def outstanding(self, opened: float, passed: AbstractSet[int]) -> set[int]:
+    def outstanding(self, window: Window, passed: AbstractSet[int]) -> set[int]:
         """Return the variants whose vote is still waited for.
 
         Args:
-            opened: when the window opened.
+            window: that of the votes.
             passed: the variants that have voted on a newer frame of the camera.
         """
-        return self.family.liveness.awaited(opened) - self.votes.keys() - passed
+        outstanding = self.family.liveness.awaited(window.camera, window.opened)
+        outstanding.difference_update(self.votes)
+        if passed:
+            outstanding -= passed
+        return outstanding
 
-    def reason_to_close(self, opened: float, passed: AbstractSet[int]) -> ClosedBy | None:
+    def reason_to_close(self, window: Window, passed: AbstractSet[int]) -> ClosedBy | None:
         """Return why there is no vote left to wait for; None while there is. Arguments as for `outstanding`."""
-        outstanding = self.outstanding(opened, passed)
+        outstanding = self.outstanding(window, passed)
         if self.votes:
             if not outstanding:
                 return ClosedBy.COMPLETE
@@ -132,21 +136,31 @@ class Window:
 
     Attributes:
         camera: whose frame it is.
-        frame: the frame's id.
-        opened: when its announce or its first vote arrived, in s, on the caller's monotonic clock.
-        announce: None until it arrives.
+        announce: the camera's announce of it, which opened the window.
+        opened: when that arrived, in s, on the caller's monotonic clock.
+        order: the frame's place in the order of the camera's announces.
         by_family: each family's votes, by the family's digest.
         result: None until the window is decided.
         is_labelled: the result was handed out.
     """
 
     camera: str
-    frame: FrameId
+    announce: Announce
     opened: float
-    announce: Announce | None = None
+    order: int
     by_family: dict[bytes, FamilyVotes] = field(default_factory=dict)
     result: WindowResult | None = None
     is_labelled: bool = False
+
+    @property
+    def frame(self) -> FrameId:
+        """The frame's id."""
+        return self.announce.frame
+
+    @property
+    def has_votes(self) -> bool:
+        """Whether a variant of any family has voted."""
+        return any(votes.votes for votes in self.by_family.values())
 
     def votes_of(self, family: Family) -> FamilyVotes:
         """Return the family's votes."""
@@ -170,7 +184,7 @@ class Window:
         It is that of the leading family's votes; where there are none, that of the family with the largest share of
         its weight in votes.
         """
-        if self.result is not None or self.announce is None:
+        if self.result is not None:
             return
         best = self.by_family.get(leader.digest)
         if best is None or best.is_open or not best.votes:

@@ -6,6 +6,8 @@ from vp_mqtt.fusion.family import Family
 from vp_mqtt.fusion.handover import Handover
 from vp_mqtt.logs import LOGGER
 
+_NAMED = 3
+
 
 class ChangeReporter:
     """Logs what has changed since the last report."""
@@ -19,7 +21,7 @@ class ChangeReporter:
         self._handover = handover
         self._leader: Family | None = None
         self._alive: set[int] = set()
-        self._suspected: set[int] = set()
+        self._suspected: dict[int, frozenset[str] | None] = {}
 
     def report(self) -> bool:
         """Log the changes; return whether another bundle leads now."""
@@ -32,8 +34,7 @@ class ChangeReporter:
         return has_changed
 
     def _report_variants(self, leader: Family) -> None:
-        alive = leader.liveness.alive()
-        suspected = {variant for variant in alive if leader.liveness.is_suspected(variant)}
+        alive, suspected = leader.liveness.alive(), leader.liveness.suspected()
         was_alive, was_suspected = self._alive, self._suspected
         if (alive, suspected) == (was_alive, was_suspected):
             return
@@ -46,7 +47,11 @@ class ChangeReporter:
                 LOGGER.info("variant %d runs '%s' now", variant, elsewhere[variant].name)
             else:
                 LOGGER.warning("variant %d is gone", variant)
-        for variant in sorted(suspected - was_suspected):
-            LOGGER.warning("variant %d is silent: no longer waited for", variant)
-        for variant in sorted((was_suspected - suspected) & alive & was_alive):
+        for variant in sorted(suspected.keys() - was_suspected.keys()):
+            LOGGER.warning("variant %d is silent%s: no longer waited for", variant, _where(suspected[variant]))
+        for variant in sorted((was_suspected.keys() - suspected.keys()) & alive & was_alive):
             LOGGER.info("variant %d votes again", variant)
+
+
+def _where(cameras: frozenset[str] | None) -> str:
+    return "" if cameras is None else f" on frames of {', '.join(sorted(cameras)[:_NAMED])}"

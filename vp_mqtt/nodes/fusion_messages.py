@@ -71,7 +71,7 @@ class FusionMessages:
         if topic.variant is None or topic.variant >= len(family.weights):
             raise votes.VoteError("no such variant")
         vote = votes.decode(payload, family.classes)
-        return self._windows.vote(topic.source, frame, topic.variant, vote, now)
+        return self._windows.vote(topic.source, frame, topic.variant, vote, now, arrived=event.message.at)
 
     def _status(self, event: MessageArrived, now: float) -> list[WindowResult]:
         node = event.topic.source
@@ -80,7 +80,7 @@ class FusionMessages:
             # The retained status was cleared: the node is gone for good.
             if self._home is not None:
                 self._home.note_board(node, None, now)
-            return self._windows.set_node(node, None, now)
+            return self._windows.set_node(node, None, now, arrived=event.message.at)
         status = StatusMessage.decode(event.message.payload)
         if status.node != node:
             raise MessageError("status of another node")
@@ -89,7 +89,7 @@ class FusionMessages:
         if self._home is not None:
             self._home.note_board(node, status.variant, now)
         place = self._place(event, status, status.variant) if status.state is State.ONLINE else None
-        return self._windows.set_node(node, place, now)
+        return self._windows.set_node(node, place, now, arrived=event.message.at)
 
     def _place(self, event: MessageArrived, status: StatusMessage, variant: int) -> Place | None:
         """Return the bundle and variant that a node runs; None for a bundle that is not known (yet).

@@ -194,7 +194,7 @@ def test_a_flooding_variant_is_suspected_in_every_family(manifests: list[Manifes
     for number, manifest in enumerate(manifests[:2]):
         handover.set_node(f"v{number}", (manifest.short_digest, 1), 0.0)
     handover.suspect(1)
-    assert all(family.liveness.is_suspected(1) for family in handover.families())
+    assert all(1 in family.liveness.suspected() for family in handover.families())
 
 
 def test_the_share_of_variants_is_that_of_their_weights(manifests: list[Manifest]) -> None:

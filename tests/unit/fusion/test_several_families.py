@@ -72,13 +72,14 @@ def test_how_far_the_variants_of_a_removed_family_got_is_forgotten() -> None:
     windows.announce("cam", announce(5), 1)
     windows.vote("cam", frame(5), 0, vote(B.short_digest), 1)
     frames = windows._open.frames("cam")
-    assert frames.passed(B.short_digest, frame(4)) == {0}
+    older = Window("cam", announce(4), 0.0, 0)
+    assert frames.passed(B.short_digest, older) == {0}
     handover.suspect(0)
     windows.set_node("b", (B.short_digest, 0), 1)
     windows.set_node("b", None, 1)
     windows.add_family(D, 2)
     assert handover.find(B.short_digest) is None
-    assert frames.passed(B.short_digest, frame(4)) == set()
+    assert frames.passed(B.short_digest, older) == set()
 
 
 def test_of_equal_shares_of_votes_the_leaders_decide() -> None:
@@ -116,15 +117,15 @@ def test_other_families_votes_stay_open_after_the_label_until_their_deadline() -
     assert windows.next_deadline() is None
     other = handover.find(B.short_digest)
     assert other is not None
-    assert other.liveness.is_suspected(0)
+    assert 0 in other.liveness.suspected()
 
 
 def test_a_window_that_is_decided_before_an_older_one_is_finished_with_it() -> None:
     windows, _ = windows_of(A, deadline=DEADLINE)
     for variant in (0, 1):
         windows.set_node(f"a{variant}", (A.short_digest, variant), 0)
-    windows.announce("cam", announce(2), 1)
     windows.announce("cam", announce(1), 1)
+    windows.announce("cam", announce(2), 1)
     windows.vote("cam", frame(1), 0, vote(A.short_digest, 1, 0.1), 2)
     # Frame 2 is decided by one vote only if nothing outstanding can change it.
     windows.vote("cam", frame(2), 0, vote(A.short_digest, 1, 0.1), 2)
@@ -153,19 +154,20 @@ def test_windows_released_with_an_older_one_are_removed() -> None:
 
 def test_windows_open_by_default() -> None:
     windows, _ = windows_of(A, deadline=DEADLINE)
-    for sequence in range(4097):
-        windows.announce("cam", announce(sequence), 1)
-    assert (windows.counts["announced"], windows.counts["refused"]) == (4096, 1)
+    for camera in range(5):
+        for sequence in range(1025):
+            windows.announce(f"cam{camera}", announce(sequence), 1)
+    assert (windows.counts["announced"], windows.counts["refused"]) == (4096, 5 * 1025 - 4096)
 
 
-def test_cameras_remembered_by_default() -> None:
+def test_cameras_known_by_default() -> None:
     windows, _ = windows_of(A, deadline=DEADLINE)
     for number in range(257):
         windows.announce(f"cam{number}", announce(0), 1)
     assert (windows.counts["announced"], windows.counts["refused"]) == (256, 1)
     windows.expire(20)
     for number in range(300):
-        windows.announce(f"other{number}", announce(0), 21)
+        windows.announce(f"other{number}", announce(0), 1000)
     assert len(windows._open._cameras) == 256
 
 
@@ -173,10 +175,9 @@ def test_frames_remembered_by_default() -> None:
     windows, _ = windows_of(A, deadline=DEADLINE)
     for sequence in range(1025):
         windows.announce("cam", announce(sequence), 1)
-    windows.expire(20)
-    for sequence in (0, 1):
-        windows.announce("cam", announce(sequence), 21)
-    assert windows.counts["duplicate_announces"] == 1
+        windows.expire(20)
+    frames = windows._open.frames("cam")
+    assert [frames.finished(frame(sequence)) is None for sequence in (0, 1)] == [True, False]
 
 
 # One family's votes
@@ -192,13 +193,13 @@ def test_votes_are_closed_once_and_give_a_result_only_then() -> None:
     assert (result.closed_by, result.closed) == (ClosedBy.DECIDED, 1.0)
 
 
-def test_a_window_is_decided_once_and_not_before_its_announce() -> None:
+def test_a_window_is_decided_once() -> None:
     family = Family(A, suspect_after=3)
-    window = Window("cam", frame(1), 0.0)
-    window.votes_of(family).close(ClosedBy.DEADLINE, 1.0)
+    window = Window("cam", announce(1), 0.0, 1)
+    window.votes_of(family)
     window.decide(family)
     assert window.result is None
-    window.announce = announce(1)
+    window.votes_of(family).close(ClosedBy.DEADLINE, 1.0)
     window.decide(family)
     result = window.result
     window.decide(family)

@@ -52,9 +52,9 @@ def silence(windows: Windows, *present: int, frames: int, start: float = 100) ->
     """Let frames pass on which only those present vote; return the time after the last one's deadline."""
     now = start
     for sequence in range(1000, 1000 + frames):
-        windows.announce("quiet", announced(sequence), now)
+        windows.announce("cam", announced(sequence), now)
         for variant in present:
-            windows.vote("quiet", frame(sequence), variant, certain(0, 0.1), now)
+            windows.vote("cam", frame(sequence), variant, certain(0, 0.1), now)
         now += DEADLINE
         windows.expire(now)
     return now
@@ -141,14 +141,49 @@ def test_a_frame_without_votes_gives_a_result_without_a_winner() -> None:
 # Announces and votes, in whatever order
 
 
-def test_the_first_vote_opens_the_window_and_starts_its_time() -> None:
+def test_the_announce_opens_the_window_and_starts_its_time_whatever_came_before() -> None:
     windows = online(0, 1)
     windows.vote("cam", frame(1), 0, certain(1), 3)
     windows.announce("cam", announced(1), 5)
-    assert windows.next_deadline() == 13
-    result = only(windows.expire(13))
-    assert result.opened == 3
+    assert windows.next_deadline() == 15
+    result = only(windows.expire(15))
+    assert result.opened == 5
     assert sorted(result.votes) == [0]
+
+
+def test_a_vote_before_the_announce_closes_no_window_before_the_others_had_their_time() -> None:
+    windows = online(0, 1, 2)
+    windows.vote("cam", frame(1), 0, certain(3), 1)
+    assert windows.announce("cam", announced(1), 10) == []
+    assert windows.vote("cam", frame(1), 1, certain(1), 19) == []
+    result = only(windows.vote("cam", frame(1), 2, certain(1), 19))
+    assert (result.winner, sorted(result.votes)) == (1, [0, 1, 2])
+
+
+def test_votes_on_frames_that_nobody_announces_are_held_against_no_one() -> None:
+    windows = online(0, 1, suspect_after=1)
+    for sequence in range(100):
+        windows.vote("nobody", frame(sequence), 1, certain(1), sequence)
+        windows.expire(sequence)
+    windows.announce("cam", announced(1), 100)
+    assert windows.vote("cam", frame(1), 1, certain(3), 100) == []
+    assert only(windows.vote("cam", frame(1), 0, certain(3), 101)).closed_by is ClosedBy.COMPLETE
+    assert windows.counts["suspected"] == 0
+
+
+def test_a_second_early_vote_of_a_variant_is_counted_and_dropped() -> None:
+    windows = online(0)
+    windows.vote("cam", frame(1), 0, certain(1), 3)
+    windows.vote("cam", frame(1), 0, certain(2), 4)
+    assert only(windows.announce("cam", announced(1), 5)).winner == 1
+    assert windows.counts["duplicate_votes"] == 1
+
+
+def test_an_unknown_variant_or_class_in_an_early_vote_is_an_index_error() -> None:
+    windows = online(0)
+    for variant, vote in ((3, certain(1)), (0, certain(CLASSES))):
+        with pytest.raises(IndexError):
+            windows.vote("cam", frame(1), variant, vote, 6)
 
 
 def test_a_frame_whose_votes_all_came_before_its_announce_is_complete_with_it() -> None:
@@ -214,10 +249,10 @@ def test_a_frame_that_is_never_announced_gives_no_result_and_delays_none() -> No
     assert sequences(windows.vote("cam", frame(2), 1, certain(1), 6)) == [2]
     assert windows.expire(13) == []
     assert windows.next_deadline() is None
-    assert windows.counts["unannounced"] == 1
+    assert windows.counts["unannounced"] == 2
     windows.vote("cam", frame(3), 0, certain(1), 14)
     windows.expire(24)
-    assert windows.counts["unannounced"] == 2
+    assert windows.counts["unannounced"] == 3
 
 
 def test_votes_on_frames_without_an_announce_do_not_displace_remembered_frames() -> None:
@@ -272,15 +307,6 @@ def test_frames_of_a_restarted_camera_come_after_those_before() -> None:
     windows.vote("cam", frame(0, run=3), 0, certain(1), 3)
     assert windows.vote("cam", frame(0, run=3), 1, certain(1), 3) == []
     assert sequences(windows.expire(11)) == [9, 0]
-
-
-def test_an_early_vote_delays_no_label_beyond_its_deadline() -> None:
-    windows = online(0, 1)
-    windows.vote("cam", frame(2), 0, certain(1), 0)
-    windows.announce("cam", announced(1), 4)
-    windows.announce("cam", announced(2), 4)
-    assert windows.next_deadline() == 10
-    assert sequences(windows.expire(10)) == [1, 2]
 
 
 def test_announces_in_descending_order_delay_no_label_beyond_its_deadline() -> None:

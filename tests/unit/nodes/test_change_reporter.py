@@ -51,12 +51,29 @@ def test_variants_that_come_go_fall_silent_and_vote_again(handover: Handover, lo
     assert lines(reporter, log) == ["variant 0 is online", "variant 1 is online"]
     handover.suspect(1)
     assert lines(reporter, log) == ["variant 1 is silent: no longer waited for"]
-    handover.leader.liveness.note_vote(1, 2.0)
+    handover.leader.liveness.note_vote("cam", 1, 2.0)
     assert lines(reporter, log) == ["variant 1 votes again"]
     handover.suspect(1)
     lines(reporter, log)
     handover.set_node("v1", None, 3.0)
     assert lines(reporter, log) == ["variant 1 is gone"]
+
+
+def test_silence_is_reported_once_with_the_camera_where_it_began(
+    handover: Handover, log: pytest.LogCaptureFixture
+) -> None:
+    reporter = ChangeReporter(handover)
+    handover.set_node("v1", (OLD.short_digest, 1), 1.0)
+    reporter.report()
+    for camera in ("gate", "yard"):
+        for _ in range(3):
+            handover.leader.liveness.note_missed(camera, 1)
+        reporter.report()
+    assert log.messages[1:] == ["variant 1 is silent on frames of gate: no longer waited for"]
+    handover.leader.liveness.note_vote("gate", 1, 2.0)
+    assert lines(reporter, log) == []
+    handover.leader.liveness.note_vote("yard", 1, 2.0)
+    assert lines(reporter, log) == ["variant 1 votes again"]
 
 
 def test_a_variant_that_runs_another_bundle_is_not_gone(handover: Handover, log: pytest.LogCaptureFixture) -> None:
