@@ -1,109 +1,115 @@
-"""`vp watch`: the labels of a site as they arrive."""
+"""`vp watch`: the labels of a site as they arrive, and what is missing if they do not."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from rich import box
-from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
+from vp_mqtt.cli.watch_screen import Screen, response
 from vp_mqtt.config.settings import WatchSettings
-from vp_mqtt.logs import Refusals
+from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import Session, connected
-from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, LabelMessage, MessageError
-from vp_mqtt.protocol.topics import Topics
+from vp_mqtt.protocol import topics
+from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, LabelMessage, StatsMessage, StatusMessage
+from vp_mqtt.protocol.topics import ANY, Kind, Topics
+from vp_mqtt.site.overview import Overview, SeenLabel
+from vp_mqtt.terminal import can_redraw
 
-_ROWS = 15
 _MAX_WAITING = 1000
 _REFRESHES_PER_S = 8
+_LOOK_EVERY_S = 0.5
 
 
-def _line(label: LabelMessage) -> str:
+def line(seen: SeenLabel) -> str:
     """Return a label as a line of text."""
+    label = seen.label
     name = label.label or "(no vote)"
     confidence = "" if label.confidence is None else f" {label.confidence:.0%}"
-    missing = f" missing {','.join(map(str, label.missing))}" if label.missing else ""
+    missing = f", missing {','.join(map(str, label.missing))}" if label.missing else ""
     return (
         f"{label.camera} {label.frame} {name}{confidence} "
-        f"({len(label.voted)} votes, {label.closed_by}, {label.latency_ms:.0f} ms{missing})"
+        f"({len(label.voted)} votes, {label.closed_by}, response {response(seen)}{missing})"
     )
 
 
-def labels_table(labels: deque[tuple[float, LabelMessage]]) -> Table:
-    """Return the newest labels as a table, newest last; the votes as `01.3`: variant 2 of four was missing."""
-    table = Table(title="labels", title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-    for heading in ("time", "camera", "frame", "label", "confidence", "votes", "closed by", "latency"):
-        is_number = heading in {"frame", "confidence", "latency"}
-        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
-    for at, label in labels:
-        # Text, not markup: names come from the network.
-        table.add_row(
-            time.strftime("%H:%M:%S", time.localtime(at)),
-            Text(label.camera),
-            label.frame.partition("-")[2],
-            _name(label),
-            "" if label.confidence is None else f"{label.confidence:.0%}",
-            _votes(label),
-            str(label.closed_by),
-            f"{label.latency_ms:.1f} ms",
-        )
-    return table
+class _Listener:
+    """Reads a site's messages into an overview."""
+
+    def __init__(self, session: Session, inbox: Inbox[Received], overview: Overview) -> None:
+        self._session = session
+        self._inbox = inbox
+        self._overview = overview
+        self._refusals = Refusals()
+
+    def messages(self) -> Iterator[SeenLabel | None]:
+        """Yield the labels as they arrive, and None after other messages and after a while without any.
+
+        Raises:
+            UserError: the session has ended with a permanent failure.
+        """
+        while True:
+            message = self._inbox.get(_LOOK_EVERY_S)
+            now = time.monotonic()
+            self._overview.note_connection(now, is_connected=self._session.connected.is_set())
+            if message is None:
+                self._session.check()
+                yield None
+                continue
+            try:
+                is_label = self._handle(message, now)
+            except ValueError as error:
+                self._refusals.add(message.topic, str(error))
+            else:
+                yield self._overview.labels[-1] if is_label else None
+
+    def _handle(self, message: Received, now: float) -> bool:
+        """Note a message; return whether it is a label.
+
+        Raises:
+            ValueError: it is invalid.
+        """
+        topic = topics.parse(message.topic)
+        if topic.kind is Kind.LABEL:
+            self._overview.note_label(LabelMessage.decode(message.payload), now, time.time())
+            return True
+        if topic.kind is Kind.STATS:
+            self._overview.note_stats(StatsMessage.decode(message.payload), now)
+        elif message.payload:
+            self._overview.note_status(StatusMessage.decode(message.payload), retained=message.retained, now=now)
+        else:
+            self._overview.forget(topic.source)
+        return False
 
 
-def _name(label: LabelMessage) -> Text:
-    if label.label is None:
-        return Text("(no vote)", style="dim")
-    if label.truth is None or label.truth == label.label:
-        return Text(label.label, style="bold")
-    return Text(f"{label.label} (is {label.truth})", style="red")
-
-
-def _votes(label: LabelMessage) -> str:
-    variants = sorted({*label.voted, *label.missing})
-    return "".join(str(v) if v in label.voted else "." for v in variants)
-
-
-def _labels(session: Session, inbox: Inbox[Received], timeout: float | None = None) -> Iterator[LabelMessage | None]:
-    """Yield the labels as they arrive, and None after `timeout` seconds without one.
-
-    Raises:
-        UserError: the session has ended with a permanent failure.
-    """
-    refusals = Refusals()
-    while True:
-        message = inbox.get(timeout)
-        if message is None:
-            session.check()
-            yield None
-            continue
-        try:
-            yield LabelMessage.decode(message.payload)
-        except MessageError as error:
-            refusals.add(message.topic, str(error))
-
-
-def _print_lines(labels: Iterable[LabelMessage | None], *, as_json: bool) -> None:
-    for label in labels:
-        if label is not None:
-            sys.stdout.write((label.encode().decode() if as_json else _line(label)) + "\n")
+def _print_lines(listener: _Listener, overview: Overview, *, as_json: bool) -> None:
+    """Print the labels to standard output, and log problems as they begin and end."""
+    problems: set[str] = set()
+    for seen in listener.messages():
+        if seen is not None:
+            sys.stdout.write((seen.label.encode().decode() if as_json else line(seen)) + "\n")
             sys.stdout.flush()
+            continue
+        current = overview.problems(time.monotonic())
+        for problem in current:
+            if problem not in problems:
+                LOGGER.warning("%s", problem)
+        if problems and not current:
+            LOGGER.info("site '%s' is well again", overview.site)
+        problems = set(current)
 
 
-def _show_table(labels: Iterable[LabelMessage | None]) -> None:
-    newest: deque[tuple[float, LabelMessage]] = deque(maxlen=_ROWS)
-    with Live(labels_table(newest), refresh_per_second=_REFRESHES_PER_S) as live:
-        for label in labels:
-            if label is not None:
-                newest.append((time.time(), label))
-                live.update(labels_table(newest))
+def _show_screen(listener: _Listener, overview: Overview) -> None:
+    # The screen itself shows what would be logged, and log lines would disturb it.
+    LOGGER.setLevel(logging.ERROR)
+    with Live(Screen(overview, time.monotonic()), refresh_per_second=_REFRESHES_PER_S) as live:
+        for _ in listener.messages():
+            live.update(Screen(overview, time.monotonic()))
 
 
 def run(settings: WatchSettings, *, json_lines: bool) -> None:
@@ -119,15 +125,18 @@ def run(settings: WatchSettings, *, json_lines: bool) -> None:
     inbox: Inbox[Received] = Inbox(per_source=_MAX_WAITING)
     # Several may watch a site from one machine.
     name = settings.node_name(str(time.time_ns() % 1_000_000))
+    site = Topics(settings.site)
     with connected(
         settings.broker_options(),
         client_id=f"vp-{settings.site}-{name}",
-        subscriptions=[(Topics(settings.site).label(settings.camera), 0)],
+        subscriptions=[(site.label(settings.camera), 0), (site.status(ANY), 1), (site.stats(ANY), 0)],
         on_message=lambda message: inbox.put(message.topic, message),
         on_end=lambda _: inbox.close(),
         max_packet_bytes=MAX_MESSAGE_BYTES,
     ) as session:
-        if Console().is_terminal and not json_lines:
-            _show_table(_labels(session, inbox, timeout=1.0))
+        overview = Overview(settings.site, now=time.monotonic())
+        listener = _Listener(session, inbox, overview)
+        if can_redraw(sys.stdout) and not json_lines:
+            _show_screen(listener, overview)
         else:
-            _print_lines(_labels(session, inbox), as_json=json_lines)
+            _print_lines(listener, overview, as_json=json_lines)

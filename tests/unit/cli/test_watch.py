@@ -1,39 +1,26 @@
 from __future__ import annotations
 
 import io
-from collections import deque
 
 import pytest
 from rich.console import Console
 
-from vp_mqtt.cli.watch import labels_table
-from vp_mqtt.protocol.frames import ClosedBy
+from tests.support.labels import label
+from vp_mqtt.cli.watch import line
+from vp_mqtt.cli.watch_screen import Screen, labels_table
 from vp_mqtt.protocol.messages import LabelMessage, MessageError
+from vp_mqtt.site.overview import Overview, SeenLabel
+
+NOW = 50.0
 
 
-def label(name: str | None, truth: str | None = None, camera: str = "cam0") -> LabelMessage:
-    return LabelMessage(
-        camera=camera,
-        frame="0000002a-123456",
-        label=name,
-        class_index=None if name is None else 3,
-        confidence=None if name is None else 0.987,
-        score=None if name is None else 0.5,
-        voted=() if name is None else (0, 1, 3),
-        missing=(2,) if name is not None else (0, 1, 2, 3),
-        alive=(0, 1, 3),
-        closed_by=ClosedBy.COMPLETE,
-        latency_ms=12.34,
-        captured=0.0,
-        valid_for_s=5.0,
-        bundle="things",
-        truth=truth,
-    )
+def seen(one: LabelMessage, wall_time: float = 0.0162) -> SeenLabel:
+    return SeenLabel(one, at=NOW, wall_time=wall_time)
 
 
-def shown(*labels: LabelMessage) -> list[str]:
-    console = Console(file=io.StringIO(), width=80, force_terminal=False)
-    console.print(labels_table(deque((0.0, one) for one in labels)))
+def shown(*labels: LabelMessage, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(labels_table([seen(one) for one in labels], NOW, is_wide=width >= 100))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 
@@ -42,10 +29,39 @@ def test_a_label_is_one_row_that_fits_on_a_terminal() -> None:
     rows = shown(label("Ankle boot"), label("Coat", truth="Shirt"), label(None))
     assert len([row for row in rows if "cam0" in row]) == 3
     assert any(
-        all(part in row for part in ("123456", "Ankle boot", "99%", "01.3", "complete", "12.3 ms")) for row in rows
+        all(part in row for part in ("Ankle boot", "99%", "01.3", "complete", "16 ms")) and "123456" not in row
+        for row in rows
     )
     assert any("Coat (is Shirt)" in row for row in rows)
     assert any("(no vote)" in row and "...." in row for row in rows)
+
+
+def test_headings_are_whole_on_a_narrow_terminal_and_a_wide_one_has_the_frame_and_the_window_too() -> None:
+    headings = shown(label("Ankle boot"))[1]
+    assert headings.split() == ["time", "camera", "label", "conf.", "votes", "closed", "by", "response"]
+    rows = shown(label("Ankle boot"), width=120)
+    assert any("123456" in row and "12.3 ms" in row and "16 ms" in row for row in rows)
+
+
+def test_a_response_time_needs_clocks_that_agree() -> None:
+    assert "response 16 ms" in line(seen(label("Coat")))
+    assert "response clocks?" in line(seen(label("Coat", captured=100.0)))
+    assert "response clocks?" in line(seen(label("Coat"), wall_time=100.0))
+    assert line(seen(label("Coat"))) == ("cam0 0000002a-123456 Coat 99% (3 votes, complete, response 16 ms, missing 2)")
+
+
+@pytest.mark.parametrize("height", [24, 40])
+def test_the_screen_uses_the_height_of_the_terminal(height: int) -> None:
+    overview = Overview("home", now=0.0)
+    for _ in range(100):
+        overview.note_label(label("Coat"), NOW, 0.0162)
+    console = Console(file=io.StringIO(), width=80, height=height, force_terminal=False)
+    console.print(Screen(overview, NOW))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert height - 3 <= len(lines) <= height
+    assert "site 'home'" in lines[0]
+    assert "Coat" in lines[-2]
 
 
 def test_names_are_shown_as_they_are() -> None:

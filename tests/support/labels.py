@@ -1,0 +1,27 @@
+"""Label messages."""
+
+from __future__ import annotations
+
+from vp_mqtt.protocol.frames import ClosedBy
+from vp_mqtt.protocol.messages import LabelMessage
+
+
+def label(name: str | None, truth: str | None = None, camera: str = "cam0", captured: float = 0.0) -> LabelMessage:
+    """Return a label on which three of four variants voted; none did where it is None."""
+    return LabelMessage(
+        camera=camera,
+        frame="0000002a-123456",
+        label=name,
+        class_index=None if name is None else 3,
+        confidence=None if name is None else 0.987,
+        score=None if name is None else 0.5,
+        voted=() if name is None else (0, 1, 3),
+        missing=(2,) if name is not None else (0, 1, 2, 3),
+        alive=(0, 1, 3),
+        closed_by=ClosedBy.COMPLETE,
+        latency_ms=12.34,
+        captured=captured,
+        valid_for_s=5.0,
+        bundle="things",
+        truth=truth,
+    )

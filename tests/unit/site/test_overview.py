@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.support.labels import label
+from vp_mqtt.protocol.messages import State, StatsMessage, StatusMessage
+from vp_mqtt.site.overview import Overview
+
+STATS_EVERY_S = 5.0
+
+
+def status(
+    role: str, name: str | None = None, state: State = State.ONLINE, variant: int | None = None, **more: object
+) -> StatusMessage:
+    fields = {
+        "state": state,
+        "node": name or role,
+        "role": role,
+        "version": "0.1.0",
+        "host": "pi",
+        "client_id": f"vp-home-{name or role}",
+        "instance": "0000002a",
+        "started": 1.0,
+        "variant": variant,
+        "stats_every_s": STATS_EVERY_S,
+        **more,
+    }
+    return StatusMessage.model_validate(fields)
+
+
+class Heard:
+    """A site that an overview listens to; everything that is online keeps sending its stats."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.overview = Overview("home", now=self.now)
+        self.alive: set[str] = set()
+
+    def status(self, role: str, name: str | None = None, *, retained: bool = False, **more: object) -> None:
+        message = status(role, name, **more)  # type: ignore[arg-type]
+        self.overview.note_status(message, retained=retained, now=self.now)
+        if message.state is State.ONLINE and not retained:
+            self.alive.add(message.node)
+        else:
+            self.alive.discard(message.node)
+
+    def all_online(self) -> None:
+        self.status("camera")
+        self.status("fusion")
+        for variant in range(3):
+            self.status("variant", f"v{variant}", variant=variant)
+
+    def wait(self, seconds: float, *, labels: bool = True) -> list[str]:
+        until = self.now + seconds
+        while self.now < until:
+            self.now = min(until, self.now + 1.0)
+            for node in self.alive:
+                self.overview.note_stats(StatsMessage(node=node, uptime_s=1.0, counts={}), self.now)
+            if labels:
+                self.overview.note_label(label("Coat"), self.now, 0.02)
+        return self.overview.problems(self.now)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+def test_a_site_that_is_well_has_no_problems(heard: Heard) -> None:
+    heard.all_online()
+    assert heard.wait(60) == []
+    assert heard.overview.labels_per_s(heard.now) == pytest.approx(1.0, abs=0.3)
+
+
+def test_a_site_of_which_nothing_is_heard(heard: Heard) -> None:
+    assert heard.wait(2, labels=False) == []
+    assert heard.wait(2, labels=False) == ["nothing is heard of site 'home': is --site right, does a node run?"]
+
+
+def test_labels_without_the_right_to_read_statuses_are_no_problem(heard: Heard) -> None:
+    assert heard.wait(20) == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("fusion", "no fusion node: start vp-fusion"),
+        ("camera", "no camera node: start vp-camera"),
+        ("variant", "vp-node"),
+    ],
+)
+def test_a_kind_of_node_that_was_never_there_is_named(heard: Heard, missing: str, said: str) -> None:
+    for role in {"fusion", "camera", "variant"} - {missing}:
+        heard.status(role, variant=0 if role == "variant" else None)
+    problems = heard.wait(4, labels=False)
+    assert len(problems) == 1
+    assert said in problems[0]
+
+
+def test_a_fusion_node_that_dies_is_named(heard: Heard) -> None:
+    heard.all_online()
+    heard.wait(10)
+    heard.status("fusion", state=State.OFFLINE)
+    assert heard.wait(1, labels=False) == ["no fusion node is online: 'fusion' is offline"]
+
+
+def test_a_retained_status_of_a_board_that_lost_power_with_the_broker_does_not_count(heard: Heard) -> None:
+    heard.all_online()
+    heard.status("variant", "v1", variant=1, retained=True)
+    assert heard.wait(10) == []
+    assert heard.wait(6) == ["variant 1 ('v1') is silent"]
+
+
+def test_all_nodes_of_a_kind_silent(heard: Heard) -> None:
+    heard.all_online()
+    heard.status("camera", retained=True)
+    assert "no camera node is online: 'camera' is silent" in heard.wait(16, labels=False)
+
+
+def test_twins_are_named(heard: Heard) -> None:
+    heard.all_online()
+    heard.status("fusion", "fusion-2")
+    heard.status("variant", "other", variant=2)
+    problems = heard.wait(5)
+    assert problems == [
+        "2 fusion nodes (fusion, fusion-2): every frame gets a label from each; stop all but one",
+        "variant 2 runs on 2 boards (other, v2): the first vote counts",
+    ]
+
+
+def test_a_board_with_a_bundle_that_fusion_does_not_know_is_named(heard: Heard) -> None:
+    heard.all_online()
+    heard.status("fusion", bundle="new", digest="00000001", ready=("00000001", "00000002"))
+    heard.status("variant", "v0", variant=0, bundle="old", digest="00000002")
+    heard.status("variant", "v1", variant=1, bundle="odd", digest="00000003")
+    assert heard.wait(5) == [
+        "variant 1 ('v1') runs bundle 'odd', which the fusion node does not: its votes do not count"
+    ]
+
+
+def test_no_labels_although_all_is_online(heard: Heard) -> None:
+    heard.all_online()
+    assert heard.wait(4, labels=False) == []
+    assert "no label yet" in heard.wait(2, labels=False)[0]
+    heard.wait(3)
+    assert "no label for 6 s" in heard.wait(6, labels=False)[0]
+
+
+def test_clocks_that_differ_are_named(heard: Heard) -> None:
+    heard.all_online()
+    heard.wait(5)
+    heard.overview.note_label(label("Coat", camera="cam7", captured=37.0), heard.now, 0.0)
+    problems = heard.wait(1)
+    assert len(problems) == 1
+    assert "the clocks of camera 'cam7' and this machine differ by about 37 s" in problems[0]
+
+
+def test_silence_during_a_lost_connection_blames_nobody(heard: Heard) -> None:
+    heard.all_online()
+    heard.wait(5)
+    heard.overview.note_connection(heard.now, is_connected=False)
+    heard.now += 100
+    assert heard.overview.problems(heard.now) == ["no connection to the broker; trying again"]
+    heard.overview.note_connection(heard.now, is_connected=True)
+    assert heard.wait(5) == []
+
+
+def test_a_cleared_status_is_forgotten(heard: Heard) -> None:
+    heard.all_online()
+    heard.status("variant", "old", variant=5, state=State.OFFLINE)
+    assert len(heard.wait(5)) == 1
+    heard.overview.forget("old")
+    assert heard.wait(1) == []
+
+
+def test_only_so_many_nodes_are_remembered(heard: Heard) -> None:
+    for number in range(2000):
+        heard.status("variant", f"v{number}", variant=number)
+    assert len(heard.overview.nodes("variant", heard.now)) == 512

@@ -1,0 +1,204 @@
+"""What a site does, seen by one who listens to its labels, statuses and stats. Pure: the clock is passed in."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vp_mqtt.protocol.messages import LabelMessage, StatsMessage, StatusMessage
+from vp_mqtt.protocol.presence import NodePresence, Presence
+
+_GRACE_S = 3.0  # retained statuses arrive at once, a node's first messages soon
+_RATE_WINDOW_S = 5.0
+_NO_LABEL_AFTER_S = 5.0
+# A frame expires at the broker after 2 s: a longer way to its label is a difference between two clocks.
+_LONGEST_RESPONSE_S = 10.0
+# Any client can name a node: only so many are remembered.
+_MAX_NODES = 512
+_MAX_LABELS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SeenLabel:
+    """A label as it arrived.
+
+    Attributes:
+        label: the message.
+        at: when it arrived, on the monotonic clock, in seconds.
+        wall_time: when it arrived, in seconds since 1970.
+    """
+
+    label: LabelMessage
+    at: float
+    wall_time: float
+
+    @property
+    def response_ms(self) -> float | None:
+        """Time from capture to the label's arrival, in ms; None if the two clocks differ too much."""
+        seconds = self.wall_time - self.label.captured
+        return seconds * 1000 if 0 <= seconds <= _LONGEST_RESPONSE_S else None
+
+    def is_expired(self, now: float) -> bool:
+        """Return whether the label is out of date."""
+        return now - self.at > self.label.valid_for_s
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """A node and its presence."""
+
+    status: StatusMessage
+    presence: Presence
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it is online."""
+        return self.presence is Presence.ONLINE
+
+
+class Overview:
+    """The nodes and the newest labels of a site, and what is missing.
+
+    Attributes:
+        site: the site's name.
+        labels: the newest labels, oldest first.
+    """
+
+    def __init__(self, site: str, *, now: float) -> None:
+        """Begin to listen now, on the monotonic clock."""
+        self.site = site
+        self.labels: deque[SeenLabel] = deque(maxlen=_MAX_LABELS)
+        self._nodes: dict[str, NodePresence] = {}
+        self._listening_since = now
+        self._is_connected = True
+
+    def note_connection(self, now: float, *, is_connected: bool) -> None:
+        """Note whether the listener is connected to the broker; silence while it is not says nothing."""
+        if is_connected and not self._is_connected:
+            self._listening_since = now
+            for node in self._nodes.values():
+                node.note_deaf(now)
+        self._is_connected = is_connected
+
+    def note_status(self, status: StatusMessage, *, retained: bool, now: float) -> None:
+        """Note a node's status."""
+        node = self._nodes.get(status.node)
+        if node is not None:
+            node.note_status(status, retained=retained, now=now)
+        elif len(self._nodes) < _MAX_NODES:
+            self._nodes[status.node] = NodePresence(status, retained=retained, now=now)
+
+    def note_stats(self, stats: StatsMessage, now: float) -> None:
+        """Note a node's stats."""
+        if (node := self._nodes.get(stats.node)) is not None:
+            node.note_heard(now)
+
+    def forget(self, node: str) -> None:
+        """Forget a node whose status was cleared."""
+        self._nodes.pop(node, None)
+
+    def note_label(self, label: LabelMessage, now: float, wall_time: float) -> None:
+        """Note a label."""
+        self.labels.append(SeenLabel(label, now, wall_time))
+
+    def labels_per_s(self, now: float) -> float:
+        """Return the rate of the last seconds."""
+        span = min(_RATE_WINDOW_S, max(1.0, now - self._listening_since))
+        return sum(now - seen.at <= span for seen in self.labels) / span
+
+    def nodes(self, role: str, now: float) -> list[NodeState]:
+        """Return the nodes of a role, by variant and name."""
+        of_role = (node for node in self._nodes.values() if node.status.role == role)
+        states = (NodeState(node.status, node.at(now)) for node in of_role)
+        return sorted(states, key=lambda node: (node.status.variant or 0, node.status.node))
+
+    def problems(self, now: float) -> list[str]:
+        """Return what is wrong with the site, a sentence each; nothing in the first seconds."""
+        if not self._is_connected:
+            return ["no connection to the broker; trying again"]
+        if now - self._listening_since < _GRACE_S:
+            return []
+        has_labels = bool(self.labels) and now - self.labels[-1].at < _NO_LABEL_AFTER_S
+        if not self._nodes:
+            # An account that may not read statuses still sees labels.
+            return [] if has_labels else [f"nothing is heard of site '{self.site}': is --site right, does a node run?"]
+        fusion, cameras = self.nodes("fusion", now), self.nodes("camera", now)
+        found = [
+            *_fusion_problems(fusion),
+            *_camera_problems(cameras),
+            *_variant_problems(self.nodes("variant", now), fusion),
+            *self._clock_problems(now),
+        ]
+        if not has_labels and _any_online(fusion) and _any_online(cameras):
+            age = f"for {now - self.labels[-1].at:.0f} s" if self.labels else "yet"
+            if self.labels or now - self._listening_since > _NO_LABEL_AFTER_S:
+                found.append(f"no label {age}, although a camera and a fusion node are online: see their logs")
+        return found
+
+    def _clock_problems(self, now: float) -> list[str]:
+        apart = {
+            seen.label.camera: seen.wall_time - seen.label.captured
+            for seen in self.labels
+            if seen.response_ms is None and not seen.is_expired(now)
+        }
+        return [
+            f"the clocks of camera '{camera}' and this machine differ by about {abs(seconds):.0f} s: "
+            "response times need both to be synchronised (NTP)"
+            for camera, seconds in sorted(apart.items())
+        ]
+
+
+def _any_online(nodes: Iterable[NodeState]) -> bool:
+    return any(node.is_online for node in nodes)
+
+
+def _names(nodes: Iterable[NodeState]) -> str:
+    return ", ".join(node.status.node for node in nodes)
+
+
+def _states(nodes: Iterable[NodeState]) -> str:
+    return ", ".join(f"'{node.status.node}' is {node.presence}" for node in nodes)
+
+
+def _fusion_problems(nodes: list[NodeState]) -> list[str]:
+    online = [node for node in nodes if node.is_online]
+    if not nodes:
+        return ["no fusion node: start vp-fusion, there is no label without"]
+    if not online:
+        return [f"no fusion node is online: {_states(nodes)}"]
+    if len(online) > 1:
+        return [f"{len(online)} fusion nodes ({_names(online)}): every frame gets a label from each; stop all but one"]
+    return []
+
+
+def _camera_problems(nodes: list[NodeState]) -> list[str]:
+    if not nodes:
+        return ["no camera node: start vp-camera"]
+    if not _any_online(nodes):
+        return [f"no camera node is online: {_states(nodes)}"]
+    return [f"camera node {_states([node])}" for node in nodes if node.presence in {Presence.OFFLINE, Presence.SILENT}]
+
+
+def _variant_problems(nodes: list[NodeState], fusion: list[NodeState]) -> list[str]:
+    if not _any_online(nodes):
+        states = f": {_states(nodes)}" if nodes else ": start vp-node on the boards"
+        return [f"no variant node is online{states}"]
+    found = [
+        f"variant {node.status.variant} ('{node.status.node}') is {node.presence}"
+        for node in nodes
+        if node.presence in {Presence.OFFLINE, Presence.SILENT}
+    ]
+    online = [node for node in nodes if node.is_online]
+    for variant in sorted({node.status.variant or 0 for node in online}):
+        same = [node for node in online if node.status.variant == variant]
+        if len(same) > 1:
+            found.append(f"variant {variant} runs on {len(same)} boards ({_names(same)}): the first vote counts")
+    known = {digest for node in fusion if node.is_online for digest in (node.status.digest, *(node.status.ready or ()))}
+    found += [
+        f"variant {node.status.variant} ('{node.status.node}') runs bundle '{node.status.bundle}', "
+        "which the fusion node does not: its votes do not count"
+        for node in online
+        if known and node.status.digest is not None and node.status.digest not in known
+    ]
+    return found
