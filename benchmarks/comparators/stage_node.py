@@ -104,7 +104,7 @@ class StageNode:
         """
         cv2.setNumThreads(1)
         LOGGER.info("stage %d of '%s': blocks %d to %d", self._entry.index, self._manifest.name, *self._entry.blocks)
-        self._node.set_bundle(self._manifest)
+        self._node.set_bundle(self._manifest, follows=False)
         self._node.start(self._settings.broker_options())
 
     def run(self) -> None:

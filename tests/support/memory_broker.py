@@ -68,7 +68,7 @@ class MemoryBroker:
     ) -> MemorySession:
         assert options.url == BrokerOptions().url
         assert max_packet_bytes > 0
-        assert all(qos == 1 for _, qos in subscriptions)
+        assert all(qos == 1 for topic, qos in subscriptions if not topic.endswith("/stats"))
         self.sessions.append(client_id)
         return MemorySession(self, [topic for topic, _ in subscriptions], on_message)
 
@@ -101,16 +101,16 @@ class MemorySession:
             self.connected.set()
             self._broker.running.append(self)
             for topic, payload in list(self._broker.retained.items()):
-                self.deliver(topic, payload)
+                self.deliver(topic, payload, retained=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self in self._broker.running:
             self._broker.running.remove(self)
 
-    def deliver(self, topic: str, payload: bytes) -> None:
+    def deliver(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
         if any(topic_matches_sub(one, topic) for one in self._filters):
-            self._on_message(Received(topic, payload, None, time.monotonic()))
+            self._on_message(Received(topic, payload, None, time.monotonic(), retained))
 
     def check(self) -> None:
         if self._broker.failure is not None:

@@ -53,7 +53,7 @@ class Pushing(Site):
 
     @staticmethod
     def push_command(*arguments: str) -> list[str]:
-        return [sys.executable, "-m", "vp_mqtt", "push", *arguments]
+        return [sys.executable, "-m", "vp_mqtt", "push", "--taken-within", "20", *arguments]
 
     def retained(self) -> dict[str, bytes]:
         """Return what a client that comes now gets of bundles."""
@@ -153,6 +153,33 @@ def test_only_the_current_bundle_and_the_one_before_stay(site: Pushing, bundles:
     assert (pointer.current.name, pointer.previous.name, pointer.next) == ("three", "two", None)
     site.push("--rollback")
     assert site.pointer().current == pointer.previous
+
+
+def test_a_push_says_which_boards_took_the_bundle_and_which_are_pinned(site: Pushing, bundles: dict[str, Path]) -> None:
+    pinned, two = ("--bundle", str(bundles["one"])), str(bundles["two"])
+    assert "no board is online: boards fetch it when they start" in site.push(two)
+    site.start("fusion", "fusion", *pinned)
+    site.start("v0", "node", "--variant", "0", *pinned)
+    site.await_online("fusion", "v0", timeout=40)
+    done = subprocess.run(
+        site.push_command(two, "--broker", site.url, "--site", SITE), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("the bundle of site 'test' is now 'two'")
+    assert "0 of 0 boards that follow the site run it now" in lines
+    assert "pinned to 'one' with --bundle: v0; start without --bundle to follow" in lines
+    assert "the fusion node fusion is pinned to 'one' with --bundle: it ignores votes of 'two'" in lines
+    site.start("v1", "node", "--variant", "1")
+    site.await_bundle("two", "v1")
+    done = json.loads(site.push(two, "--json"))
+    assert done["boards"] == {
+        "taken": ["v1"],
+        "waiting": [],
+        "silent": [],
+        "pinned": {"v0": "one"},
+        "fusion_pinned": {"fusion": "one"},
+    }
 
 
 def test_nothing_to_go_back_to_and_nothing_to_push_are_refused_in_one_line(
@@ -258,9 +285,10 @@ def test_a_site_that_trusts_one_key_accepts_nothing_else(
     trusted = ("--bundle-key", f"{keys[0]}.pub")
     site.start_boards(*trusted)
     site.await_bundle("one", *ALL)
-    site.push(str(bundles["two"]), "--ready-within", "0")
+    none = ("--ready-within", "0", "--taken-within", "1")
+    site.push(str(bundles["two"]), *none, code=1)
     site.await_log("v0", "is not accepted: the bundle is not signed", 20)
-    site.push(str(bundles["three"]), "--ready-within", "0", "--sign", str(keys[1]))
+    site.push(str(bundles["three"]), *none, "--sign", str(keys[1]), code=1)
     for name in ALL:
         site.await_log(name, "is not accepted: the bundle's signature is not by the trusted key", 20)
     assert site.label(0) == "one"

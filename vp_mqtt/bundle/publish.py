@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vp_mqtt.bundle import signing
+from vp_mqtt.bundle.adoption import Adoption
 from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.read_back import MAX_PACKET_BYTES, check_kept
 from vp_mqtt.bundle.retained import RetainedState
@@ -99,7 +100,16 @@ def pack(bundle: Bundle, signing_key: Path | None) -> Package:
 class Pusher:
     """Switches one site from bundle to bundle."""
 
-    def __init__(self, broker: BrokerOptions, *, site: str, node: str, chunk_bytes: int, ready_within_s: float) -> None:
+    def __init__(
+        self,
+        broker: BrokerOptions,
+        *,
+        site: str,
+        node: str,
+        chunk_bytes: int,
+        ready_within_s: float,
+        taken_within_s: float,
+    ) -> None:
         """Prepare, without connecting.
 
         Args:
@@ -108,6 +118,7 @@ class Pusher:
             node: what this client is called at the broker.
             chunk_bytes: largest chunk.
             ready_within_s: how long fusion nodes have to get ready before the switch, in seconds.
+            taken_within_s: how long boards have to run the bundle after the switch, in seconds.
         """
         self._broker = broker
         self._site = site
@@ -115,6 +126,7 @@ class Pusher:
         self._client_id = f"vp-{site}-{node}"
         self._chunk_bytes = chunk_bytes
         self._ready_within_s = ready_within_s
+        self._taken_within_s = taken_within_s
         self._state = RetainedState(site, time.monotonic())
         self._session = Session(
             broker,
@@ -175,11 +187,13 @@ class Pusher:
             self._await_ready(ref)
         pointer = old.switched(ref, round(time.time(), 3))
         self._point_to(pointer)
-        LOGGER.info("the site '%s' now runs '%s' (%s)", self._site, ref.name, ref.digest[:8])
+        LOGGER.info("the bundle of the site '%s' is now '%s' (%s)", self._site, ref.name, ref.digest[:8])
+        adoption = self._await_taken(ref)
         return {
             "bundle": ref.name,
             "digest": ref.digest,
             "signed": ref.signature is not None,
+            "adoption": adoption,
             "previous": pointer.previous.digest if pointer.previous else None,
             "cleared": self._clear(self._state.chunks_of_others(pointer.digests())),
         }
@@ -201,6 +215,16 @@ class Pusher:
             LOGGER.warning(
                 "%s did not get ready within %g s; switching nevertheless", ", ".join(waiting), self._ready_within_s
             )
+
+    def _await_taken(self, ref: BundleRef) -> Adoption:
+        """Wait until all boards that follow the site run a bundle, or until their time is up."""
+        until = time.monotonic() + self._taken_within_s
+        while True:
+            adoption = self._state.adoption(ref.digest, now := time.monotonic())
+            if not adoption.waiting or now > until:
+                return adoption
+            self._session.check()
+            time.sleep(_POLL_S)
 
     def _point_to(self, pointer: BundlePointer) -> None:
         topic = self._names.bundle()
@@ -261,5 +285,6 @@ def run(settings: PushSettings, bundle: str | Path | None, *, rollback: bool) ->
         node=settings.node_name(),
         chunk_bytes=settings.chunk_bytes,
         ready_within_s=settings.ready_within,
+        taken_within_s=settings.taken_within,
     )
     return pusher.roll_back() if package is None else pusher.push(package)

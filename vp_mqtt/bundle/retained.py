@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from vp_mqtt.bundle.adoption import Adoption
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
 from vp_mqtt.protocol.messages import MessageError, State, StatusMessage
+from vp_mqtt.protocol.presence import NodePresence
 from vp_mqtt.protocol.topics import ANY, Kind, TopicError, Topics
 
 
@@ -15,7 +17,7 @@ class RetainedState:
 
     Attributes:
         pointer: the bundles that the site runs; None if it runs none.
-        newest_at: when the last message arrived, on the monotonic clock, in seconds.
+        newest_at: when the last message but stats arrived, on the monotonic clock, in seconds.
     """
 
     def __init__(self, site: str, now: float) -> None:
@@ -27,18 +29,25 @@ class RetainedState:
         """
         self._topics = Topics(site)
         self._chunks: dict[str, set[str]] = {}
-        self._statuses: dict[str, StatusMessage] = {}
+        self._nodes: dict[str, NodePresence] = {}
         self.pointer: BundlePointer | None = None
         self.newest_at = now
 
     def filters(self) -> list[str]:
         """Return the topic filters of everything that belongs to the state."""
         names = self._topics
-        return [names.bundle(), names.manifest(ANY, ANY), names.model(ANY, ANY, ANY), names.status(ANY)]
+        return [
+            names.bundle(),
+            names.manifest(ANY, ANY),
+            names.model(ANY, ANY, ANY),
+            names.status(ANY),
+            names.stats(ANY),
+        ]
 
     def accept(self, message: Received) -> None:
         """Update the state (in the network's thread)."""
-        self.newest_at = message.at
+        if not message.topic.endswith("/stats"):  # which never end, and say nothing about what the broker retains
+            self.newest_at = message.at
         try:
             topic = topics.parse(message.topic)
             if topic.kind is Kind.BUNDLE:
@@ -47,9 +56,18 @@ class RetainedState:
                 chunks = self._chunks.setdefault(topic.source, set())
                 (chunks.add if message.payload else chunks.discard)(message.topic)
             elif topic.kind is Kind.STATUS and message.payload:
-                self._statuses[topic.source] = StatusMessage.decode(message.payload)
+                self._note_status(topic.source, StatusMessage.decode(message.payload), message)
+            elif topic.kind is Kind.STATS and topic.source in self._nodes:
+                self._nodes[topic.source].note_heard(message.at)
         except (TopicError, MessageError) as error:
             LOGGER.warning("%s: %s; left as it is", message.topic, error)
+
+    def _note_status(self, source: str, status: StatusMessage, message: Received) -> None:
+        node = self._nodes.get(source)
+        if node is None:
+            self._nodes[source] = NodePresence(status, retained=message.retained, now=message.at)
+        else:
+            node.note_status(status, retained=message.retained, now=message.at)
 
     def chunks_of(self, digest: str) -> set[str]:
         """Return the topics of a bundle's chunks that the broker has."""
@@ -64,8 +82,12 @@ class RetainedState:
     def not_ready(self, digest: str) -> list[str]:
         """Return the fusion nodes that are online, follow the site's bundle, and cannot fuse this one yet."""
         return sorted(
-            node
-            for node, status in list(self._statuses.items())
-            if status.role == "fusion" and status.state is State.ONLINE and status.ready
-            if digest[:8] not in status.ready
+            node.status.node
+            for node in list(self._nodes.values())
+            if node.status.role == "fusion" and node.status.state is State.ONLINE and node.status.ready
+            if digest[:8] not in node.status.ready
         )
+
+    def adoption(self, digest: str, now: float) -> Adoption:
+        """Return what the site's nodes do with a bundle; see `Adoption.of`."""
+        return Adoption.of(list(self._nodes.values()), digest, now)

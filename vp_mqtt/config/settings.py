@@ -281,6 +281,9 @@ class PushSettings(CommonSettings):
     ready_within: float = Field(
         default=15.0, ge=0, le=3600, description="seconds to wait for fusion nodes to get ready before the switch"
     )
+    taken_within: float = Field(
+        default=30.0, ge=0, le=3600, description="seconds to wait for boards to run the bundle after the switch"
+    )
     give_up_after: float = Field(default=10.0, ge=0, le=1e6, description=_GIVE_UP_HELP)
 
 

@@ -125,9 +125,9 @@ class Node:
         else:
             self._session.subscribe(topics, qos, retained=retained)
 
-    def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] | None = None) -> None:
+    def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] | None = None, *, follows: bool) -> None:
         """Name the bundle that the node works with in its status, see `NodeStatus.set_bundle`."""
-        self._status.set_bundle(manifest, ready)
+        self._status.set_bundle(manifest, ready, follows=follows)
         if self._session is not None:
             self._session.set_birth(self._status.message(State.ONLINE))
 

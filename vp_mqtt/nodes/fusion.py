@@ -164,7 +164,8 @@ class FusionNode:
     def _name_bundle(self) -> None:
         """Name the leading bundle in the status, and those that are ready where the node follows the site's bundle."""
         ready = [family.manifest for family in self._handover.families()]
-        self._node.set_bundle(self._handover.leader.manifest, ready if self._follower is not None else None)
+        follows = self._follower is not None
+        self._node.set_bundle(self._handover.leader.manifest, ready if follows else None, follows=follows)
 
     def _subscribe_votes(self) -> None:
         """Subscribe to the votes of each variant separately, so that those of one that floods can be unsubscribed."""

@@ -48,17 +48,19 @@ class NodeStatus:
         """The node's MQTT client id."""
         return self._message.client_id
 
-    def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] | None = None) -> None:
+    def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] | None = None, *, follows: bool) -> None:
         """Name the bundle that the node works with.
 
         Args:
             manifest: the bundle's.
             ready: of a fusion node, the bundles whose votes it can fuse.
+            follows: whether it switches to the bundles that are pushed to its site.
         """
         self._message = self._message.model_copy(
             update={
                 "bundle": manifest.name,
                 "digest": manifest.short_digest.hex(),
+                "follows": follows,
                 "ready": None if ready is None else tuple(known.short_digest.hex() for known in ready),
             }
         )

@@ -140,7 +140,7 @@ class VariantNode:
             bundle, settings.variant, k=settings.k, runtime=settings.runtime, threads=settings.threads
         )
         self._loaded = loaded
-        self._node.set_bundle(bundle.manifest)
+        self._node.set_bundle(bundle.manifest, follows=self._follower is not None)
         resolution, classes = loaded.entry.resolution, len(bundle.manifest.classes)
         LOGGER.info(
             "variant %d of '%s': %d x %d pixels, %d classes",

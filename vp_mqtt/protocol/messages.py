@@ -155,6 +155,10 @@ class StatusMessage(Message):
     digest: _ShortDigest | None = Field(
         default=None, description="first 4 bytes of the bundle's digest, in hexadecimal"
     )
+    follows: bool | None = Field(
+        default=None,
+        description="whether it switches to the bundles that are pushed to the site; false if it is pinned",
+    )
     stats_every_s: Annotated[float, Field(gt=0, le=MAX_STATS_EVERY_S)] | None = Field(
         default=None, description="interval of its stats, in seconds; 5 if it is not given"
     )

@@ -47,7 +47,12 @@ def pointer(
 
 
 def status(
-    node: str = "fusion", *, role: str = "fusion", state: State = State.ONLINE, ready: tuple[str, ...] | None = None
+    node: str = "fusion",
+    *,
+    role: str = "fusion",
+    state: State = State.ONLINE,
+    ready: tuple[str, ...] | None = None,
+    digest: str | None = None,
 ) -> bytes:
     return StatusMessage(
         state=state,
@@ -59,6 +64,7 @@ def status(
         instance="0" * 8,
         started=0,
         ready=ready,
+        digest=digest,
     ).encode()
 
 

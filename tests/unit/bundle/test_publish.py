@@ -12,6 +12,7 @@ import pytest
 from tests.support.memory_broker import MemoryBroker
 from tests.unit.bundle.helpers import NAMES, SITE, chunks_of, ref_of, status
 from vp_mqtt.bundle import publish, read_back
+from vp_mqtt.bundle.adoption import Adoption
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.bundle.publish import Pusher, pack
@@ -20,6 +21,8 @@ from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.config.settings import PushSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
+
+NOBODY = Adoption(taken=(), waiting=(), silent=(), pinned={}, fusion_pinned={})
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +34,15 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_back, "_STALL_S", 2.0)
 
 
-def pusher(chunk_bytes: int = 300, ready_within_s: float = 0.0) -> Pusher:
-    return Pusher(BrokerOptions(), site=SITE, node="push", chunk_bytes=chunk_bytes, ready_within_s=ready_within_s)
+def pusher(chunk_bytes: int = 300, ready_within_s: float = 0.0, taken_within_s: float = 0.0) -> Pusher:
+    return Pusher(
+        BrokerOptions(),
+        site=SITE,
+        node="push",
+        chunk_bytes=chunk_bytes,
+        ready_within_s=ready_within_s,
+        taken_within_s=taken_within_s,
+    )
 
 
 def push(folder: Path, chunk_bytes: int = 300, **options: Any) -> dict[str, Any]:
@@ -112,6 +122,7 @@ def test_a_first_push_publishes_the_chunks_then_points_to_them(broker: MemoryBro
         "chunks": len(chunks),
         "chunk_bytes": 300,
         "bytes": sum(map(len, chunks.values())),
+        "adoption": NOBODY,
         "cleared": 0,
     }
     assert broker.sessions == [f"vp-{SITE}-push-push", f"vp-{SITE}-push-check"]
@@ -259,6 +270,28 @@ def test_what_the_broker_retains_is_read_until_it_is_quiet(
     assert current_pointer(broker).previous == ref_of(bundle)
 
 
+def test_the_boards_that_follow_the_site_are_waited_for(
+    broker: MemoryBroker, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = ref_of(bundle).digest[:8]
+    broker.publish(NAMES.status("v0"), status("v0", role="variant"))
+    sleeps: list[float] = []
+
+    def takes_it(seconds: float) -> None:
+        sleeps.append(seconds)
+        if len(sleeps) == 5:
+            broker.publish(NAMES.status("v0"), status("v0", role="variant", digest=digest))
+
+    monkeypatch.setattr("vp_mqtt.bundle.publish.time.sleep", takes_it)
+    done = push(bundle, taken_within_s=60.0)
+    assert done["adoption"].taken == ("v0",)
+    assert not done["adoption"].is_refused
+    broker.publish(NAMES.status("v0"), status("v0", role="variant"))
+    done = push(bundle, taken_within_s=0.0)
+    assert done["adoption"].waiting == ("v0",)
+    assert done["adoption"].is_refused
+
+
 # Roll-backs
 
 
@@ -273,6 +306,7 @@ def test_a_roll_back_switches_to_the_previous_bundle(broker: MemoryBroker, bundl
         "digest": ref_of(bundle).digest,
         "signed": False,
         "previous": ref_of(other_bundle).digest,
+        "adoption": NOBODY,
         "cleared": 0,
     }
     found = current_pointer(broker)
@@ -303,7 +337,7 @@ def test_a_roll_back_to_a_bundle_that_is_no_longer_whole_is_refused(
 def test_run_pushes_or_rolls_back_what_the_settings_say(
     broker: MemoryBroker, bundle: Path, other_bundle: Path, tmp_path: Path
 ) -> None:
-    settings = PushSettings(site=SITE, chunk_bytes=300, ready_within=0, name="me")
+    settings = PushSettings(site=SITE, chunk_bytes=300, ready_within=0, taken_within=0, name="me")
     for wrong in ({"bundle": None, "rollback": False}, {"bundle": bundle, "rollback": True}):
         with pytest.raises(UserError, match=r"^name a bundle to push, or give --rollback$"):
             publish.run(settings, **wrong)
@@ -323,5 +357,5 @@ def test_progress_is_logged(broker: MemoryBroker, bundle: Path, caplog: pytest.L
     ref = ref_of(bundle)
     assert caplog.messages == [
         f"{len(chunks_of(bundle))} chunks of 'tiny' are at the broker",
-        f"the site '{SITE}' now runs 'tiny' ({ref.digest[:8]})",
+        f"the bundle of the site '{SITE}' is now 'tiny' ({ref.digest[:8]})",
     ]

@@ -48,6 +48,7 @@ def test_the_state_subscribes_to_everything_that_it_needs() -> None:
         f"vp/{SITE}/bundle/+/manifest/+",
         f"vp/{SITE}/bundle/+/model/+/+",
         f"vp/{SITE}/node/+/status",
+        f"vp/{SITE}/node/+/stats",
     ]
 
 

@@ -33,10 +33,12 @@ def test_birth_goodbye_and_will_differ_in_their_state_only() -> None:
 def test_the_bundle_is_named_with_its_digest_and_with_those_that_are_ready() -> None:
     old, new = manifest((1.0,), 2, name="old"), manifest((1.0,), 2, name="new")
     own = status()
-    own.set_bundle(new)
-    assert StatusMessage.decode(payload(own)).ready is None
-    own.set_bundle(new, [old, new])
+    own.set_bundle(new, follows=False)
     said = StatusMessage.decode(payload(own))
+    assert (said.ready, said.follows) == (None, False)
+    own.set_bundle(new, [old, new], follows=True)
+    said = StatusMessage.decode(payload(own))
+    assert said.follows
     assert (said.bundle, said.digest) == ("new", new.short_digest.hex())
     assert said.ready == (old.short_digest.hex(), new.short_digest.hex())
 

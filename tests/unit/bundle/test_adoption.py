@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from vp_mqtt.bundle.adoption import Adoption
+from vp_mqtt.protocol.messages import State, StatusMessage
+from vp_mqtt.protocol.presence import NodePresence
+
+NEW, OLD = "ab" * 32, "cd" * 32
+
+
+def node(
+    name: str,
+    *,
+    role: str = "variant",
+    digest: str = OLD,
+    follows: bool | None = True,
+    state: State = State.ONLINE,
+    retained: bool = False,
+) -> NodePresence:
+    status = StatusMessage(
+        state=state,
+        node=name,
+        role=role,
+        version="1",
+        host="pi",
+        client_id="x",
+        instance="0" * 8,
+        started=0,
+        bundle="new" if digest == NEW else "old",
+        digest=digest[:8],
+        follows=follows,
+        variant=0 if role == "variant" else None,
+    )
+    return NodePresence(status, retained=retained, now=0.0)
+
+
+def adoption(*nodes: NodePresence, now: float = 1.0) -> Adoption:
+    return Adoption.of(nodes, NEW, now)
+
+
+def test_boards_are_told_apart() -> None:
+    found = adoption(
+        node("b", digest=NEW),
+        node("a", digest=NEW, follows=None),
+        node("c"),
+        node("d", follows=None),
+        node("e", follows=False),
+        node("f", state=State.OFFLINE),
+        node("fusion", role="fusion", follows=False),
+        node("good", role="fusion", digest=NEW),
+        node("camera", role="camera"),
+    )
+    assert found == Adoption(
+        taken=("a", "b"), waiting=("c", "d"), silent=(), pinned={"e": "old"}, fusion_pinned={"fusion": "old"}
+    )
+    assert not found.is_refused
+    assert found.lines("new") == [
+        "2 of 4 boards that follow the site run it now",
+        "not running it yet: c, d; see their logs",
+        "pinned to 'old' with --bundle: e; start without --bundle to follow",
+        "the fusion node fusion is pinned to 'old' with --bundle: it ignores votes of 'new'",
+    ]
+    assert found.as_dict()["taken"] == ["a", "b"]
+
+
+def test_a_board_that_is_not_heard_took_nothing_whatever_the_broker_has_kept() -> None:
+    kept = node("a", digest=NEW, retained=True)
+    assert adoption(kept).waiting == ("a",)
+    assert adoption(kept, now=15.1).silent == ("a",)
+    assert adoption(kept, now=15.1).is_refused
+    assert adoption(kept, now=15.1).lines("new")[1] == "silent: a; are they on?"
+    kept.note_heard(15.0)
+    assert adoption(kept, now=15.1).taken == ("a",)
+
+
+def test_a_site_without_boards_refuses_nothing() -> None:
+    found = adoption(node("fusion", role="fusion", digest=NEW))
+    assert not found.is_refused
+    assert found.lines("new") == ["no board is online: boards fetch it when they start"]
+
+
+def test_a_push_that_no_board_takes_is_refused() -> None:
+    assert adoption(node("a")).is_refused
+    assert adoption(node("a", follows=False)).is_refused
+    assert not adoption(node("a"), node("b", digest=NEW)).is_refused

@@ -1,0 +1,103 @@
+"""Which boards of a site have taken the bundle that was pushed, as their statuses say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from vp_mqtt.protocol.messages import State, StatusMessage
+from vp_mqtt.protocol.presence import NodePresence, Presence
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What the boards that are online do with a bundle; names of nodes, in order.
+
+    Attributes:
+        taken: boards that run it.
+        waiting: boards that follow the site and do not run it (yet).
+        silent: boards of which nothing is heard, although the broker has kept that they are online.
+        pinned: boards that keep a bundle of their own (`--bundle NAME`), each with its name.
+        fusion_pinned: fusion nodes that do, each with its bundle's name: they do not fuse votes of another.
+    """
+
+    taken: tuple[str, ...]
+    waiting: tuple[str, ...]
+    silent: tuple[str, ...]
+    pinned: dict[str, str]
+    fusion_pinned: dict[str, str]
+
+    @classmethod
+    def of(cls, nodes: Iterable[NodePresence], digest: str, now: float) -> Adoption:
+        """Return what the nodes do with a bundle.
+
+        Args:
+            nodes: of the site.
+            digest: the bundle's, in hexadecimal.
+            now: on the monotonic clock.
+        """
+        online = [node for node in nodes if node.status.state is State.ONLINE]
+        boards = [node for node in online if node.status.role == "variant"]
+        taken = [node for node in boards if node.status.digest == digest[:8] and node.heard_at is not None]
+        followers = [node for node in boards if node not in taken and not _is_pinned(node.status)]
+        silent = [node for node in followers if node.at(now) is Presence.SILENT]
+        pinned = [node.status for node in boards if node not in taken and _is_pinned(node.status)]
+        fusion = [node.status for node in online if node.status.role == "fusion"]
+        return cls(
+            taken=_names(taken),
+            waiting=_names(node for node in followers if node not in silent),
+            silent=_names(silent),
+            pinned=_bundles(pinned),
+            fusion_pinned=_bundles(one for one in fusion if _is_pinned(one) and one.digest != digest[:8]),
+        )
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether there are boards, and none of them runs the bundle."""
+        return not self.taken and bool(self.waiting or self.silent or self.pinned)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the adoption for JSON."""
+        return {
+            "taken": list(self.taken),
+            "waiting": list(self.waiting),
+            "silent": list(self.silent),
+            "pinned": self.pinned,
+            "fusion_pinned": self.fusion_pinned,
+        }
+
+    def lines(self, bundle: str) -> list[str]:
+        """Return the adoption for people, a line each.
+
+        Args:
+            bundle: the bundle's name.
+        """
+        following = len(self.taken) + len(self.waiting) + len(self.silent)
+        if not following and not self.pinned:
+            lines = ["no board is online: boards fetch it when they start"]
+        else:
+            lines = [f"{len(self.taken)} of {following} boards that follow the site run it now"]
+        if self.waiting:
+            lines.append(f"not running it yet: {', '.join(self.waiting)}; see their logs")
+        if self.silent:
+            lines.append(f"silent: {', '.join(self.silent)}; are they on?")
+        for name in sorted(set(self.pinned.values())):
+            nodes = [node for node, its in self.pinned.items() if its == name]
+            lines.append(f"pinned to '{name}' with --bundle: {', '.join(nodes)}; start without --bundle to follow")
+        for node, name in self.fusion_pinned.items():
+            lines.append(f"the fusion node {node} is pinned to '{name}' with --bundle: it ignores votes of '{bundle}'")
+        return lines
+
+
+def _is_pinned(status: StatusMessage) -> bool:
+    """Return whether a node keeps its bundle; nodes of versions that do not say so are taken to follow."""
+    return status.follows is False
+
+
+def _names(nodes: Iterable[NodePresence]) -> tuple[str, ...]:
+    return tuple(sorted(node.status.node for node in nodes))
+
+
+def _bundles(statuses: Iterable[StatusMessage]) -> dict[str, str]:
+    return {one.node: one.bundle or "(none)" for one in sorted(statuses, key=lambda one: one.node)}
