@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -19,14 +20,23 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.local.ports import free_port
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.message import Outgoing, Received
-from vp_mqtt.mqtt.session import BACKOFF_CAP_S, Session
+from vp_mqtt.mqtt.retries import BACKOFF_CAP_S
+from vp_mqtt.mqtt.session import Session
 from vp_mqtt.protocol.frames import FrameId
 
 
 class Listener:
     """A session, and what it has received and reported."""
 
-    def __init__(self, url: str, client_id: str = "listener", topic: str = "t/#", **options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        client_id: str = "listener",
+        topic: str = "t/#",
+        *,
+        is_will_retained: bool = False,
+        **options: Any,
+    ) -> None:
         self.messages: list[Received] = []
         self.ends: list[UserError] = []
         self.ended = threading.Event()
@@ -38,7 +48,7 @@ class Listener:
             on_message=self._take,
             on_end=self._end,
             birth=Outgoing("t/birth", client_id.encode(), qos=1),
-            will=Outgoing("t/will", client_id.encode(), qos=1),
+            will=Outgoing("t/will", client_id.encode(), qos=1, retain=is_will_retained),
         )
         self.session.start()
 
@@ -284,3 +294,39 @@ def test_a_server_that_is_no_broker_never_counts_as_connected(listeners: list[Li
             peer.recv(100)
             peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             assert not listener.session.connected.wait(1)
+
+
+@pytest.mark.parametrize(
+    ("extra", "feature"), [("retain_available false", "retained messages"), ("max_qos 0", "QoS 1")]
+)
+def test_a_feature_that_the_broker_lacks_is_named(extra: str, feature: str) -> None:
+    with Mosquitto(extra) as broker:
+        listener = Listener(broker.url, is_will_retained=True)
+        assert listener.ended.wait(5)
+        assert f"it does not offer {feature}" in str(listener.ends[0])
+
+
+def test_an_address_with_the_wrong_scheme_is_corrected(tmp_path: Path) -> None:
+    tls = Tls(tmp_path, "127.0.0.1")
+    with tls.broker:
+        for given, right, port in (("mqtt", "mqtts", tls.port), ("ws", "mqtt", tls.broker.port)):
+            listener = Listener(f"{given}://127.0.0.1:{port}")
+            assert listener.ended.wait(10)
+            assert str(listener.ends[0]).endswith(f": write {right}://127.0.0.1:{port}")
+
+
+def test_a_broker_that_drops_every_client_is_tried_less_and_less_often(listeners: list[Listener]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listener = Listener(f"mqtt://127.0.0.1:{server.getsockname()[1]}")
+        listeners.append(listener)
+        server.settimeout(0.5)
+        count, until = 0, time.monotonic() + 3
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                link, _ = server.accept()
+                with link:
+                    link.recv(1000)
+                    link.sendall(b"\x20\x03\0\0\0")
+                    count += 1
+        # Without a growing back-off it would be twenty.
+        assert 2 <= count <= 12

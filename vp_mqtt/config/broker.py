@@ -79,6 +79,16 @@ class BrokerOptions:
         """The broker's address, for people, without what may be secret in it."""
         return hide_in_address(self.url)
 
+    def address_with(self, scheme: str) -> str:
+        """Return the address of the same host and port with another URL scheme; a user name is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def scheme(self) -> str:
+        """URL scheme: mqtt, mqtts, ws or wss."""
+        return urlsplit(self.url).scheme
+
     @property
     def host(self) -> str:
         """Host name or IP address."""

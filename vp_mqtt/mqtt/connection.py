@@ -21,6 +21,7 @@ from vp_mqtt.mqtt.client import new_client
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.failure import CONNECT_TIMEOUT_S, Failure
 from vp_mqtt.mqtt.message import Outgoing, Received, Subscription, TopicAliases
+from vp_mqtt.mqtt.retries import LASTING_S
 from vp_mqtt.mqtt.tcp import TcpSocket
 
 _PACKET_TOO_LARGE = 0x95
@@ -36,6 +37,13 @@ _SEND_RETAINED, _NO_RETAINED = 0, 2
 def _options(subscription: Subscription) -> SubscribeOptions:
     handling = _SEND_RETAINED if subscription.retained else _NO_RETAINED
     return SubscribeOptions(qos=subscription.qos, retainHandling=handling)
+
+
+def _missing_feature(connack: object) -> int | None:
+    """Return what a broker does without that a node needs, as a reason code, by the properties of its CONNACK."""
+    if not getattr(connack, "RetainAvailable", 1):
+        return failure.RETAIN_NOT_SUPPORTED
+    return None if getattr(connack, "MaximumQoS", 1) else failure.QOS_NOT_SUPPORTED
 
 
 class Connection:
@@ -54,6 +62,7 @@ class Connection:
         on_message: Callable[[Received], None],
         on_refused: Callable[[str, str], None],
         on_open: Callable[[Connection], None],
+        on_lasting: Callable[[], None],
         on_close: Callable[[], None],
         tls: ssl.SSLContext | None,
     ) -> None:
@@ -67,13 +76,16 @@ class Connection:
             on_message: called with every message.
             on_refused: called with the topic of a message that is not handed on, and the reason.
             on_open: called with the connection when the broker has accepted it.
+            on_lasting: called when the connection has lasted for `LASTING_S`.
             on_close: called when the connection has ended; once or more.
             tls: for a broker that is reached over TLS.
         """
         self._options = options
         self._client_id = client_id
+        self._will = will
         self._max_packet_bytes = max_packet_bytes
         self._on_open = on_open
+        self._on_lasting = on_lasting
         self._on_close = on_close
         self._on_message = on_message
         self._on_refused = on_refused
@@ -120,7 +132,8 @@ class Connection:
         is_silent = not self._settled.wait(CONNECT_TIMEOUT_S)
         if is_silent:
             self._client.disconnect()
-        else:
+        elif not self._lost.wait(LASTING_S):
+            self._on_lasting()
             self._lost.wait()
         self._client.loop_stop()
         self._on_close()
@@ -180,6 +193,11 @@ class Connection:
         if reason.is_failure:
             self._failure = failure.of_refusal(reason, self._options)
             return
+        if self._will is not None and (missing := _missing_feature(properties)) is not None:
+            # Not all brokers refuse a will that they cannot publish.
+            self._failure = failure.of_missing_feature(missing, self._options)
+            client.disconnect()
+            return
         # Formatting its lines costs time with every packet, and they are not needed any more.
         client.on_log = None
         self.max_publish_bytes = getattr(properties, "MaximumPacketSize", MAX_REMAINING_LENGTH)
@@ -195,9 +213,11 @@ class Connection:
     ) -> None:
         self._on_close()
         if flags.is_disconnect_packet_from_server:
-            self._failure = failure.of_disconnect(reason, self._client_id)
+            self._failure = failure.of_disconnect(reason, self._options, self._client_id)
             if reason.value == _PACKET_TOO_LARGE:
                 LOGGER.warning("the broker %s says that a packet of ours was too large", self._options.address)
+        else:
+            self._failure = self._failure or failure.of_loss(reason, self._options)
         self._end()
 
     def _subscribed(

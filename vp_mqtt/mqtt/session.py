@@ -6,7 +6,6 @@ a node's messages are about now.
 
 from __future__ import annotations
 
-import random
 import ssl
 import threading
 import time
@@ -17,35 +16,13 @@ from typing import Self
 
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
-from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.connection import MAX_REMAINING_LENGTH, Connection
 from vp_mqtt.mqtt.delivery import Sent
+from vp_mqtt.mqtt.diagnosis import diagnose
 from vp_mqtt.mqtt.failure import Failure
 from vp_mqtt.mqtt.message import AnySubscription, Outgoing, Received, Subscription
+from vp_mqtt.mqtt.retries import Retries, backoff
 from vp_mqtt.mqtt.tls import client_context
-
-BACKOFF_BASE_S = 0.25
-BACKOFF_CAP_S = 3.0
-
-
-def backoff(attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
-    """Return how long to wait before the next attempt to connect, in seconds: exponential, capped, with full jitter.
-
-    Args:
-        attempt: failed attempts in a row, from 0.
-        uniform: draws a float between two.
-    """
-    return uniform(0.0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0 ** min(attempt, 16)))
-
-
-def _permanent(failure: Failure, options: BrokerOptions, *, was_connected: bool, elapsed_s: float) -> UserError | None:
-    """Return the error to end a session with after a failure; None if it is to try again."""
-    if failure.is_permanent(was_connected=was_connected):
-        return failure.error
-    patience = options.give_up_after_s
-    if was_connected or not patience or elapsed_s < patience:
-        return None
-    return UserError(f"broker {options.address}: {failure.problem}; is the address right, and is it running?")
 
 
 def _ignore(_: object) -> None:
@@ -112,6 +89,7 @@ class Session:
             on_refused=on_refused,
             on_open=self._opened,
         )
+        self._retries = Retries(options)
         self._tls: ssl.SSLContext | None = None
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._supervise, name="session", daemon=True)
@@ -216,28 +194,28 @@ class Session:
 
     def _supervise(self) -> None:
         """Make connections, one after the other, until told to stop or until a permanent failure."""
-        options, attempt, started = self._options, 0, time.monotonic()
+        started, is_diagnosed = time.monotonic(), False
         while not self._stopping.is_set():
             connections = self.connections
             failure = self._connect_once()
+            if failure.is_unexplained and not self.connections and not is_diagnosed:
+                is_diagnosed = True
+                failure = failure.explained(diagnose(self._options), self._options)
             if self._stopping.is_set():
                 return
-            was_connected, elapsed_s = self.connections > 0, time.monotonic() - started
-            self.failure = _permanent(failure, options, was_connected=was_connected, elapsed_s=elapsed_s)
+            was_open = self.connections > connections
+            elapsed_s = time.monotonic() - started
+            self.failure = self._retries.note_end(failure, was_open=was_open, elapsed_s=elapsed_s)
             if self.failure is not None:
                 self._settled.set()
                 self._on_end(self.failure)
                 return
-            if self.connections > connections:
-                attempt = 0
-                LOGGER.warning("lost the broker %s (%s); reconnecting", options.address, failure.problem)
-            elif attempt == 0 and not connections:
-                LOGGER.warning("broker %s: %s; trying until it is there", options.address, failure.problem)
-            self._stopping.wait(backoff(attempt))
-            attempt += 1
+            self._stopping.wait(backoff(self._retries.attempt - 1))
 
     def _connect_once(self) -> Failure:
-        connection = self._connection = self._new_connection(on_close=self.connected.clear, tls=self._tls)
+        connection = self._connection = self._new_connection(
+            on_close=self.connected.clear, on_lasting=self._retries.note_lasting, tls=self._tls
+        )
         # `stop` closes the connection that it finds, which may have been the one before.
         if self._stopping.is_set():
             connection.close()
@@ -255,7 +233,7 @@ class Session:
         self._settled.set()
         if self._birth is not None:
             self.publish(self._birth)
-        LOGGER.info("connected to the broker %s", self._options.address)
+        self._retries.note_open()
 
 
 @contextmanager

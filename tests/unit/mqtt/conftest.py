@@ -13,8 +13,9 @@ from vp_mqtt.mqtt import session
 
 
 @pytest.fixture(autouse=True)
-def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_backoff_and_no_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "backoff", lambda _: 0.01)
+    monkeypatch.setattr(session, "diagnose", lambda _: None)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ def certificate_error(code: int) -> ssl.SSLCertVerificationError:
             "no MQTT over WebSockets at broker.example, port 1234 (no upgrade)",
         ),
         (socket.gaierror(socket.EAI_AGAIN, "try again"), "the host name 'broker.example' is not known"),
+        (socket.gaierror(socket.EAI_NONAME, "no"), "the host name 'broker.example' is not known"),
         (OSError("the network is down"), "the network is down"),
         (ConnectionResetError(), "ConnectionResetError"),
     ],
@@ -46,7 +47,6 @@ def test_temporary_failures(error: Exception, problem: str) -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (socket.gaierror(socket.EAI_NONAME, "no"), "the host name 'broker.example' is not known; check --broker"),
         (certificate_error(9), "its certificate is not accepted (it is bad); check the clocks here and there"),
         (certificate_error(10), "its certificate is not accepted (it is bad); check the clocks here and there"),
         (certificate_error(18), "its certificate is not accepted (it is bad); check --ca-file and the host name"),
@@ -60,7 +60,7 @@ def test_config_errors_are_permanent_unless_the_session_was_connected(error: Exc
 
 
 def test_a_session_taken_over_is_always_a_permanent_failure() -> None:
-    found = failure.of_disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=0x8E), "me")
+    found = failure.of_disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=0x8E), OPTIONS, "me")
     assert found.is_permanent(was_connected=True)
     assert found.is_permanent(was_connected=False)
 
@@ -101,6 +101,56 @@ def test_a_tls_alert_is_named_by_its_last_words() -> None:
 
 @pytest.mark.parametrize(("reason", "is_permanent"), [("Session taken over", True), ("Server busy", False)])
 def test_the_brokers_own_reason_for_a_disconnect_is_kept(reason: str, *, is_permanent: bool) -> None:
-    found = failure.of_disconnect(ReasonCode(PacketTypes.DISCONNECT, reason), "me")
+    found = failure.of_disconnect(ReasonCode(PacketTypes.DISCONNECT, reason), OPTIONS, "me")
     assert found.problem == reason
     assert found.is_permanent(was_connected=True) == is_permanent
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        (0x84, "it does not speak MQTT 5; vp-mqtt needs a broker that does, such as Mosquitto (docs/brokers.md)"),
+        (0x9A, "it does not offer retained messages, which statuses and bundles need (Mosquitto: retain_available)"),
+        (0x9B, "it does not offer QoS 1, which announces and statuses need (Mosquitto: max_qos)"),
+        (0x87, "it refused the connection: Not authorized; check the account and its rights"),
+    ],
+)
+def test_a_refusal_names_what_the_broker_lacks(code: int, problem: str) -> None:
+    found = failure.of_refusal(ReasonCode(PacketTypes.CONNACK, identifier=code), OPTIONS)
+    assert str(found.error) == ADDRESS + problem
+    assert found.is_permanent(was_connected=False)
+    assert not found.is_permanent(was_connected=True)
+
+
+def test_a_broker_that_lacks_a_feature_ends_the_session_when_it_is_used() -> None:
+    found = failure.of_disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=0x9A), OPTIONS, "me")
+    assert "it does not offer retained messages" in str(found.error)
+    assert found.is_permanent(was_connected=True)
+
+
+def test_an_unanswered_ping_is_named() -> None:
+    found = failure.of_loss(ReasonCode(PacketTypes.DISCONNECT, identifier=0x8D), OPTIONS)
+    assert found is not None
+    assert found.problem == "no answer to a ping within 10 s"
+    assert failure.of_loss(ReasonCode(PacketTypes.DISCONNECT, identifier=0x80), OPTIONS) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "is_unexplained"),
+    [
+        (failure.of_close(OPTIONS, was_open=False), True),
+        (failure.of_close(OPTIONS, was_open=True), False),
+        (failure.of_silence(), True),
+        (failure.of_connecting(ConnectionResetError(), OPTIONS), True),
+        (failure.of_connecting(ssl.SSLError("wrong version number"), OPTIONS), True),
+        (failure.of_connecting(mqtt.WebsocketConnectionError("no upgrade"), OPTIONS), True),
+        (failure.of_connecting(ConnectionRefusedError(), OPTIONS), False),
+        (failure.of_connecting(TimeoutError(), OPTIONS), True),
+    ],
+)
+def test_failures_that_may_be_due_to_another_protocol(found: failure.Failure, *, is_unexplained: bool) -> None:
+    assert found.is_unexplained == is_unexplained
+    assert found.explained(None, OPTIONS) is found
+    explained = found.explained("it speaks TLS", OPTIONS)
+    assert str(explained.error) == ADDRESS + "it speaks TLS"
+    assert explained.is_permanent(was_connected=False)

@@ -21,9 +21,8 @@ from tests.support.scripted_broker import (
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt import connection, session
-from vp_mqtt.mqtt.failure import Failure
 from vp_mqtt.mqtt.message import Outgoing
-from vp_mqtt.mqtt.session import BACKOFF_CAP_S, Session, backoff, connected
+from vp_mqtt.mqtt.session import Session, connected
 
 UNREACHABLE = "mqtt://127.0.0.1:9"
 
@@ -48,7 +47,7 @@ class Ends:
 # Permanent and temporary failures
 
 
-@pytest.mark.parametrize("reason", [0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C])
+@pytest.mark.parametrize("reason", [0x85, 0x86, 0x87, 0x8A, 0x8C])
 def test_a_permanent_refusal_ends_the_session(reason: int, broker: ScriptedBroker) -> None:
     broker.connack = [reason]
     ends = Ends()
@@ -67,7 +66,7 @@ def test_a_permanent_refusal_ends_the_session(reason: int, broker: ScriptedBroke
     assert running.connections == 0
 
 
-@pytest.mark.parametrize("reason", [0x80, 0x81, 0x82, 0x83, 0x88, 0x89, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9C, 0x9F])
+@pytest.mark.parametrize("reason", [0x80, 0x81, 0x82, 0x83, 0x88, 0x89, 0x90, 0x95, 0x97, 0x99, 0x9C, 0x9F])
 def test_a_temporary_refusal_is_retried(reason: int, broker: ScriptedBroker) -> None:
     broker.connack = [reason, reason, 0]
     with connected(BrokerOptions(url=broker.url), client_id="me") as running:
@@ -121,14 +120,6 @@ def test_an_absent_broker_is_given_up_after_the_time_allowed(log: pytest.LogCapt
     expected = f"broker {UNREACHABLE}: nothing listens at 127.0.0.1, port 9; is the address right, and is it running?"
     assert str(caught.value) == expected
     assert log.text.count("trying until it is there") == 1
-
-
-@pytest.mark.parametrize(("elapsed_s", "is_given_up"), [(4.9, False), (5.0, True)])
-def test_an_absent_broker_is_given_up_when_the_time_allowed_is_over(*, elapsed_s: float, is_given_up: bool) -> None:
-    options = BrokerOptions(url=UNREACHABLE, give_up_after_s=5.0)
-    error = session._permanent(Failure("it is away"), options, was_connected=False, elapsed_s=elapsed_s)
-    assert (error is not None) == is_given_up
-    assert session._permanent(Failure("it is away"), options, was_connected=True, elapsed_s=elapsed_s) is None
 
 
 def test_without_a_limit_an_absent_broker_is_never_given_up() -> None:
@@ -210,23 +201,10 @@ def test_start_reads_the_files_not_the_constructor(tmp_path: Path) -> None:
         running.start()
 
 
-def test_backoff_is_capped_and_jittered() -> None:
-    bounds: list[tuple[float, float]] = []
-
-    def draw(low: float, high: float) -> float:
-        bounds.append((low, high))
-        return low
-
-    for attempt in (0, 1, 2, 3, 4, 10, 10_000):
-        assert backoff(attempt, draw) == 0
-    assert bounds == [(0, 0.25), (0, 0.5), (0, 1), (0, 2), (0, 3), (0, 3), (0, 3)]
-    assert all(0 <= backoff(20) <= BACKOFF_CAP_S for _ in range(100))
-    assert len({backoff(20) for _ in range(10)}) > 1
-
-
-def test_the_backoff_grows_with_failed_attempts_and_starts_over_after_a_connection(
+def test_the_backoff_grows_with_failed_attempts_and_starts_over_after_a_connection_that_lasts(
     broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "LASTING_S", 0.05)
     attempts: list[int] = []
 
     def remember(attempt: int) -> float:
@@ -239,7 +217,11 @@ def test_the_backoff_grows_with_failed_attempts_and_starts_over_after_a_connecti
         assert attempts == [0, 1, 2]
         broker.hang_up()
         until(lambda: running.connections == 2)
-    assert attempts == [0, 1, 2, 0, 1]
+        assert attempts == [0, 1, 2, 3, 4]
+        until(lambda: running._retries.attempt == 0)
+        broker.hang_up()
+        until(lambda: running.connections == 3)
+    assert attempts == [0, 1, 2, 3, 4, 0]
 
 
 def test_a_websocket_is_requested_at_the_path_of_the_url(log: pytest.LogCaptureFixture) -> None:
@@ -316,3 +298,32 @@ def test_connected_stops_its_session_after_an_exception(broker: ScriptedBroker) 
     with pytest.raises(ZeroDivisionError), connected(BrokerOptions(url=broker.url), client_id="me"):
         raise ZeroDivisionError
     broker.await_packets(DISCONNECT)
+
+
+def test_a_server_that_is_no_broker_is_diagnosed_once(broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[BrokerOptions] = []
+    monkeypatch.setattr(session, "diagnose", asked.append)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.05)
+    broker.connack = [None]
+    options = BrokerOptions(url=broker.url)
+    with Session(options, client_id="me"):
+        broker.await_packets(CONNECT, 3)
+    assert asked == [options]
+    ends = Ends()
+    monkeypatch.setattr(session, "diagnose", lambda _: "it speaks something else")
+    with Session(options, client_id="me", on_end=ends):
+        assert ends.wait() == f"broker {options.url}: it speaks something else"
+
+
+@pytest.mark.parametrize(
+    ("properties", "feature"), [(b"\x25\0", "retained messages, which"), (b"\x24\0", "QoS 1, which")]
+)
+def test_a_broker_that_lacks_what_a_node_needs_ends_its_session(
+    broker: ScriptedBroker, properties: bytes, feature: str
+) -> None:
+    broker.properties = properties
+    ends = Ends()
+    with connected(BrokerOptions(url=broker.url), client_id="me"):
+        """A client without a will does without."""
+    with Session(BrokerOptions(url=broker.url), client_id="me", will=Outgoing("t", b"", 1, retain=True), on_end=ends):
+        assert ends.wait().startswith(f"broker {broker.url}: it does not offer {feature}")

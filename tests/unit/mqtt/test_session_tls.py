@@ -89,6 +89,7 @@ def new_connection(tls: ssl.SSLContext | None) -> Connection:
         on_message=nothing,
         on_refused=lambda _topic, _reason: None,
         on_open=nothing,
+        on_lasting=lambda: None,
         on_close=nothing,
         tls=tls,
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.jpeg import Jpeg, begins_as_jpeg
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.mqtt.session import backoff
+from vp_mqtt.mqtt.retries import backoff
 from vp_mqtt.nodes.sources.base import Captured, Source
 
 _OPEN_TIMEOUT_MS = 5000

@@ -1,0 +1,96 @@
+"""When to connect again, and what to say of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from vp_mqtt.config.broker import BrokerOptions
+from vp_mqtt.errors import UserError
+from vp_mqtt.logs import LOGGER
+from vp_mqtt.mqtt.failure import Failure
+
+BACKOFF_BASE_S = 0.25
+BACKOFF_CAP_S = 3.0
+LASTING_S = 5.0
+"""A connection counts as good only after so long: some brokers accept any client, and then drop it."""
+
+
+def backoff(attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
+    """Return how long to wait before the next attempt to connect, in seconds: exponential, capped, with full jitter.
+
+    Args:
+        attempt: failed attempts in a row, from 0.
+        uniform: draws a float between two.
+    """
+    return uniform(0.0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0 ** min(attempt, 16)))
+
+
+class Retries:
+    """What a session has tried to be connected, what is logged of it, and when it is to end.
+
+    Attributes:
+        attempt: attempts in a row, from 0, that did not lead to a connection that lasted.
+    """
+
+    def __init__(self, options: BrokerOptions) -> None:
+        """Start with no attempt.
+
+        Args:
+            options: how the broker is reached.
+        """
+        self._options = options
+        self._was_connected = False
+        self._drops = 0
+        self.attempt = 0
+
+    def note_open(self) -> None:
+        """Note that the broker has accepted a connection."""
+        self._was_connected = True
+        if self._drops <= 1:
+            LOGGER.info("connected to the broker %s", self._options.address)
+
+    def note_lasting(self) -> None:
+        """Note that the connection has lasted: from now on, the broker counts as good."""
+        if self._drops > 1:
+            LOGGER.info("the connection to the broker %s lasts now", self._options.address)
+        self._drops = self.attempt = 0
+
+    def note_end(self, failure: Failure, *, was_open: bool, elapsed_s: float) -> UserError | None:
+        """Note that a connection has ended, or was not made.
+
+        Args:
+            failure: why.
+            was_open: whether the broker had accepted it.
+            elapsed_s: since the session began, in seconds.
+
+        Returns:
+            The error to end the session with; None if it is to try again.
+        """
+        error = self._permanent(failure, elapsed_s)
+        if error is None:
+            self._log(failure, was_open=was_open)
+            self.attempt += 1
+        return error
+
+    def _permanent(self, failure: Failure, elapsed_s: float) -> UserError | None:
+        patience = self._options.give_up_after_s
+        if failure.is_permanent(was_connected=self._was_connected):
+            return failure.error
+        if self._was_connected or not patience or elapsed_s < patience:
+            return None
+        address = self._options.address
+        return UserError(f"broker {address}: {failure.problem}; is the address right, and is it running?")
+
+    def _log(self, failure: Failure, *, was_open: bool) -> None:
+        address, problem = self._options.address, failure.problem
+        if was_open:
+            self._drops += 1
+            if self._drops == 1:
+                LOGGER.warning("lost the broker %s (%s); reconnecting", address, problem)
+            elif self._drops == 2:  # noqa: PLR2004 (once is no pattern)
+                LOGGER.warning(
+                    "the broker %s accepts the connection and then drops it (%s); trying less often", address, problem
+                )
+        elif not self._was_connected and self.attempt == 0:
+            LOGGER.warning("broker %s: %s; trying until it is there", address, problem)
