@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -46,6 +47,25 @@ def _missing_feature(connack: object) -> int | None:
     return None if getattr(connack, "MaximumQoS", 1) else failure.QOS_NOT_SUPPORTED
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Callbacks:
+    """What a connection calls.
+
+    Attributes:
+        on_message: with every message.
+        on_refused: with the topic of a message that is not handed on, and the reason.
+        on_open: with the connection, when the broker has accepted it.
+        on_lasting: when it has lasted for `LASTING_S`; not in the network's thread.
+        on_close: when it has ended; once or more.
+    """
+
+    on_message: Callable[[Received], None]
+    on_refused: Callable[[str, str], None]
+    on_open: Callable[[Connection], None]
+    on_lasting: Callable[[], None]
+    on_close: Callable[[], None]
+
+
 class Connection:
     """A paho client that connects once.
 
@@ -59,11 +79,7 @@ class Connection:
         client_id: str,
         will: Outgoing | None,
         max_packet_bytes: int,
-        on_message: Callable[[Received], None],
-        on_refused: Callable[[str, str], None],
-        on_open: Callable[[Connection], None],
-        on_lasting: Callable[[], None],
-        on_close: Callable[[], None],
+        callbacks: Callbacks,
         tls: ssl.SSLContext | None,
     ) -> None:
         """Prepare, without connecting.
@@ -73,22 +89,14 @@ class Connection:
             client_id: unique at the broker.
             will: published by the broker when the connection breaks.
             max_packet_bytes: the broker is told not to send larger packets.
-            on_message: called with every message.
-            on_refused: called with the topic of a message that is not handed on, and the reason.
-            on_open: called with the connection when the broker has accepted it.
-            on_lasting: called when the connection has lasted for `LASTING_S`.
-            on_close: called when the connection has ended; once or more.
+            callbacks: what to call, in the network's thread unless they say otherwise.
             tls: for a broker that is reached over TLS.
         """
         self._options = options
         self._client_id = client_id
         self._will = will
         self._max_packet_bytes = max_packet_bytes
-        self._on_open = on_open
-        self._on_lasting = on_lasting
-        self._on_close = on_close
-        self._on_message = on_message
-        self._on_refused = on_refused
+        self._callbacks = callbacks
         self._client = client = new_client(options, tls, client_id, will)
         client.on_socket_open = self._socket_opened
         client.on_socket_close = self._socket_closed
@@ -133,10 +141,10 @@ class Connection:
         if is_silent:
             self._client.disconnect()
         elif not self._lost.wait(LASTING_S):
-            self._on_lasting()
+            self._callbacks.on_lasting()
             self._lost.wait()
         self._client.loop_stop()
-        self._on_close()
+        self._callbacks.on_close()
         if is_silent:
             return failure.of_silence()
         return self._failure or failure.of_close(options, was_open=self._is_open)
@@ -206,12 +214,12 @@ class Connection:
         self._network = threading.current_thread()
         self._is_open = True
         self._settled.set()
-        self._on_open(self)
+        self._callbacks.on_open(self)
 
     def _disconnected(
         self, _client: mqtt.Client, _data: object, flags: mqtt.DisconnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
-        self._on_close()
+        self._callbacks.on_close()
         if flags.is_disconnect_packet_from_server:
             self._failure = failure.of_disconnect(reason, self._options, self._client_id)
             if reason.value == _PACKET_TOO_LARGE:
@@ -247,7 +255,9 @@ class Connection:
         except UnicodeDecodeError:
             return
         if self._client.refusal is not None:
-            self._on_refused(topic, self._client.refusal)
+            self._callbacks.on_refused(topic, self._client.refusal)
             return
         correlation = getattr(message.properties, "CorrelationData", None)
-        self._on_message(Received(topic, bytes(message.payload), correlation, time.monotonic(), message.retain))
+        self._callbacks.on_message(
+            Received(topic, bytes(message.payload), correlation, time.monotonic(), message.retain)
+        )

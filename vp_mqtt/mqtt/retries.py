@@ -41,12 +41,14 @@ class Retries:
         """
         self._options = options
         self._was_connected = False
+        self._is_open = False
+        self._is_diagnosed = False
         self._drops = 0
         self.attempt = 0
 
     def note_open(self) -> None:
         """Note that the broker has accepted a connection."""
-        self._was_connected = True
+        self._was_connected = self._is_open = True
         if self._drops <= 1:
             LOGGER.info("connected to the broker %s", self._options.address)
 
@@ -56,12 +58,18 @@ class Retries:
             LOGGER.info("the connection to the broker %s lasts now", self._options.address)
         self._drops = self.attempt = 0
 
-    def note_end(self, failure: Failure, *, was_open: bool, elapsed_s: float) -> UserError | None:
+    def is_puzzled(self, failure: Failure) -> bool:
+        """Return whether it is to be found out what speaks at the broker's address; once at most."""
+        if self._is_diagnosed or self._was_connected or not failure.is_unexplained:
+            return False
+        self._is_diagnosed = True
+        return True
+
+    def note_end(self, failure: Failure, *, elapsed_s: float) -> UserError | None:
         """Note that a connection has ended, or was not made.
 
         Args:
             failure: why.
-            was_open: whether the broker had accepted it.
             elapsed_s: since the session began, in seconds.
 
         Returns:
@@ -69,8 +77,9 @@ class Retries:
         """
         error = self._permanent(failure, elapsed_s)
         if error is None:
-            self._log(failure, was_open=was_open)
+            self._log(failure)
             self.attempt += 1
+        self._is_open = False
         return error
 
     def _permanent(self, failure: Failure, elapsed_s: float) -> UserError | None:
@@ -82,9 +91,9 @@ class Retries:
         address = self._options.address
         return UserError(f"broker {address}: {failure.problem}; is the address right, and is it running?")
 
-    def _log(self, failure: Failure, *, was_open: bool) -> None:
+    def _log(self, failure: Failure) -> None:
         address, problem = self._options.address, failure.problem
-        if was_open:
+        if self._is_open:
             self._drops += 1
             if self._drops == 1:
                 LOGGER.warning("lost the broker %s (%s); reconnecting", address, problem)

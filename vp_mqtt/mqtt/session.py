@@ -16,7 +16,7 @@ from typing import Self
 
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
-from vp_mqtt.mqtt.connection import MAX_REMAINING_LENGTH, Connection
+from vp_mqtt.mqtt.connection import MAX_REMAINING_LENGTH, Callbacks, Connection
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.diagnosis import diagnose
 from vp_mqtt.mqtt.failure import Failure
@@ -79,16 +79,6 @@ class Session:
         self._subscriptions = {one[0]: Subscription(*one) for one in subscriptions}
         self._on_end = on_end
         self._birth = birth
-        self._new_connection = partial(
-            Connection,
-            options,
-            client_id=client_id,
-            will=will,
-            max_packet_bytes=max_packet_bytes,
-            on_message=on_message,
-            on_refused=on_refused,
-            on_open=self._opened,
-        )
         self._retries = Retries(options)
         self._tls: ssl.SSLContext | None = None
         self._connection: Connection | None = None
@@ -97,6 +87,20 @@ class Session:
         self._stopping = threading.Event()
         self._settled = threading.Event()
         self.connected = threading.Event()
+        self._new_connection = partial(
+            Connection,
+            options,
+            client_id=client_id,
+            will=will,
+            max_packet_bytes=max_packet_bytes,
+            callbacks=Callbacks(
+                on_message=on_message,
+                on_refused=on_refused,
+                on_open=self._opened,
+                on_lasting=self._retries.note_lasting,
+                on_close=self.connected.clear,
+            ),
+        )
         self.connections = 0
         self.max_publish_bytes = MAX_REMAINING_LENGTH
         self.failure: UserError | None = None
@@ -194,18 +198,14 @@ class Session:
 
     def _supervise(self) -> None:
         """Make connections, one after the other, until told to stop or until a permanent failure."""
-        started, is_diagnosed = time.monotonic(), False
+        started = time.monotonic()
         while not self._stopping.is_set():
-            connections = self.connections
             failure = self._connect_once()
-            if failure.is_unexplained and not self.connections and not is_diagnosed:
-                is_diagnosed = True
+            if self._retries.is_puzzled(failure):
                 failure = failure.explained(diagnose(self._options), self._options)
             if self._stopping.is_set():
                 return
-            was_open = self.connections > connections
-            elapsed_s = time.monotonic() - started
-            self.failure = self._retries.note_end(failure, was_open=was_open, elapsed_s=elapsed_s)
+            self.failure = self._retries.note_end(failure, elapsed_s=time.monotonic() - started)
             if self.failure is not None:
                 self._settled.set()
                 self._on_end(self.failure)
@@ -213,9 +213,7 @@ class Session:
             self._stopping.wait(backoff(self._retries.attempt - 1))
 
     def _connect_once(self) -> Failure:
-        connection = self._connection = self._new_connection(
-            on_close=self.connected.clear, on_lasting=self._retries.note_lasting, tls=self._tls
-        )
+        connection = self._connection = self._new_connection(tls=self._tls)
         # `stop` closes the connection that it finds, which may have been the one before.
         if self._stopping.is_set():
             connection.close()

@@ -31,18 +31,18 @@ def test_backoff_is_capped_and_jittered() -> None:
 @pytest.mark.parametrize(("elapsed_s", "is_given_up"), [(4.9, False), (5.0, True)])
 def test_an_absent_broker_is_given_up_when_the_time_allowed_is_over(*, elapsed_s: float, is_given_up: bool) -> None:
     retries = Retries(BrokerOptions(url="mqtt://broker", give_up_after_s=5.0))
-    error = retries.note_end(AWAY, was_open=False, elapsed_s=elapsed_s)
+    error = retries.note_end(AWAY, elapsed_s=elapsed_s)
     assert (error is not None) == is_given_up
     retries.note_open()
-    assert retries.note_end(AWAY, was_open=True, elapsed_s=elapsed_s) is None
+    assert retries.note_end(AWAY, elapsed_s=elapsed_s) is None
 
 
 def test_a_permanent_failure_ends_the_session_unless_it_was_connected() -> None:
     refused = Failure("refused", UserError("refused"))
     retries = Retries(OPTIONS)
-    assert retries.note_end(refused, was_open=False, elapsed_s=0) is refused.error
+    assert retries.note_end(refused, elapsed_s=0) is refused.error
     retries.note_open()
-    assert retries.note_end(refused, was_open=False, elapsed_s=0) is None
+    assert retries.note_end(refused, elapsed_s=0) is None
 
 
 def test_attempts_start_over_only_after_a_connection_that_lasted() -> None:
@@ -51,12 +51,12 @@ def test_attempts_start_over_only_after_a_connection_that_lasted() -> None:
     for is_accepted in (False, True, True):
         if is_accepted:
             retries.note_open()
-        retries.note_end(DROPPED, was_open=is_accepted, elapsed_s=0)
+        retries.note_end(DROPPED, elapsed_s=0)
         seen.append(retries.attempt)
     assert seen == [1, 2, 3]
     retries.note_open()
     retries.note_lasting()
-    retries.note_end(DROPPED, was_open=True, elapsed_s=0)
+    retries.note_end(DROPPED, elapsed_s=0)
     assert retries.attempt == 1
 
 
@@ -64,7 +64,7 @@ def test_a_broker_that_drops_us_again_and_again_is_logged_once(log: pytest.LogCa
     retries = Retries(OPTIONS)
     for _ in range(10):
         retries.note_open()
-        retries.note_end(DROPPED, was_open=True, elapsed_s=0)
+        retries.note_end(DROPPED, elapsed_s=0)
     assert [record.levelno for record in log.records].count(logging.WARNING) == 2
     assert log.text.count("lost the broker mqtt://broker (connection closed); reconnecting") == 1
     assert log.text.count("accepts the connection and then drops it (connection closed)") == 1
@@ -73,7 +73,7 @@ def test_a_broker_that_drops_us_again_and_again_is_logged_once(log: pytest.LogCa
     retries.note_lasting()
     assert log.text.count("the connection to the broker mqtt://broker lasts now") == 1
     # From now on as from the start.
-    retries.note_end(DROPPED, was_open=True, elapsed_s=0)
+    retries.note_end(DROPPED, elapsed_s=0)
     retries.note_open()
     retries.note_lasting()
     assert log.text.count("lost the broker") == 2
@@ -83,6 +83,15 @@ def test_a_broker_that_drops_us_again_and_again_is_logged_once(log: pytest.LogCa
 def test_an_absent_broker_is_logged_once(log: pytest.LogCaptureFixture) -> None:
     retries = Retries(OPTIONS)
     for _ in range(10):
-        retries.note_end(AWAY, was_open=False, elapsed_s=0)
+        retries.note_end(AWAY, elapsed_s=0)
     assert log.text.count("broker mqtt://broker: it is away; trying until it is there") == 1
     assert len(log.records) == 1
+
+
+def test_an_unexplained_failure_is_looked_into_once_and_only_before_the_first_connection() -> None:
+    closed = Failure("closed", is_unexplained=True)
+    retries = Retries(OPTIONS)
+    assert [retries.is_puzzled(failure) for failure in (AWAY, closed, closed)] == [False, True, False]
+    retries = Retries(OPTIONS)
+    retries.note_open()
+    assert not retries.is_puzzled(closed)

@@ -13,7 +13,7 @@ from tests.support.scripted_broker import PUBLISH, WAIT, ScriptedBroker, until
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt import client
-from vp_mqtt.mqtt.connection import Connection
+from vp_mqtt.mqtt.connection import Callbacks, Connection
 from vp_mqtt.mqtt.message import Outgoing
 from vp_mqtt.mqtt.session import connected
 
@@ -86,11 +86,13 @@ def new_connection(tls: ssl.SSLContext | None) -> Connection:
         client_id="me",
         will=None,
         max_packet_bytes=1000,
-        on_message=nothing,
-        on_refused=lambda _topic, _reason: None,
-        on_open=nothing,
-        on_lasting=lambda: None,
-        on_close=nothing,
+        callbacks=Callbacks(
+            on_message=nothing,
+            on_refused=lambda _topic, _reason: None,
+            on_open=nothing,
+            on_lasting=nothing,
+            on_close=nothing,
+        ),
         tls=tls,
     )
 
