@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from types import TracebackType
+from typing import TextIO
 
 from vp_mqtt.masking import hide_secrets
 
@@ -56,6 +57,13 @@ def set_up(*, json_lines: bool, level: str) -> None:
     LOGGER.propagate = False
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def redirect(stream: TextIO) -> None:
+    """Log to another stream than the one that was standard error at the set-up."""
+    for handler in LOGGER.handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(stream)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

@@ -10,12 +10,13 @@ import typer
 
 from vp_mqtt.cli.settings_options import keyword, settings_command
 from vp_mqtt.config.settings import CameraSettings, FusionSettings, VariantSettings, WatchSettings
-from vp_mqtt.nodes import signals
+from vp_mqtt.nodes import native_output, signals
 
 
 def _camera(settings: CameraSettings) -> None:
     """Publish the frames of a webcam, video, stream or image folder."""
     signals.hold()
+    native_output.NATIVE_OUTPUT.capture()
     from vp_mqtt.nodes import camera  # noqa: PLC0415
 
     camera.run(settings)
@@ -24,6 +25,7 @@ def _camera(settings: CameraSettings) -> None:
 def _variant(settings: VariantSettings) -> None:
     """Run one variant of a family on a site's frames and publish its votes."""
     signals.hold()
+    native_output.NATIVE_OUTPUT.capture()
     from vp_mqtt.nodes import variant  # noqa: PLC0415
 
     variant.run(settings)
