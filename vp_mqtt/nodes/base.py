@@ -41,6 +41,7 @@ class Node:
         name: str,
         role: Role,
         variant: int | None = None,
+        camera: str | None = None,
         stats_every_s: float,
         subscriptions: Sequence[AnySubscription],
         on_message: Callable[[Received], None],
@@ -56,6 +57,7 @@ class Node:
             name: the node's name.
             role: what the node does.
             variant: the variant's index, for a variant node.
+            camera: the camera's name, for a camera node.
             stats_every_s: seconds between two stats messages.
             subscriptions: topic filters.
             on_message: called with every message but the node's own status, in the network's thread.
@@ -76,7 +78,9 @@ class Node:
         self._is_stuck = is_stuck
         self._more_counts = more_counts
         self._max_packet_bytes = max_packet_bytes
-        self._status = NodeStatus(site=site, name=name, role=role, variant=variant, stats_every_s=stats_every_s)
+        self._status = NodeStatus(
+            site=site, name=name, role=role, variant=variant, camera=camera, stats_every_s=stats_every_s
+        )
         self._stats = Stats()
         self._session: Session | None = None
         self._was_replaced = False
@@ -131,6 +135,13 @@ class Node:
         if self._session is not None:
             self._session.set_birth(self._status.message(State.ONLINE))
 
+    def set_problem(self, kind: str, problem: str | None) -> None:
+        """Say in the status what keeps the node from its work, see `NodeStatus.set_problem`; from any thread."""
+        with self._stop_lock:
+            self._status.set_problem(kind, problem)
+            if self._session is not None and not self.stopping.is_set():
+                self._session.set_birth(self._status.message(State.ONLINE))
+
     def start(self, broker: BrokerOptions) -> None:
         """Connect in the background, and from now on end at a signal.
 
@@ -149,7 +160,8 @@ class Node:
             max_packet_bytes=self._max_packet_bytes,
         )
         signals.handle(self.stop)
-        threading.Thread(target=self._notify_systemd, args=(self._session,), name="watchdog", daemon=True).start()
+        watched = (self._session, self._is_healthy, self.stopping)
+        threading.Thread(target=_notify_systemd, args=watched, name="watchdog", daemon=True).start()
         threading.Thread(target=self._publish_stats, args=(self._session,), name="stats", daemon=True).start()
         LOGGER.info("%s %s starts", self._role, self.name)
         self._session.start()
@@ -197,16 +209,6 @@ class Node:
         # Not in the network's thread, which stopping waits for.
         threading.Thread(target=self.stop, name="end", daemon=True).start()
 
-    def _notify_systemd(self, session: Session) -> None:
-        with contextlib.suppress(UserError):  # `run` raises it
-            session.wait_until_connected()
-        if session.connections == 0:
-            return
-        watchdog = Watchdog()
-        watchdog.notify("READY=1")
-        watchdog.watch(self._is_healthy, self.stopping)
-        watchdog.notify("STOPPING=1")
-
     def _is_healthy(self, patience: float) -> bool:
         return not (self.session.is_stuck(patience) or self.work.is_stuck(patience) or self._is_stuck(patience))
 
@@ -214,3 +216,14 @@ class Node:
         while not self.stopping.wait(self._stats_every_s):
             stats = self._stats.message(self.name, connections=session.connections, more=self._more_counts())
             session.publish(Outgoing(self.topics.stats(self.name), stats.encode()))
+
+
+def _notify_systemd(session: Session, is_healthy: Callable[[float], bool], stopping: threading.Event) -> None:
+    with contextlib.suppress(UserError):  # `Node.run` raises it
+        session.wait_until_connected()
+    if session.connections == 0:
+        return
+    watchdog = Watchdog()
+    watchdog.notify("READY=1")
+    watchdog.watch(is_healthy, stopping)
+    watchdog.notify("STOPPING=1")

@@ -11,14 +11,29 @@ from vp_mqtt import __version__
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Outgoing
-from vp_mqtt.protocol.messages import MessageError, Role, State, StatusMessage
+from vp_mqtt.protocol.messages import MAX_PROBLEM_LETTERS, MessageError, Role, State, StatusMessage
 from vp_mqtt.protocol.topics import Topics
+
+_ADVICE = {
+    "camera": "give each camera its own --camera (and its own --name, where you give one)",
+    "variant": "give each node its own --variant (and its own --name, where you give one)",
+    "fusion": "a site needs one fusion node only",
+}
 
 
 class NodeStatus:
     """A node's retained status: its birth ("online"), its goodbye ("stopped") and its will ("offline")."""
 
-    def __init__(self, *, site: str, name: str, role: Role, stats_every_s: float, variant: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        site: str,
+        name: str,
+        role: Role,
+        stats_every_s: float,
+        variant: int | None = None,
+        camera: str | None = None,
+    ) -> None:
         """Describe the node.
 
         Args:
@@ -27,7 +42,9 @@ class NodeStatus:
             role: what the node does.
             stats_every_s: interval of its stats, in seconds.
             variant: the variant's index, for a variant node.
+            camera: the camera's name, for a camera node.
         """
+        self._problems: dict[str, str] = {}
         self.topic = Topics(site).status(name)
         self._has_been_online = False
         self._message = StatusMessage(
@@ -40,6 +57,7 @@ class NodeStatus:
             instance=secrets.token_hex(4),
             started=round(time.time(), 3),
             variant=variant,
+            camera=camera,
             stats_every_s=stats_every_s,
         )
 
@@ -65,9 +83,21 @@ class NodeStatus:
             }
         )
 
+    def set_problem(self, kind: str, problem: str | None) -> None:
+        """Say what keeps the node from its work; None if nothing of this kind does any more."""
+        if problem is None:
+            self._problems.pop(kind, None)
+        else:
+            self._problems[kind] = problem
+        said = "; ".join(self._problems.values())[:MAX_PROBLEM_LETTERS]
+        self._message = self._message.model_copy(update={"problem": said or None})
+
     def message(self, state: State) -> Outgoing:
         """Return the status message for a state."""
-        payload = self._message.model_copy(update={"state": state}).encode()
+        changes: dict[str, object] = {"state": state}
+        if state is not State.ONLINE:
+            changes["problem"] = None
+        payload = self._message.model_copy(update=changes).encode()
         return Outgoing(self.topic, payload, qos=1, retain=True)
 
     def check(self, payload: bytes) -> None:
@@ -89,4 +119,5 @@ class NodeStatus:
             self._has_been_online = True
         elif self._has_been_online and (status.started, status.instance) > (own.started, own.instance):
             where = f"on {status.host}" if status.host != own.host else "here"
-            raise UserError(f"'{own.node}' was started a second time, {where}, and took our place; give one a --name")
+            advice = _ADVICE.get(own.role, "give one another --name")
+            raise UserError(f"'{own.node}' was started a second time, {where}, and took our place; {advice}")

@@ -17,6 +17,8 @@ from vp_mqtt.protocol.topics import NAME_PATTERN
 MAX_MESSAGE_BYTES = 65_536
 """Of all messages but frames and bundle files; larger ones are refused without being decoded."""
 
+MAX_PROBLEM_LETTERS = 500
+
 _Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 _Index = Annotated[int, Field(ge=0, lt=65_536)]
 _Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
@@ -161,6 +163,12 @@ class StatusMessage(Message):
     )
     stats_every_s: Annotated[float, Field(gt=0, le=MAX_STATS_EVERY_S)] | None = Field(
         default=None, description="interval of its stats, in seconds; 5 if it is not given"
+    )
+    camera: _Name | None = Field(
+        default=None, description="of a camera node: the name that its frames are published under"
+    )
+    problem: Annotated[str, Field(max_length=MAX_PROBLEM_LETTERS)] | None = Field(
+        default=None, description="what keeps the node from its work, such as a camera without pictures, for people"
     )
     ready: tuple[_ShortDigest, ...] | None = Field(
         default=None, max_length=16, description="of a fusion node: the bundles whose votes it can fuse"

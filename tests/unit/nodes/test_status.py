@@ -47,10 +47,43 @@ def test_a_process_that_was_started_later_under_our_name_replaces_us() -> None:
     own = status()
     own.check(payload(own))
     later = StatusMessage.decode(payload(own)).started + 1
-    with pytest.raises(UserError, match="'v2' was started a second time, here, and took our place; give one a --name"):
+    with pytest.raises(
+        UserError, match="'v2' was started a second time, here, and took our place; give each node its own --variant"
+    ):
         own.check(payload(own, instance="00000000", started=later))
     with pytest.raises(UserError, match="a second time, on elsewhere,"):
         own.check(payload(own, instance="00000000", started=later, host="elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("role", "advice"),
+    [
+        ("camera", "give each camera its own --camera"),
+        ("fusion", "a site needs one fusion node only"),
+        ("own-kind", "give one another --name"),
+    ],
+)
+def test_the_advice_fits_the_role(role: str, advice: str) -> None:
+    own = NodeStatus(site="home", name="one", role=role, stats_every_s=5)
+    own.check(payload(own))
+    with pytest.raises(UserError, match=advice):
+        own.check(payload(own, instance="00000000", started=StatusMessage.decode(payload(own)).started + 1))
+
+
+def test_problems_are_in_the_status_while_they_last_and_only_while_online() -> None:
+    own = NodeStatus(site="home", name="one", role="camera", stats_every_s=5, camera="door")
+    assert StatusMessage.decode(payload(own)).camera == "door"
+    own.set_problem("source", "no pictures: Connection refused")
+    own.set_problem("name", "another camera publishes as 'door'")
+    assert StatusMessage.decode(payload(own)).problem == (
+        "no pictures: Connection refused; another camera publishes as 'door'"
+    )
+    assert StatusMessage.decode(own.message(State.STOPPED).payload).problem is None
+    own.set_problem("source", "x" * 1000)
+    assert len(StatusMessage.decode(payload(own)).problem or "") == 500
+    for kind in ("source", "name", "name"):
+        own.set_problem(kind, None)
+    assert StatusMessage.decode(payload(own)).problem is None
 
 
 def test_of_two_that_were_started_at_once_one_stays() -> None:
