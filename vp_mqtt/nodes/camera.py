@@ -17,6 +17,8 @@ from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.frame_encoder import EncodedFrame, FrameEncoder
 from vp_mqtt.nodes.in_flight import InFlight
+from vp_mqtt.nodes.other_camera import OtherCamera
+from vp_mqtt.nodes.pace import paced
 from vp_mqtt.nodes.response_times import ResponseTimes
 from vp_mqtt.nodes.sources import Captured, Source, open_source
 from vp_mqtt.protocol.frames import Announce, FrameId
@@ -39,6 +41,8 @@ class CameraNode:
             size=settings.size, quality=settings.quality, passes_through=not settings.reencodes
         )
         self._run = secrets.randbits(32)
+        self._other_camera = OtherCamera(self._run)
+        self._is_shared = False
         self._sequence = 0
         self._in_flight = InFlight(settings.in_flight)
         self._response_times = ResponseTimes()
@@ -47,9 +51,11 @@ class CameraNode:
             site=settings.site,
             name=settings.node_name(settings.camera),
             role=settings.role,
+            camera=settings.camera,
             stats_every_s=settings.stats_every,
             subscriptions=[(Topics(settings.site).label(settings.camera), 0)],
             on_message=self._on_label,
+            on_stop=self._close_source,
             is_stuck=self._is_stuck,
             max_packet_bytes=MAX_MESSAGE_BYTES,
         )
@@ -65,7 +71,11 @@ class CameraNode:
         settings = self._settings
         source = settings.read_source()
         self._source = open_source(
-            source, size=settings.size, on_refused=lambda reason: self._node.refusals.add("source", reason)
+            source,
+            fps=settings.fps,
+            size=settings.size,
+            on_refused=lambda reason: self._node.refusals.add("source", reason),
+            on_problem=self._note_problem,
         )
         LOGGER.info("camera '%s': %s, %g frames/s", settings.camera, hide_in_address(source), settings.fps)
         self._node.start(settings.broker_options())
@@ -82,11 +92,35 @@ class CameraNode:
         """End `run` soon; may be called from any thread."""
         self._node.stop()
 
+    def _close_source(self) -> None:
+        """Wake whoever waits for a picture of a camera that has none."""
+        if self._source is not None:
+            self._source.close()
+
     def _is_stuck(self, patience: float) -> bool:
         return self._source is not None and self._source.is_stuck(patience)
 
+    def _note_problem(self, problem: str | None) -> None:
+        """Tell the site that the source has no pictures, or has some again (in the source's thread)."""
+        self._node.set_problem("source", None if problem is None else f"no pictures: {problem}")
+
+    def _note_other_camera(self, now: float) -> None:
+        """Tell the site when another camera publishes under our name, or has ceased to."""
+        is_shared = self._other_camera.is_there(now)
+        if is_shared == self._is_shared:
+            return
+        self._is_shared = is_shared
+        name = self._settings.camera
+        problem = f"another camera publishes as '{name}', and labels get mixed up: give each its own --camera"
+        self._node.set_problem("name", problem if is_shared else None)
+        if is_shared:
+            LOGGER.warning("%s", problem)
+        else:
+            LOGGER.info("no other camera publishes as '%s' any more", name)
+
     def _on_label(self, message: Received) -> None:
         """Measure the response time, from capture to label (in the network's thread)."""
+        self._other_camera.note(message.correlation, message.at)
         seconds = self._response_times.finish(message.correlation, message.at)
         if seconds is not None:
             self._node.counts["labels"] += 1
@@ -98,7 +132,7 @@ class CameraNode:
             return
         try:
             self._node.session.wait_until_connected()
-            for captured in self._paced(self._repeated(source)):
+            for captured in paced(self._repeated(source), self._settings.fps, self._node.stopping.wait):
                 with self._node.work.item():
                     self._publish(captured)
                 if self._settings.frames and self._sequence >= self._settings.frames:
@@ -106,17 +140,6 @@ class CameraNode:
         finally:
             source.close()
         self._in_flight.wait(self._node.stopping, _LAST_FRAMES_S)
-
-    def _paced(self, captures: Iterator[Captured]) -> Iterator[Captured]:
-        """Yield pictures at the frame rate; frames that a delay has cost are not made up for."""
-        interval = 1 / self._settings.fps
-        due = time.monotonic()
-        while not self._node.stopping.wait(max(0.0, due - time.monotonic())):
-            captured = next(captures, None)
-            if captured is None:
-                return
-            due = max(due + interval, time.monotonic() - interval)
-            yield captured
 
     def _repeated(self, source: Source) -> Iterator[Captured]:
         while not self._node.stopping.is_set():
@@ -126,6 +149,7 @@ class CameraNode:
 
     def _publish(self, captured: Captured) -> None:
         captured_at, wall_clock = time.monotonic(), time.time()
+        self._note_other_camera(captured_at)
         counts = self._node.counts
         counts["captured"] += 1
         if not self._node.is_connected:

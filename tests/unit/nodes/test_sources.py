@@ -17,8 +17,10 @@ from vp_mqtt.inference.jpeg import Jpeg
 from vp_mqtt.inference.pictures import Picture, decode, encode_jpeg
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes import sources
-from vp_mqtt.nodes.sources import LiveStream, open_source
-from vp_mqtt.nodes.sources.files import PictureFolder, VideoFile
+from vp_mqtt.nodes.sources import open_source
+from vp_mqtt.nodes.sources.capture_feed import WebcamFeed
+from vp_mqtt.nodes.sources.feed import FeedError
+from vp_mqtt.nodes.sources.files import PictureFolder
 
 BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -220,71 +222,6 @@ def test_without_any_bundled_samples_the_default_is_a_user_error(samples: Path) 
     assert "no such bundled samples" in refused("samples")
 
 
-# Video files
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    path = tmp_path / "video.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    assert writer.isOpened()
-    for value in (10, 60, 110, 160):
-        writer.write(filled(value))
-    writer.release()
-    return path
-
-
-def test_the_frames_of_a_video_come_in_order_and_again(video: Path) -> None:
-    source = open_source(str(video))
-    assert isinstance(source, VideoFile)
-    for _ in range(2):
-        captures = list(source.captures())
-        assert [brightness(captured.picture) for captured in captures] == [1, 6, 11, 16]
-        assert {captured.truth for captured in captures} == {None}
-        assert captures[0].picture.shape == (48, 64, 3)
-        assert captures[0].picture.dtype == np.uint8
-
-
-def test_the_frames_of_a_video_can_be_kept_while_the_next_are_read(video: Path) -> None:
-    kept = [captured.picture for captured in open_source(str(video)).captures()]
-    assert [brightness(picture) for picture in kept] == [1, 6, 11, 16]
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "video.avi", "video.mp4", "noending"])
-@pytest.mark.parametrize("content", [b"", b"neither a picture nor a video\n" * 100])
-def test_a_file_that_is_neither_picture_nor_video_is_a_user_error(name: str, content: bytes, tmp_path: Path) -> None:
-    file = tmp_path / name
-    file.write_bytes(content)
-    assert refused(str(file)) == f"--source {file}: neither a picture nor a video that OpenCV can read"
-
-
-def test_a_video_that_is_gone_when_it_is_to_be_played_again_is_a_user_error(video: Path) -> None:
-    source = open_source(str(video))
-    assert len(list(source.captures())) == 4
-    video.unlink()
-    with pytest.raises(UserError, match="neither a picture nor a video"):
-        list(source.captures())
-
-
-def test_a_video_without_frames_is_a_user_error(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Empty:
-        def __init__(self, _path: str) -> None:
-            self.released = 0
-
-        def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
-            return True
-
-        def read(self) -> tuple[bool, None]:
-            return False, None
-
-        def release(self) -> None:
-            self.released += 1
-
-    monkeypatch.setattr(cv2, "VideoCapture", Empty)
-    with pytest.raises(UserError, match="a video without frames"):
-        list(open_source(str(video)).captures())
-
-
 # Webcams
 
 
@@ -294,14 +231,15 @@ def test_a_webcam_that_is_not_there_is_a_user_error(number: str) -> None:
 
 
 def test_a_number_is_a_webcam_even_if_a_file_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int | str] = []
+    asked: list[int] = []
 
-    def opened(_stream: LiveStream) -> None:
-        asked.append(_stream._address)
+    def opened(feed: WebcamFeed) -> None:
+        asked.append(feed._number)
+        raise FeedError("none here")
 
     write(tmp_path / "0")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(LiveStream, "_capture", opened)
+    monkeypatch.setattr(WebcamFeed, "open", opened)
     assert "no webcam" in refused("0")
     assert asked == [0]
 

@@ -15,7 +15,7 @@ import pytest
 from vp_mqtt.inference.jpeg import Jpeg
 from vp_mqtt.inference.pictures import Picture, PictureError, encode_jpeg
 from vp_mqtt.nodes.sources import Captured, LiveStream, live, open_source
-from vp_mqtt.nodes.sources.live import jpeg_of
+from vp_mqtt.nodes.sources.capture_feed import WebcamFeed, jpeg_of
 
 BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 WAIT = 30.0
@@ -51,7 +51,7 @@ class Webcam:
         self._takes = takes
         self._pictures: queue.Queue[int | Picture | None] = queue.Queue()
         monkeypatch.setattr(cv2, "VideoCapture", self._open)
-        self.stream = LiveStream(0, size=size, on_refused=self.refused.append)
+        self.stream = LiveStream("webcam 0", WebcamFeed(0, size, self.refused.append), open_error="none")
         self.stream.open()
 
     def _open(self, _number: int) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,41 +10,86 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import PICTURE_SUFFIXES
 from vp_mqtt.masking import hide_in_address
 from vp_mqtt.nodes.sources.base import Captured, Source
-from vp_mqtt.nodes.sources.files import PictureFolder, VideoFile
+from vp_mqtt.nodes.sources.capture_feed import StreamFeed, WebcamFeed
+from vp_mqtt.nodes.sources.files import PictureFolder
+from vp_mqtt.nodes.sources.http_feed import HttpFeed
 from vp_mqtt.nodes.sources.live import LiveStream
+from vp_mqtt.nodes.sources.video import VideoFile
 
 __all__ = ["DEFAULT_SAMPLES", "SAMPLES", "STREAM_SCHEMES", "Captured", "LiveStream", "Source", "open_source"]
 
 SAMPLES = Path(__file__).parents[2] / "assets" / "samples"
 DEFAULT_SAMPLES = "fashion-mnist"
-STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "rtmp://", "udp://", "tcp://")
+_DEFAULT_FPS = 10.0
+STREAM_SCHEMES = {
+    "http": "http",
+    "https": "https",
+    "rtmp": "rtmp",
+    "rtmps": "rtmps",
+    "rtp": "rtp",
+    "rtsp": "rtsp",
+    "rtsps": "rtsps",
+    # RTSP over TCP, which is what FFmpeg is asked for anyway.
+    "rtspt": "rtsp",
+    "srt": "srt",
+    "tcp": "tcp",
+    "udp": "udp",
+}
+"""Schemes of streams' addresses, and what FFmpeg calls them."""
 
 
 def open_source(
-    source: str, *, size: tuple[int, int] | None = None, on_refused: Callable[[str], None] = lambda _: None
+    source: str,
+    *,
+    fps: float = _DEFAULT_FPS,
+    size: tuple[int, int] | None = None,
+    on_refused: Callable[[str], None] = lambda _: None,
+    on_problem: Callable[[str | None], None] = lambda _: None,
 ) -> Source:
     """Open what `--source` names.
 
     Args:
         source: a webcam's number, a stream's address, a file, a folder, or "samples" (or "samples:BUNDLE").
+        fps: pictures per second that are wanted; files that have their own time are thinned out to it.
         size: width and height to ask a webcam for, in pixels; it may deliver others.
         on_refused: called with the reason for every picture of a live source that is skipped, in any thread.
+        on_problem: called when a live source has no pictures, with the reason, and with None when it has some again,
+            in any thread.
 
     Raises:
         UserError: there is no such thing, or it cannot be read.
     """
-    found = _find(source, size, on_refused)
+    found = _live(source, fps, size, on_refused, on_problem) or _find(source, fps)
     found.open()
     return found
 
 
-def _find(source: str, size: tuple[int, int] | None, on_refused: Callable[[str], None]) -> Source:
+def _live(
+    source: str,
+    fps: float,
+    size: tuple[int, int] | None,
+    on_refused: Callable[[str], None],
+    on_problem: Callable[[str | None], None],
+) -> LiveStream | None:
+    """Return a webcam or a stream; None if the source is neither."""
+    if source.isdecimal():
+        feed = WebcamFeed(int(source), size, on_refused)
+        missing = f"--source {source}: no webcam with this number; try another, or check its cable"
+        return LiveStream(f"webcam {source}", feed, open_error=missing, on_problem=on_problem)
+    written, separator, rest = source.partition("://")
+    scheme = STREAM_SCHEMES.get(written.lower()) if separator else None
+    if scheme is None:
+        return None
+    address, shown, closed = f"{scheme}://{rest}", hide_in_address(source), threading.Event()
+    if scheme in {"http", "https"}:
+        web = HttpFeed(address, fps, on_refused, closed.wait)
+        return LiveStream(shown, web, on_problem=on_problem, closed=closed)
+    return LiveStream(shown, StreamFeed(address), on_problem=on_problem)
+
+
+def _find(source: str, fps: float) -> Source:
     if source == "samples" or source.startswith("samples:"):
         return PictureFolder(_samples(source))
-    if source.isdecimal():
-        return LiveStream(int(source), size=size, on_refused=on_refused)
-    if source.startswith(STREAM_SCHEMES):
-        return LiveStream(source, on_refused=on_refused)
     path = Path(source)
     try:
         is_there = path.exists()
@@ -54,7 +100,8 @@ def _find(source: str, size: tuple[int, int] | None, on_refused: Callable[[str],
         raise UserError(
             f"--source {shown}: there is no such file or folder (nor is it a webcam's number or an address)"
         )
-    return PictureFolder(path) if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES else VideoFile(path)
+    is_picture = path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES
+    return PictureFolder(path) if is_picture else VideoFile(path, fps)
 
 
 def _samples(source: str) -> Path:

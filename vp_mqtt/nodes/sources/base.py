@@ -21,11 +21,13 @@ class Captured:
         decoded: as `picture`, where the source has it; None only where there is a JPEG.
         truth: the true class name, if the source knows it.
         jpeg: as the source delivered it.
+        at: when it is to be shown, in seconds since the source's start, where the source has a time of its own.
     """
 
     decoded: Picture | None = None
     truth: str | None = None
     jpeg: Jpeg | None = None
+    at: float | None = None
 
     @cached_property
     def picture(self) -> Picture:

@@ -1,4 +1,4 @@
-"""Pictures and videos in files."""
+"""Pictures in files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg
@@ -18,8 +15,6 @@ from vp_mqtt.inference.pictures import PICTURE_SUFFIXES, PictureError
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes.sources.base import Captured, Source
 from vp_mqtt.protocol.class_names import as_class_name
-
-_HEAD_BYTES = 512
 
 
 class PictureFolder(Source):
@@ -92,55 +87,3 @@ class PictureFolder(Source):
         if not self._is_folder or file.parent == self._path:
             return None
         return as_class_name(file.parent.name)
-
-
-class VideoFile(Source):
-    """The frames of a video file."""
-
-    def __init__(self, path: Path) -> None:
-        """Name the file."""
-        self._path = path
-
-    def open(self) -> None:
-        """Open the file once, to check that it is a video.
-
-        Raises:
-            UserError: OpenCV cannot read it.
-        """
-        self._capture().release()
-
-    def _capture(self) -> cv2.VideoCapture:
-        # FFmpeg would render a text file, too, as pictures of its letters.
-        capture = cv2.VideoCapture("" if _is_text(self._path) else str(self._path))
-        if not capture.isOpened():
-            raise UserError(f"--source {self._path}: neither a picture nor a video that OpenCV can read")
-        return capture
-
-    def captures(self) -> Iterator[Captured]:
-        """Yield the frames.
-
-        Raises:
-            UserError: the file can no longer be read, or it has no frames.
-        """
-        capture = self._capture()
-        try:
-            seen = 0
-            while True:
-                done, picture = capture.read()
-                if not done:
-                    break
-                seen += 1
-                yield Captured(np.asarray(picture, dtype=np.uint8))
-            if not seen:
-                raise UserError(f"--source {self._path}: a video without frames")
-        finally:
-            capture.release()
-
-
-def _is_text(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES).decode("ascii")
-    except (OSError, UnicodeDecodeError):
-        return False
-    return all(c.isprintable() or c.isspace() for c in head)

@@ -1,0 +1,71 @@
+"""What a server has sent in place of pictures, in words for people."""
+
+from __future__ import annotations
+
+import html
+import re
+
+_VIDEO_TYPES = {
+    "application/dash+xml",
+    "application/mp4",
+    "application/vnd.apple.mpegurl",
+    "application/x-mpegurl",
+}
+_PLAYLIST = b"#EXTM3U"
+_TITLE = re.compile(r"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_TITLE_LETTERS = 60
+_TEXT_BYTES = 512
+_NO_TEXT = frozenset(range(32)) - frozenset(b"\t\n\f\r\x1b")
+# By what they begin with, after so many bytes: pictures that are never handed to a decoder.
+_OTHER_PICTURES = (
+    (0, b"GIF8", "GIF"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (8, b"WEBP", "WebP"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftyphei", "HEIC"),
+    (4, b"jP  ", "JPEG 2000"),
+    (0, b"\xff\x0a", "JPEG XL"),
+)
+
+
+def is_video_type(kind: str) -> bool:
+    """Return whether a content type is that of a video or a playlist, rather than of motion JPEG."""
+    return (kind.startswith("video/") and "jpeg" not in kind and "jpg" not in kind) or kind in _VIDEO_TYPES
+
+
+def is_text(head: bytes) -> bool:
+    """Return whether data that begins so is text: a page, not a picture or a playlist of videos."""
+    return not head.startswith(_PLAYLIST) and not _NO_TEXT.intersection(head[:_TEXT_BYTES])
+
+
+def may_be_video(head: bytes) -> bool:
+    """Return whether data that begins so, in which no picture was found, may be a video."""
+    return bool(head) and _other_picture(head) is None
+
+
+def describe(kind: str | None, head: bytes) -> str:
+    """Return what came in place of pictures.
+
+    Args:
+        kind: its content type, if it has one.
+        head: its first bytes.
+    """
+    typed = kind or "without a content type"
+    if not head:
+        return f"an empty answer came, no picture ({typed})"
+    other = _other_picture(head)
+    if other is not None:
+        return f"a {other} picture came; only JPEG and PNG are taken"
+    if not is_text(head):
+        return f"something came that is neither JPEG, PNG nor a video ({typed})"
+    title = _TITLE.search(head.decode(errors="replace"))
+    if title is None:
+        return f"text came, no picture ({typed})"
+    words = " ".join("".join(c if c.isprintable() else " " for c in html.unescape(title.group(1))).split())
+    return f'a web page came, no picture ({typed}, "{words[:_TITLE_LETTERS]}")'
+
+
+def _other_picture(head: bytes) -> str | None:
+    return next((name for at, begin, name in _OTHER_PICTURES if head[at : at + len(begin)] == begin), None)
