@@ -82,8 +82,10 @@ def once(data: bytes, kind: str | None, code: int = 200, *, with_length: bool = 
     """Return an answer that sends this once, and ends."""
 
     def answer(_camera: HttpCamera, request: BaseHTTPRequestHandler) -> None:
-        length = {"Content_Length": str(len(data))} if with_length else {}
-        head(request, kind, code, **length)
+        if with_length:
+            head(request, kind, code, Content_Length=str(len(data)))
+        else:
+            head(request, kind, code)
         request.wfile.write(data)
 
     return answer

@@ -116,7 +116,7 @@ def of_disconnect(reason: ReasonCode, options: BrokerOptions, client_id: str) ->
         return replace(of_missing_feature(reason.value, options), is_config_error=False)
     if reason.value != _SESSION_TAKEN_OVER:
         return Failure(str(reason))
-    message = f"another client took over our id '{client_id}': is it running twice? give one another --name, or --camera, or --variant"
+    message = f"another client took over our id '{client_id}': is it running twice? give one its own name"
     return Failure(str(reason), UserError(message), is_config_error=False)
 
 

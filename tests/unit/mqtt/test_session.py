@@ -87,7 +87,7 @@ def test_another_client_with_our_id_ends_the_session(broker: ScriptedBroker) -> 
     ends = Ends()
     with connected(BrokerOptions(url=broker.url), client_id="me", on_end=ends):
         broker.send(disconnect_packet(0x8E))
-        assert ends.wait() == "another client took over our id 'me': is it running twice? give one another --name, or --camera, or --variant"
+        assert ends.wait() == "another client took over our id 'me': is it running twice? give one its own name"
         assert broker.none_follows(CONNECT)
 
 

@@ -18,7 +18,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.nodes.sources import http_feed
 from vp_mqtt.nodes.sources.base import Captured
-from vp_mqtt.nodes.sources.feed import FeedError
+from vp_mqtt.nodes.sources.feed import SILENCE_S, FeedError
 from vp_mqtt.nodes.sources.http_feed import HttpFeed
 
 PICTURES = [np.full((48, 64, 3), value, dtype=np.uint8) for value in (40, 80, 120)]
@@ -125,7 +125,7 @@ def test_chunks_and_redirects_are_followed() -> None:
 
 
 def test_a_first_picture_that_comes_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert http_feed.SILENCE_S > 10
+    assert SILENCE_S > 10
     monkeypatch.setattr(http_feed, "SILENCE_S", 2.0)
     assert len(read(stream([b"--frame\r\n", JPEGS[0]], MULTIPART, every_s=0.7), 2)) == 2
 

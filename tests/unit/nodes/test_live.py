@@ -135,7 +135,8 @@ def test_one_that_breaks_soon_each_time_is_opened_at_growing_intervals(
 
     monkeypatch.setattr(live, "backoff", noted)
     door.stream.open()
-    door.give(*[PICTURE, "it ended"] * 4)
+    for _ in range(4):
+        door.give(PICTURE, "it ended")
     door.attempt(5)
     assert attempts[:4] == [0, 1, 2, 3]
     monkeypatch.setattr(live, "_LASTING_S", -1)

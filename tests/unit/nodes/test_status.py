@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.fusing import manifest
@@ -10,7 +12,7 @@ from vp_mqtt.nodes.status import NodeStatus
 from vp_mqtt.protocol.messages import State, StatusMessage
 
 
-def status(**options: int) -> NodeStatus:
+def status(**options: Any) -> NodeStatus:
     return NodeStatus(site="home", name="v2", role="variant", variant=2, stats_every_s=5.0, **options)
 
 

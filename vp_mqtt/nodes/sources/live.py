@@ -99,11 +99,14 @@ class LiveStream(Source):
             finally:
                 self._feed.close()
             is_open = False
-            since = self._pictures_since
-            attempt = 0 if since is not None and time.monotonic() - since > _LASTING_S else attempt
+            attempt = 0 if self._has_lasted() else attempt
             if self._closed.wait(backoff(attempt)):
                 return
             attempt += 1
+
+    def _has_lasted(self) -> bool:
+        since = self._pictures_since
+        return since is not None and time.monotonic() - since > _LASTING_S
 
     def _read_all(self) -> None:
         """Read until the stream is closed.
