@@ -68,7 +68,7 @@ def stream(parts: Iterable[bytes], kind: str | None, every_s: float = 0.01, **he
     sent = list(parts)
 
     def answer(camera: HttpCamera, request: BaseHTTPRequestHandler) -> None:
-        head(request, kind, **headers)
+        head(request, kind, 200, **headers)
         while True:
             for part in sent:
                 request.wfile.write(part)
