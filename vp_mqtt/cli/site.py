@@ -158,15 +158,30 @@ def status(
     account: Annotated[
         str | None, typer.Option(metavar="PERSON", help="account to log in with (default: the operator's)")
     ] = None,
-    wait: Annotated[float, typer.Option(min=0.1, max=3600, help="longest time to listen, in seconds")] = 11.0,
+    broker: Annotated[
+        str | None, typer.Option(metavar="URL", help="without a site.toml: the broker's address, as for vp watch")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--site", help="without a site.toml: the site's name")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="without a site.toml: settings to log in with, as for vp watch")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="longest time to listen, in seconds; 15 show what is silent")
+    ] = 16.0,
     json: Json = False,
 ) -> None:
     """Report which nodes are online and how they perform; exit code 1 if any of the plan is missing."""
+    from vp_mqtt.config.loading import load  # noqa: PLC0415
+    from vp_mqtt.config.settings import WatchSettings  # noqa: PLC0415
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
-    from vp_mqtt.site.status import person_settings, site_report  # noqa: PLC0415
+    from vp_mqtt.site.status import heard_report, person_settings, site_report  # noqa: PLC0415
 
-    plan = read_plan(file)
-    report = site_report(plan, person_settings(plan, _root(file, out), account or plan.operator()), wait)
+    if broker is not None or name is not None or config is not None:
+        flags = {field: value for field, value in (("broker", broker), ("site", name)) if value is not None}
+        report = heard_report(load(WatchSettings, flags, config), wait)
+    else:
+        plan = read_plan(file)
+        report = site_report(plan, person_settings(plan, _root(file, out), account or plan.operator()), wait)
     if json:
         typer.echo(json_module.dumps(report.as_dict()))
     else:

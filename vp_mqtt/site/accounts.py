@@ -51,14 +51,17 @@ class Account:
     @property
     def unit(self) -> str:
         """The systemd unit that runs the node."""
-        if self.role == "variant":
-            return f"vp-node@{self.variant}.service"
-        return f"vp-{self.role}.service"
+        return unit_name(self.role, self.variant)
 
     @property
     def file(self) -> str:
         """The name, without suffix, of the account's files; a node's unit expects them."""
         return f"node-{self.variant}" if self.role == "variant" else self.role
+
+
+def unit_name(role: str, variant: int | None) -> str:
+    """Return the systemd unit that runs a node."""
+    return f"vp-node@{variant}.service" if role == "variant" else f"vp-{role}.service"
 
 
 def folder_of(account: Account) -> str:
@@ -67,8 +70,8 @@ def folder_of(account: Account) -> str:
 
 
 def _own(site: Topics, name: str) -> tuple[Right, ...]:
-    # A node reads its own status to notice a second process with its name.
-    return Right("readwrite", site.status(name)), Right("write", site.stats(name))
+    # A node reads its own status to notice a second process with its name; `vp site doctor` reads both, as the node.
+    return Right("readwrite", site.status(name)), Right("readwrite", site.stats(name))
 
 
 def accounts(plan: SitePlan) -> list[Account]:

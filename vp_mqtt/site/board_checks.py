@@ -14,12 +14,13 @@ import numpy as np
 from vp_mqtt.bundle.cache import Cache, default_folder
 from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.signing import Verifier
-from vp_mqtt.config.settings import CameraSettings, FamilySettings, VariantSettings
+from vp_mqtt.config.settings import CameraSettings, CommonSettings, FamilySettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
 from vp_mqtt.masking import hide_in_address
 from vp_mqtt.nodes.sources import LiveStream, open_source
+from vp_mqtt.site.accounts import unit_name
 from vp_mqtt.site.broker_checks import is_online
 from vp_mqtt.site.finding import PATIENCE_S, CheckError
 
@@ -43,6 +44,26 @@ def clock() -> str | None:
         case "no":
             raise CheckError(f"{now}, not synchronised", "sudo timedatectl set-ntp true; can it reach a time server?")
     return None
+
+
+def service(settings: CommonSettings) -> str | None:
+    """Ask systemd whether the node's service runs; unknown where the node is not run by one."""
+    unit = unit_name(settings.role, settings.variant if isinstance(settings, VariantSettings) else None)
+    command = ["systemctl", "show", unit, "--property", "LoadState,ActiveState,SubState,Result,NRestarts"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+    if answer.returncode != 0 or found.get("LoadState") != "loaded":
+        return None
+    state, restarts = found.get("ActiveState"), found.get("NRestarts", "0")
+    if state == "active":
+        return f"{unit} is active" + ("" if restarts == "0" else f", restarted {restarts} times since it was started")
+    raise CheckError(
+        f"{unit} is {state} ({found.get('SubState')}, result: {found.get('Result')}, restarts: {restarts})",
+        f"see why: journalctl -u {unit} -n 20; then: sudo systemctl restart {unit}",
+    )
 
 
 def camera(settings: CameraSettings) -> str:

@@ -9,7 +9,9 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Self
 
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.config.settings import CommonSettings, VariantSettings
@@ -18,6 +20,7 @@ from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.session import Session, connected
 from vp_mqtt.mqtt.tls import client_context
 from vp_mqtt.protocol.messages import MessageError, State, StatusMessage
+from vp_mqtt.protocol.presence import NodePresence, silent_after_s
 from vp_mqtt.protocol.topics import Topics
 from vp_mqtt.site.finding import PATIENCE_S, CheckError
 
@@ -118,21 +121,69 @@ def _may_publish(settings: CommonSettings, session: Session) -> str:
 
 def is_online(settings: CommonSettings) -> bool:
     """Return whether the node itself is running, according to its retained status."""
-    seen: list[StatusMessage] = []
-    has_arrived = threading.Event()
+    with _NodeListener(settings) as node:
+        found = node.wait_for(lambda _: True, _STATUS_WITHIN_S)
+    return found is not None and found.status.state is State.ONLINE
 
-    def receive(message: Received) -> None:
-        try:
-            seen.append(StatusMessage.decode(message.payload))
-        except MessageError:
-            return
-        has_arrived.set()
 
-    with Session(
-        settings.broker_options(),
-        client_id=_client_id(settings),
-        subscriptions=[(Topics(settings.site).status(settings.node_name()), 1)],
-        on_message=receive,
-    ):
-        has_arrived.wait(_STATUS_WITHIN_S)
-    return bool(seen) and seen[-1].state is State.ONLINE
+def status(settings: CommonSettings) -> str:
+    """Check that the node itself is online, and heard: that its status is not one that a dead node left behind."""
+    remedy = "start the node, or see its log for why it is not there"
+    with _NodeListener(settings) as node:
+        found = node.wait_for(lambda _: True, _STATUS_WITHIN_S)
+        if found is None:
+            raise CheckError("it has no status at the broker: it has never been connected", remedy)
+        if found.status.state is State.ONLINE:
+            seconds = silent_after_s(found.status)
+            node.wait_for(lambda presence: presence.is_heard(time.monotonic()), seconds)
+    if found.status.state is not State.ONLINE:
+        raise CheckError(f"its status is '{found.status.state}'", remedy)
+    if not found.is_heard(time.monotonic()):
+        raise CheckError(
+            f"its status says online, but nothing was heard of it for {seconds:g} s: it is dead or cut off", remedy
+        )
+    return f"online and heard, on {found.status.host}, version {found.status.version}"
+
+
+class _NodeListener:
+    """Listens to the status and the stats of a node, with the node's own account."""
+
+    def __init__(self, settings: CommonSettings) -> None:
+        self._change = threading.Condition()
+        self._presence: NodePresence | None = None
+        topics = Topics(settings.site)
+        self._status = topics.status(settings.node_name())
+        self._session = Session(
+            settings.broker_options(),
+            client_id=_client_id(settings),
+            subscriptions=[(self._status, 1), (topics.stats(settings.node_name()), 0)],
+            on_message=self._receive,
+        )
+
+    def __enter__(self) -> Self:
+        self._session.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.stop()
+
+    def _receive(self, message: Received) -> None:
+        with self._change:
+            if message.topic == self._status:
+                try:
+                    status = StatusMessage.decode(message.payload)
+                except MessageError:
+                    return
+                if self._presence is None:
+                    self._presence = NodePresence(status, retained=message.retained, now=message.at)
+                else:
+                    self._presence.note_status(status, retained=message.retained, now=message.at)
+            elif self._presence is not None and message.payload:  # `account` publishes an empty one
+                self._presence.note_heard(message.at)
+            self._change.notify_all()
+
+    def wait_for(self, condition: Callable[[NodePresence], bool], seconds: float) -> NodePresence | None:
+        """Wait until the node's presence is known and meets a condition, and return it as it is then."""
+        with self._change:
+            self._change.wait_for(lambda: self._presence is not None and condition(self._presence), seconds)
+            return self._presence

@@ -14,8 +14,8 @@ from vp_mqtt.site.finding import CheckError, Finding
 INSTALLED = Path("/etc/vp-mqtt")
 """Where `install.sh` puts a board's settings."""
 
-_NEED_CONNECTION = {"port", "TLS", "account"}
-_CONNECTION = {"host name", "port", "TLS"}
+_NEED_CONNECTION = {"port", "TLS", "account", "status"}
+_CONNECTION = {"host name", "port", "TLS", "account"}
 
 
 def settings_files(folder: Path) -> list[tuple[Path, type[CommonSettings]]]:
@@ -73,6 +73,8 @@ def _checks(settings: CommonSettings, path: Path) -> list[tuple[str, Callable[[]
         ("TLS", lambda: broker_checks.tls(options)),
         ("clock", board_checks.clock),
         ("account", lambda: broker_checks.account(settings)),
+        ("service", lambda: board_checks.service(settings)),
+        ("status", lambda: broker_checks.status(settings)),
     ]
     if isinstance(settings, CameraSettings):
         checks.append(("camera", lambda: board_checks.camera(settings)))

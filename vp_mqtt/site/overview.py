@@ -46,10 +46,17 @@ class SeenLabel:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node and its presence."""
+    """A node and its presence.
+
+    Attributes:
+        status: its newest status.
+        presence: what is known of it.
+        is_heard: whether it is online and something that the broker had not kept was heard of it.
+    """
 
     status: StatusMessage
     presence: Presence
+    is_heard: bool
 
     @property
     def is_online(self) -> bool:
@@ -107,27 +114,34 @@ class Overview:
         span = min(_RATE_WINDOW_S, max(1.0, now - self._listening_since))
         return sum(now - seen.at <= span for seen in self.labels) / span
 
-    def nodes(self, role: str, now: float) -> list[NodeState]:
-        """Return the nodes of a role, by variant and name."""
-        of_role = (node for node in self._nodes.values() if node.status.role == role)
-        states = (NodeState(node.status, node.at(now)) for node in of_role)
+    def nodes(self, role: str | None, now: float) -> list[NodeState]:
+        """Return the nodes of a role, or all, by variant and name."""
+        of_role = (node for node in self._nodes.values() if role in {None, node.status.role})
+        states = (NodeState(node.status, node.at(now), node.is_heard(now)) for node in of_role)
         return sorted(states, key=lambda node: (node.status.variant or 0, node.status.node))
 
-    def problems(self, now: float) -> list[str]:
-        """Return what is wrong with the site, a sentence each; nothing in the first seconds."""
+    def problems(self, now: float, *, grace_s: float = _GRACE_S) -> list[str]:
+        """Return what is wrong with the site, a sentence each.
+
+        Args:
+            now: on the monotonic clock.
+            grace_s: nothing is wrong yet in the first seconds.
+        """
         if not self._is_connected:
             return ["no connection to the broker; trying again"]
-        if now - self._listening_since < _GRACE_S:
+        if now - self._listening_since < grace_s:
             return []
         has_labels = bool(self.labels) and now - self.labels[-1].at < _NO_LABEL_AFTER_S
         if not self._nodes:
             # An account that may not read statuses still sees labels.
             return [] if has_labels else [f"nothing is heard of site '{self.site}': is --site right, does a node run?"]
         fusion, cameras = self.nodes("fusion", now), self.nodes("camera", now)
+        variants = self.nodes("variant", now)
         found = [
             *_fusion_problems(fusion),
             *_camera_problems(cameras),
-            *_variant_problems(self.nodes("variant", now), fusion),
+            *_variant_problems(variants, fusion),
+            *twin_problems([*fusion, *variants]),
             *self._clock_problems(now),
         ]
         if not has_labels and _any_online(fusion) and _any_online(cameras):
@@ -167,9 +181,22 @@ def _fusion_problems(nodes: list[NodeState]) -> list[str]:
         return ["no fusion node: start vp-fusion, there is no label without"]
     if not online:
         return [f"no fusion node is online: {_states(nodes)}"]
-    if len(online) > 1:
-        return [f"{len(online)} fusion nodes ({_names(online)}): every frame gets a label from each; stop all but one"]
     return []
+
+
+def twin_problems(nodes: Iterable[NodeState]) -> list[str]:
+    """Return which nodes do the same work, a sentence each: fusion nodes, and boards with one variant."""
+    online = [node for node in nodes if node.is_online]
+    fusion = [node for node in online if node.status.role == "fusion"]
+    found = []
+    if len(fusion) > 1:
+        found.append(f"{len(fusion)} fusion nodes ({_names(fusion)}): every frame gets a label from each; stop one")
+    variants = [node for node in online if node.status.role == "variant"]
+    for variant in sorted({node.status.variant or 0 for node in variants}):
+        same = [node for node in variants if node.status.variant == variant]
+        if len(same) > 1:
+            found.append(f"variant {variant} runs on {len(same)} boards ({_names(same)}): the first vote counts")
+    return found
 
 
 def _camera_problems(nodes: list[NodeState]) -> list[str]:
@@ -190,10 +217,6 @@ def _variant_problems(nodes: list[NodeState], fusion: list[NodeState]) -> list[s
         if node.presence in {Presence.OFFLINE, Presence.SILENT}
     ]
     online = [node for node in nodes if node.is_online]
-    for variant in sorted({node.status.variant or 0 for node in online}):
-        same = [node for node in online if node.status.variant == variant]
-        if len(same) > 1:
-            found.append(f"variant {variant} runs on {len(same)} boards ({_names(same)}): the first vote counts")
     known = {digest for node in fusion if node.is_online for digest in (node.status.digest, *(node.status.ready or ()))}
     found += [
         f"variant {node.status.variant} ('{node.status.node}') runs bundle '{node.status.bundle}', "

@@ -18,6 +18,7 @@ from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.site.problems import plan_bundle, problems
 
 _AUTHORITY = "authority"
+_KEEP_OUT_OF_GIT = b"# Keys and passwords: not for a repository.\n*\n"
 BROKER = "broker"
 _SECRET_LIMIT = 1024
 
@@ -217,5 +218,6 @@ def provision(
         work.broker(authority, ca, all_accounts, secrets)
         for board in plan.boards:
             work.board(board.name, [one for one in all_accounts if one.board == board.name], bundle, base)
+        work.files[".gitignore"] = Content(_KEEP_OUT_OF_GIT)
         changes = write(root, work.files, work.obsolete())
     return Provisioned(changes, tuple(work.weak))

@@ -16,14 +16,17 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import connected
 from vp_mqtt.protocol import topics
-from vp_mqtt.protocol.messages import State, StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import StatsMessage, StatusMessage
 from vp_mqtt.protocol.topics import ANY, Kind, Topics
-from vp_mqtt.site.accounts import Account, accounts, folder_of
+from vp_mqtt.site.accounts import accounts, folder_of
+from vp_mqtt.site.overview import NodeState, Overview, twin_problems
 from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.site.render import SHARED_CA, broker_address
 
 _WORK_COUNTERS = {"camera": "frames", "variant": "frames", "fusion": "labels"}
 _MISSING = "never seen"
+_UNHEARD = "not heard yet"
+_MAX_NODES = 512
 _CONNECT_WITHIN_S = 30.0
 
 
@@ -35,7 +38,8 @@ class NodeReport:
         node: the node's name, which is also its account.
         board: the board that it should run on.
         role: camera, variant or fusion.
-        state: online, stopped, offline (the connection broke), or "never seen".
+        state: online, silent (its status says online, but it is not heard), "not heard yet" (the same, after too short
+            a time to tell), stopped, offline (the connection broke), or "never seen".
         host: name of the machine that it runs on.
         version: version of its software.
         bundle: name and short digest of the bundle that it works with.
@@ -119,9 +123,10 @@ def person_settings(plan: SitePlan, root: Path, name: str) -> WatchSettings:
 class _Listener:
     """Collects the newest status and all stats of every node."""
 
-    def __init__(self) -> None:
+    def __init__(self, site: str) -> None:
+        self._site = site
         self._change = threading.Condition()
-        self.statuses: dict[str, StatusMessage] = {}
+        self.overview = Overview(site, now=time.monotonic())
         self.stats: dict[str, list[StatsMessage]] = {}
 
     def _receive(self, message: Received) -> None:
@@ -129,9 +134,12 @@ class _Listener:
             try:
                 topic = topics.parse(message.topic)
                 if topic.kind is Kind.STATUS and message.payload:
-                    self.statuses[topic.source] = StatusMessage.decode(message.payload)
-                elif topic.kind is Kind.STATS:
-                    self.stats.setdefault(topic.source, []).append(StatsMessage.decode(message.payload))
+                    status = StatusMessage.decode(message.payload)
+                    self.overview.note_status(status, retained=message.retained, now=message.at)
+                elif topic.kind is Kind.STATS and len(self.stats) < _MAX_NODES:
+                    stats = StatsMessage.decode(message.payload)
+                    self.stats.setdefault(topic.source, []).append(stats)
+                    self.overview.note_stats(stats, message.at)
             except ValueError:
                 return
             self._change.notify_all()
@@ -140,17 +148,33 @@ class _Listener:
         with self._change:
             self._change.notify_all()
 
+    def nodes(self) -> dict[str, NodeState]:
+        """Return the nodes of which something is known, by name."""
+        return {node.status.node: node for node in self.overview.nodes(None, time.monotonic())}
+
     def listen(self, settings: WatchSettings, names: set[str], seconds: float) -> None:
-        """Listen until every node is online and has sent its stats twice, or the time is over."""
+        """Listen until every node is online and has sent its stats twice, or the time is over.
+
+        Args:
+            settings: of the account to log in with.
+            names: the nodes; empty for those whose statuses the broker has kept.
+            seconds: the longest time to listen.
+
+        Raises:
+            UserError: the broker cannot be reached, or refuses us.
+        """
 
         def has_all() -> bool:
-            online = {name for name, status in self.statuses.items() if status.state is State.ONLINE}
-            return names <= online and all(len(self.stats.get(n, ())) > 1 for n in names)
+            known = self.nodes()
+            expected = names or {name for name, node in known.items() if node.is_online}
+            return bool(expected) and all(
+                name in known and known[name].is_heard and len(self.stats.get(name, ())) > 1 for name in expected
+            )
 
-        site = Topics(settings.site)
+        site = Topics(self._site)
         with connected(
             settings.broker_options(),
-            client_id=f"vp-{settings.site}-status-{time.time_ns():x}",
+            client_id=f"vp-{self._site}-status-{time.time_ns():x}",
             subscriptions=[(site.status(ANY), 1), (site.stats(ANY), 0)],
             on_message=self._receive,
             on_end=self._end,
@@ -162,43 +186,71 @@ class _Listener:
 
 
 def site_report(plan: SitePlan, settings: WatchSettings, seconds: float) -> SiteReport:
-    """Listen at the broker, and return the state of the site.
+    """Listen at the broker, and return the state of a site that has a plan.
 
     Args:
         plan: the site's plan.
         settings: of the account to log in with.
-        seconds: the longest time to listen.
+        seconds: the longest time to listen; what is silent shows after 15 s.
 
     Raises:
         UserError: the broker cannot be reached, or refuses us.
     """
-    nodes = [account for account in accounts(plan) if account.board is not None]
-    listener = _Listener()
-    listener.listen(settings, {node.name for node in nodes}, seconds)
+    planned = [account for account in accounts(plan) if account.board is not None]
+    listener = _Listener(plan.name)
+    listener.listen(settings, {node.name for node in planned}, seconds)
+    known = listener.nodes()
     reports = tuple(
-        _report(node, listener.statuses.get(node.name), listener.stats.get(node.name, [])) for node in nodes
+        _report(node.name, node.board or "", node.role, known.get(node.name), listener.stats.get(node.name, []))
+        for node in planned
     )
-    return SiteReport(plan.name, reports, tuple(_problems(reports)))
+    return SiteReport(plan.name, reports, (*_problems(reports), *twin_problems(known.values())))
 
 
-def _report(account: Account, status: StatusMessage | None, stats: list[StatsMessage]) -> NodeReport:
-    report = NodeReport(account.name, account.board or "", account.role)
-    if status is None:
+def heard_report(settings: WatchSettings, seconds: float) -> SiteReport:
+    """Listen at the broker, and return the state of a site without a plan: of the nodes that are heard.
+
+    Args:
+        settings: the site, and how to log in.
+        seconds: the longest time to listen; what is silent shows after 15 s.
+
+    Raises:
+        UserError: the broker cannot be reached, or refuses us.
+    """
+    listener = _Listener(settings.site)
+    listener.listen(settings, set(), seconds)
+    now = time.monotonic()
+    nodes = listener.overview.nodes(None, now)
+    reports = tuple(
+        _report(node.status.node, node.status.host, node.status.role, node, listener.stats.get(node.status.node, []))
+        for node in sorted(nodes, key=lambda node: (node.status.role, node.status.variant or 0, node.status.node))
+    )
+    # No labels are listened to, so that none are missed.
+    found = listener.overview.problems(now, grace_s=0.0)
+    problems = [problem for problem in found if not problem.startswith("no label")]
+    problems += [_unheard(report) for report in reports if report.state == _UNHEARD]
+    return SiteReport(settings.site, reports, tuple(problems))
+
+
+def _report(name: str, board: str, role: str, node: NodeState | None, stats: list[StatsMessage]) -> NodeReport:
+    report = NodeReport(name, board, role)
+    if node is None:
         return report
+    status = node.status
     report = replace(
         report,
-        state=str(status.state),
+        state=str(node.presence) if node.is_heard or not node.is_online else _UNHEARD,
         host=status.host,
         version=status.version,
         bundle=f"{status.bundle} {status.digest}" if status.bundle else None,
     )
-    if status.state is not State.ONLINE or not stats:
+    if not node.is_online or not stats:
         return report
     last = stats[-1]
     latency = last.latency_ms
     return replace(
         report,
-        rate=_rate(account.role, stats[0], last),
+        rate=_rate(role, stats[0], last),
         dropped=sum(n for key, n in last.counts.items() if "dropped" in key or "unsent" in key),
         p50_ms=None if latency is None else round(latency.p50, 1),
         p95_ms=None if latency is None else round(latency.p95, 1),
@@ -208,11 +260,15 @@ def _report(account: Account, status: StatusMessage | None, stats: list[StatsMes
 
 
 def _rate(role: str, first: StatsMessage, last: StatsMessage) -> float | None:
-    key = _WORK_COUNTERS[role]
+    key = _WORK_COUNTERS.get(role, "")
     seconds, count = last.uptime_s - first.uptime_s, last.counts.get(key, 0) - first.counts.get(key, 0)
     if seconds <= 0 or count < 0:
         seconds, count = last.uptime_s, last.counts.get(key, 0)
     return round(count / seconds, 1) if seconds > 0 else None
+
+
+def _unheard(node: NodeReport) -> str:
+    return f"{node.node} on board '{node.board}' was not heard while we listened: try a longer --wait"
 
 
 def _problems(nodes: tuple[NodeReport, ...]) -> list[str]:
@@ -220,6 +276,8 @@ def _problems(nodes: tuple[NodeReport, ...]) -> list[str]:
     for node in nodes:
         if node.state == _MISSING:
             found.append(f"{node.node} on board '{node.board}' has never been seen: is it installed and on?")
+        elif node.state == _UNHEARD:
+            found.append(_unheard(node))
         elif node.state != "online":
             found.append(f"{node.node} on board '{node.board}' is {node.state}: see its log, or `vp site doctor` there")
     fusion = next((node for node in nodes if node.role == "fusion" and node.state == "online"), None)

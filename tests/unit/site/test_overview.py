@@ -123,7 +123,7 @@ def test_twins_are_named(heard: Heard) -> None:
     heard.status("variant", "other", variant=2)
     problems = heard.wait(5)
     assert problems == [
-        "2 fusion nodes (fusion, fusion-2): every frame gets a label from each; stop all but one",
+        "2 fusion nodes (fusion, fusion-2): every frame gets a label from each; stop one",
         "variant 2 runs on 2 boards (other, v2): the first vote counts",
     ]
 
