@@ -86,6 +86,11 @@ NASTY: dict[str, list[bytes]] = {
         b"\xff\xd8\xff\xe1\x00\x00" * 1_000, b"\xff\xd8" + b"\xff\xe0\xff\xff" * 1_000, b"\xff\xd8\xff\xc0\x00\x11\x08\xff",
         b"\xff\xd8" + b"\xff" * 100_000,
     ],
+    "stream": [
+        b"--frame\r\n\r\n" + _jpeg(), _jpeg()[:100] + _jpeg(), b"", b"\xff\xd8\xff" * 1_000, b"\xff\xd8\xff\xe1\x00\x02" * 1_000,
+        b"\x89PNG\r\n\x1a\n" * 500, b"\x89PNG\r\n\x1a\n\x7f\xff\xff\xffIDAT", b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\0\0\0\0" * 5,
+        b"\xff\xd8\xff\xda\0\2" + b"\1" * 10_000,
+    ],
     "manifest": _json(_MANIFEST),
     "properties": [
         b"\x30\0\x01t\x0b\x09\0\x08\0\0\0\x01\0\0\0\x02x", b"\x32\0\x01t\0\x07\x0a\x26\0\0\0\0\x26\0\0\0\0x", b"", b"\x30", b"\x30\0\x01t",

@@ -17,6 +17,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg, read_head
 from vp_mqtt.mqtt import properties
+from vp_mqtt.nodes.sources.picture_scanner import PictureScanner
 from vp_mqtt.protocol import topics, votes
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
 from vp_mqtt.protocol.chunks import Assembly, ChunkError, split
@@ -73,6 +74,14 @@ def _jpeg(data: bytes) -> None:
         assert head is None or all(0 <= side < 2**16 for side in head.size)
 
 
+def _stream(data: bytes) -> None:
+    whole, cut = PictureScanner(max_bytes=4096), PictureScanner(max_bytes=4096)
+    found = whole.feed(data)
+    assert [one for at in range(0, len(data), 7) for one in cut.feed(data[at : at + 7])] == found
+    assert all(len(one) <= 4096 and one in data for one in found)
+    assert len(cut._data) <= 4096 + 7
+
+
 def _manifest(data: bytes) -> None:
     (Path(_FOLDER.name) / MANIFEST_NAME).write_bytes(data)
     with contextlib.suppress(UserError):
@@ -123,6 +132,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "chunk": _chunk,
     "frame": _picture,
     "jpeg": _jpeg,
+    "stream": _stream,
     "manifest": _manifest,
     "settings": _settings,
     "properties": _properties,

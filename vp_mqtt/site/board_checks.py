@@ -80,7 +80,7 @@ def camera(settings: CameraSettings) -> str:
     try:
         # A live stream blocks until it has a picture.
         if isinstance(source, LiveStream) and not _has_picture(source):
-            raise CheckError(f"{shown} shows nothing within {PATIENCE_S:g} s", remedy)
+            raise CheckError(f"{shown}: {source.problem}, for {PATIENCE_S:g} s", remedy)
         captured = next(source.captures(), None)
         size = captured.picture.shape[1::-1] if captured is not None else None
     except (UserError, PictureError) as error:

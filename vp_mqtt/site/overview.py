@@ -143,12 +143,23 @@ class Overview:
             *_variant_problems(variants, fusion),
             *twin_problems([*fusion, *variants]),
             *self._clock_problems(now),
+            *self._own_problems(now),
         ]
-        if not has_labels and _any_online(fusion) and _any_online(cameras):
+        has_pictures = _any_online(camera for camera in cameras if camera.status.problem is None)
+        if not has_labels and _any_online(fusion) and has_pictures:
             age = f"for {now - self.labels[-1].at:.0f} s" if self.labels else "yet"
             if self.labels or now - self._listening_since > _NO_LABEL_AFTER_S:
                 found.append(f"no label {age}, although a camera and a fusion node are online: see their logs")
         return found
+
+    def _own_problems(self, now: float) -> list[str]:
+        """Return what nodes say themselves, such as a camera that has no pictures."""
+        states = (NodeState(node.status, node.at(now)) for node in self._nodes.values())
+        return sorted(
+            f"{state.status.role} node '{state.status.node}': {state.status.problem}"
+            for state in states
+            if state.is_online and state.status.problem is not None
+        )
 
     def _clock_problems(self, now: float) -> list[str]:
         apart = {

@@ -94,6 +94,12 @@ def test_a_file_that_is_neither_picture_nor_video_is_a_user_error(name: str, con
     assert str(caught.value) == f"--source {file}: neither a picture nor a video that OpenCV can read"
 
 
+def test_a_file_that_ffmpeg_would_render_the_letters_of_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "logo.ans").write_bytes(b"\1\2 some letters\n" * 300)
+    with pytest.raises(UserError, match="neither a picture nor a video"):
+        open_source(str(tmp_path / "logo.ans"))
+
+
 def test_a_video_that_is_gone_when_it_is_to_be_played_again_is_a_user_error(video: Path) -> None:
     source = open_source(str(video))
     assert len(list(source.captures())) == 4

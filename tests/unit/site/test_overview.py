@@ -128,6 +128,14 @@ def test_twins_are_named(heard: Heard) -> None:
     ]
 
 
+def test_a_camera_without_pictures_says_so_itself(heard: Heard) -> None:
+    heard.all_online()
+    heard.status("camera", problem="no pictures: Connection refused")
+    assert heard.wait(60, labels=False) == ["camera node 'camera': no pictures: Connection refused"]
+    heard.status("camera")
+    assert heard.wait(60) == []
+
+
 def test_a_board_with_a_bundle_that_fusion_does_not_know_is_named(heard: Heard) -> None:
     heard.all_online()
     heard.status("fusion", bundle="new", digest="00000001", ready=("00000001", "00000002"))

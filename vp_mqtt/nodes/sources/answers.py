@@ -11,6 +11,7 @@ _VIDEO_TYPES = {
     "application/vnd.apple.mpegurl",
     "application/x-mpegurl",
 }
+_TEXT_SUFFIXES = (".ans", ".art", ".asc", ".diz", ".ice", ".nfo", ".txt", ".vt")
 _PLAYLIST = b"#EXTM3U"
 _TITLE = re.compile(r"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _TITLE_LETTERS = 60
@@ -33,6 +34,11 @@ _OTHER_PICTURES = (
 def is_video_type(kind: str) -> bool:
     """Return whether a content type is that of a video or a playlist, rather than of motion JPEG."""
     return (kind.startswith("video/") and "jpeg" not in kind and "jpg" not in kind) or kind in _VIDEO_TYPES
+
+
+def is_named_as_text(name: str) -> bool:
+    """Return whether FFmpeg would take a file of this name for text, and render pictures of its letters."""
+    return name.lower().endswith(_TEXT_SUFFIXES)
 
 
 def is_text(head: bytes) -> bool:

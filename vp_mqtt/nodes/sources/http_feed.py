@@ -15,7 +15,7 @@ from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg, begins_as_jpeg
 from vp_mqtt.inference.pictures import PictureError
 from vp_mqtt.masking import hide_in_address
-from vp_mqtt.nodes.sources.answers import describe, is_text, is_video_type, may_be_video
+from vp_mqtt.nodes.sources.answers import describe, is_named_as_text, is_text, is_video_type, may_be_video
 from vp_mqtt.nodes.sources.base import Captured
 from vp_mqtt.nodes.sources.capture_feed import StreamFeed
 from vp_mqtt.nodes.sources.feed import SILENCE_S, Feed, FeedError
@@ -167,7 +167,7 @@ class HttpFeed(Feed):
             FeedError: it is none; the text says what it is.
         """
         kind = response.headers.get_content_type() if "Content-Type" in response.headers else None
-        if not may_be_video(self._head) or is_text(self._head):
+        if not may_be_video(self._head) or is_text(self._head) or is_named_as_text(urlsplit(self._url).path):
             raise FeedError(describe(kind, self._head))
         try:
             self._open_as_video()

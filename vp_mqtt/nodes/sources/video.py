@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.nodes.sources.answers import is_text
+from vp_mqtt.nodes.sources.answers import is_named_as_text, is_text
 from vp_mqtt.nodes.sources.base import Captured, Source
 
 _HEAD_BYTES = 512
@@ -103,6 +103,8 @@ class VideoFile(Source):
 
 
 def _has_text(path: Path) -> bool:
+    if is_named_as_text(path.name):
+        return True
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
