@@ -16,6 +16,7 @@ import typer
 from vp_mqtt import logs
 from vp_mqtt.cli.common_options import Json
 from vp_mqtt.errors import UserError
+from vp_mqtt.nodes.native_output import NATIVE_OUTPUT
 
 HELP = "Set up a site of boards, from the plan to running nodes."
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False)
@@ -204,6 +205,7 @@ def doctor(
     from vp_mqtt.site.doctor import INSTALLED, examine, settings_files  # noqa: PLC0415
 
     logs.set_up(json_lines=False, level="error")
+    NATIVE_OUTPUT.capture()
     folder = settings or INSTALLED
     files = settings_files(folder)
     os.chdir(folder)

@@ -71,6 +71,8 @@ def camera(settings: CameraSettings) -> str:
     remedy = "check the cable and --source (v4l2-ctl --list-devices); is the user in the group 'video'?"
     try:
         address = settings.read_source()
+        if "://" in address:
+            remedy = "is the camera on, and are its address, user and password right? see docs/cameras.md"
         shown = hide_in_address(address)
         source = open_source(address)
     except UserError as error:

@@ -143,7 +143,7 @@ class Overview:
             *_variant_problems(variants, fusion),
             *twin_problems([*fusion, *variants]),
             *self._clock_problems(now),
-            *self._own_problems(now),
+            *own_problems(self.nodes(None, now)),
         ]
         has_pictures = _any_online(camera for camera in cameras if camera.status.problem is None)
         if not has_labels and _any_online(fusion) and has_pictures:
@@ -151,15 +151,6 @@ class Overview:
             if self.labels or now - self._listening_since > _NO_LABEL_AFTER_S:
                 found.append(f"no label {age}, although a camera and a fusion node are online: see their logs")
         return found
-
-    def _own_problems(self, now: float) -> list[str]:
-        """Return what nodes say themselves, such as a camera that has no pictures."""
-        states = (NodeState(node.status, node.at(now)) for node in self._nodes.values())
-        return sorted(
-            f"{state.status.role} node '{state.status.node}': {state.status.problem}"
-            for state in states
-            if state.is_online and state.status.problem is not None
-        )
 
     def _clock_problems(self, now: float) -> list[str]:
         apart = {
@@ -208,6 +199,15 @@ def twin_problems(nodes: Iterable[NodeState]) -> list[str]:
         if len(same) > 1:
             found.append(f"variant {variant} runs on {len(same)} boards ({_names(same)}): the first vote counts")
     return found
+
+
+def own_problems(nodes: Iterable[NodeState]) -> list[str]:
+    """Return what nodes themselves say is wrong, a sentence each, such as a camera that has no pictures."""
+    return [
+        f"{node.status.role} node '{node.status.node}': {node.status.problem}"
+        for node in nodes
+        if node.is_online and node.status.problem is not None
+    ]
 
 
 def _camera_problems(nodes: list[NodeState]) -> list[str]:

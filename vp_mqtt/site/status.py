@@ -19,7 +19,7 @@ from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.messages import StatsMessage, StatusMessage
 from vp_mqtt.protocol.topics import ANY, Kind, Topics
 from vp_mqtt.site.accounts import accounts, folder_of
-from vp_mqtt.site.overview import NodeState, Overview, twin_problems
+from vp_mqtt.site.overview import NodeState, Overview, own_problems, twin_problems
 from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.site.render import SHARED_CA, broker_address
 
@@ -204,7 +204,9 @@ def site_report(plan: SitePlan, settings: WatchSettings, seconds: float) -> Site
         _report(node.name, node.board or "", node.role, known.get(node.name), listener.stats.get(node.name, []))
         for node in planned
     )
-    return SiteReport(plan.name, reports, (*_problems(reports), *twin_problems(known.values())))
+    return SiteReport(
+        plan.name, reports, (*_problems(reports), *twin_problems(known.values()), *own_problems(known.values()))
+    )
 
 
 def heard_report(settings: WatchSettings, seconds: float) -> SiteReport:
