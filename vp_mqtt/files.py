@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import secrets
+import shutil
 import stat
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +20,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.logs import LOGGER
 
+_TEMPORARY: list[Path] = []
 PARTIAL_FILES = ".*.part"
 """Glob pattern of the files that an atomic write is writing to, or that a crash in the middle of one has left."""
 
@@ -82,10 +87,54 @@ def write_atomically(path: Path, data: bytes | str, *, mode: int | None = None) 
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be fetched or measured again: systemd's for the unit, else the user's."""
+    """Return the folder for what can be fetched or measured again: systemd's for the unit, else the user's.
+
+    It need not exist, and it may be one that cannot be written to: see `write_to_cache`.
+    """
     # systemd separates several folders by colons; our units have one.
     from_systemd = os.environ.get("CACHE_DIRECTORY", "").partition(":")[0]
     return Path(from_systemd) if from_systemd else platformdirs.user_cache_path("vp-mqtt", appauthor=False)
+
+
+def write_to_cache(path: Path, data: bytes | str, *, mode: int | None = None) -> Path:
+    """Write a file of a cache, or, if it cannot be written there, below a temporary folder, which is said once.
+
+    Args:
+        path: where it belongs; its folder need not exist.
+        data: the content; text is written as UTF-8.
+        mode: the file's permissions; see `write_atomically`.
+
+    Returns:
+        Where it is: `path`, or a file of the same name in a temporary folder of the same name.
+
+    Raises:
+        UserError: it cannot be written to a temporary folder either.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data, mode=mode)
+    except OSError as error:
+        spare = _temporary_folder(f"{path} cannot be written ({error.strerror})") / path.parent.name / path.name
+        try:
+            spare.parent.mkdir(exist_ok=True)
+            write_atomically(spare, data, mode=mode)
+        except OSError as second:
+            raise UserError(f"{path}: {error.strerror}; nor can {spare.parent} be used ({second.strerror})") from None
+        return spare
+    return path
+
+
+def _temporary_folder(reason: str) -> Path:
+    """Return a folder that goes with the process; why it is used is logged the first time."""
+    if not _TEMPORARY:
+        try:
+            folder = tempfile.mkdtemp(prefix="vp-cache-")
+        except OSError as error:
+            raise UserError(f"{reason}, and there is no temporary folder ({error.strerror})") from None
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _TEMPORARY.append(Path(folder))
+        LOGGER.warning("%s: continuing without a cache that lasts", reason)
+    return _TEMPORARY[0]
 
 
 def is_readable_by_others(path: Path) -> bool:

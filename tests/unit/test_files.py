@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from vp_mqtt import files
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import (
     PARTIAL_FILES,
@@ -18,7 +19,9 @@ from vp_mqtt.files import (
     parse_toml,
     read_toml,
     write_atomically,
+    write_to_cache,
 )
+from vp_mqtt.logs import LOGGER
 
 
 def mode_of(path: Path) -> int:
@@ -257,3 +260,20 @@ def test_an_error_of_the_whole_document_names_no_place(document: bytes, line: st
     with pytest.raises(ValidationError) as caught:
         Outer.model_validate_json(document)
     assert first_error(caught.value) == line
+
+
+def test_what_cannot_be_written_to_the_cache_is_kept_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(files, "_TEMPORARY", [])
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    assert write_to_cache(tmp_path / "a" / "b" / "c", "text") == tmp_path / "a" / "b" / "c"
+    assert not caplog.records
+    for number in range(2):
+        path = write_to_cache(tmp_path / "a" / "b" / "c" / "d", str(number))
+        assert path.parts[-2:] == ("c", "d")
+        assert path.read_text() == str(number)
+    assert len(caplog.records) == 1
+    monkeypatch.setattr(files, "_TEMPORARY", [tmp_path / "gone"])
+    with pytest.raises(UserError, match=r"File exists; nor can .*gone.* be used \(No such file"):
+        write_to_cache(tmp_path / "a" / "b" / "c" / "d", "text")

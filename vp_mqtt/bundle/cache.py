@@ -13,7 +13,7 @@ from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.bundle.signing import SignatureError, Verifier
 from vp_mqtt.errors import UserError
-from vp_mqtt.files import PARTIAL_FILES, cache_folder, write_atomically
+from vp_mqtt.files import PARTIAL_FILES, cache_folder, write_to_cache
 from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 from vp_mqtt.protocol.messages import MessageError
 
@@ -41,6 +41,8 @@ class Cache:
         """
         self._folder = folder / site
         self._verifier = verifier
+        # Of bundles of which a file had to be written elsewhere: there all of it is.
+        self._elsewhere: dict[str, Path] = {}
 
     def find(self, ref: BundleRef, variant: int | None) -> Bundle | None:
         """Return a bundle that is on the disk whole, after verifying it; None if it must be fetched.
@@ -53,7 +55,7 @@ class Cache:
             SignatureError: it is not signed by the trusted key.
             UserError: it has no such variant.
         """
-        folder = self._folder / ref.digest
+        folder = self._elsewhere.get(ref.digest, self._folder / ref.digest)
         try:
             manifest = (folder / MANIFEST_NAME).read_bytes()
         except OSError:
@@ -81,17 +83,22 @@ class Cache:
             data: its content, which has been verified.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: it cannot be written, not even to a temporary folder.
         """
-        self._write(self._folder / ref.digest / file, data)
+        folder = self._folder / ref.digest
+        written = write_to_cache(folder / file, data, mode=_PRIVATE).parent
+        if written != folder:
+            self._complete(written, folder)
+            self._elsewhere[ref.digest] = written
 
     def remember(self, pointer: BundlePointer) -> None:
         """Write down what the site runs, for a start without the broker, and delete the bundles it no longer needs.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: it cannot be written, not even to a temporary folder.
         """
-        self._write(self._folder / _POINTER, pointer.encode())
+        if write_to_cache(self._folder / _POINTER, pointer.encode(), mode=_PRIVATE).parent != self._folder:
+            return
         for partial in self._folder.rglob(PARTIAL_FILES):
             # Old ones are left from a power cut; a younger one may be another node's work in progress.
             with contextlib.suppress(OSError):
@@ -110,9 +117,9 @@ class Cache:
             return None
 
     @staticmethod
-    def _write(path: Path, data: bytes) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, data, mode=_PRIVATE)
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; check --bundle-cache") from None
+    def _complete(written: Path, folder: Path) -> None:
+        """Copy what is already in the cache to the folder that takes the rest of the bundle."""
+        with contextlib.suppress(OSError):
+            for file in folder.iterdir():
+                if not (written / file.name).exists():
+                    shutil.copyfile(file, written / file.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.masking import hide_secrets
 from vp_mqtt.terminal import guarded_output
 
+NO_HOME = "/dev/null"
+"""Home of users that have none: a folder that nobody can make."""
 EXIT_USER_ERROR = 2
 EXIT_ABORTED = 130
 
@@ -87,6 +90,20 @@ class LazyGroup(TyperGroup):
         return name, command, rest
 
 
+def provide_home() -> None:
+    """See to it that there is a home folder to ask for, as libraries do: if need be, one that cannot be used.
+
+    A user that a container makes up (`docker run --user 12345`) has no entry in the list of users, and HOME may be
+    missing or empty.
+    """
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = NO_HOME
+
+
 def run_app(app: typer.Typer, program: str | None = None) -> None:
     """Run a command line and exit; an error of the user's is reported in one line, with exit code 2.
 
@@ -94,6 +111,7 @@ def run_app(app: typer.Typer, program: str | None = None) -> None:
         app: the program.
         program: its name in messages; by default as it was called.
     """
+    provide_home()
     try:
         with guarded_output():
             code = app(prog_name=program, standalone_mode=False)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.files import cache_folder, write_atomically
+from vp_mqtt.files import cache_folder, write_to_cache
 from vp_mqtt.logs import LOGGER
 
 AUTO = "auto"
@@ -158,7 +158,6 @@ def _read_results(path: Path) -> dict[str, str]:
 
 def _write_results(path: Path, known: dict[str, str]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(known, indent=1))
-    except OSError as error:
-        LOGGER.debug("%s: %s", path, error)
+        write_to_cache(path, json.dumps(known, indent=1))
+    except UserError as error:
+        LOGGER.debug("%s", error)

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit.bundle.helpers import SITE, pointer, ref_of
+from vp_mqtt import files
 from vp_mqtt.bundle.cache import Cache, default_folder
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.bundle.signing import SignatureError, Verifier
 from vp_mqtt.errors import UserError
+from vp_mqtt.logs import LOGGER
 from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 
 VARIANT = 2
@@ -191,11 +193,30 @@ def test_files_that_another_node_deletes_at_the_same_time_are_no_error(
     assert {path.name for path in place.iterdir()} == {ref.digest, "current.json"}
 
 
-def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path, bundle: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_done_without(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(files, "_TEMPORARY", [])
+    monkeypatch.setattr(LOGGER, "propagate", True)
     (tmp_path / "file").write_bytes(b"")
     cache = Cache(tmp_path / "file", SITE, Verifier(None))
-    for write in (lambda: fill(cache, bundle), lambda: cache.remember(pointer(ref_of(bundle)))):
-        with pytest.raises(UserError, match="Not a directory; check --bundle-cache"):
-            write()
-    assert cache.find(ref_of(bundle), None) is None
+    fill(cache, bundle)
+    cache.remember(pointer(ref_of(bundle)))
+    found = cache.find(ref_of(bundle), VARIANT)
+    assert found is not None
+    assert found.model_bytes(VARIANT)
     assert cache.recall(None) is None
+    assert caplog.text.count("Not a directory): continuing without a cache that lasts") == len(caplog.records) == 1
+
+
+def test_a_bundle_of_which_a_file_cannot_be_written_is_whole_elsewhere(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_TEMPORARY", [])
+    cache = Cache(tmp_path, SITE, Verifier(None))
+    ref = ref_of(bundle)
+    cache.put(ref, MANIFEST_NAME, (bundle / MANIFEST_NAME).read_bytes())
+    # As on a disk that has become full.
+    (tmp_path / SITE / ref.digest / MODEL / "in the way").mkdir(parents=True)
+    cache.put(ref, MODEL, (bundle / MODEL).read_bytes())
+    assert cache.find(ref, VARIANT) is not None

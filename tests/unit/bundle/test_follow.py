@@ -13,6 +13,7 @@ import pytest
 from tests.support.memory_broker import MemoryBroker
 from tests.unit.bundle.helpers import NAMES, SITE, pointer, publish_bundle
 from tests.unit.bundle.test_fetch import never
+from vp_mqtt import files
 from vp_mqtt.bundle import fetch, follow
 from vp_mqtt.bundle.cache import Cache
 from vp_mqtt.bundle.fetch import Fetcher
@@ -140,13 +141,14 @@ def test_a_bundle_that_cannot_be_used_is_logged_and_not_tried_again(
 
 
 def test_a_cache_that_cannot_be_written_is_logged(
-    tmp_path: Path, variant: Site, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, variant: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(files, "_TEMPORARY", [])
     (tmp_path / "cache").write_bytes(b"")
     assert variant.apply(ALL)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert caplog.messages == [f"{tmp_path / 'cache' / SITE / 'current.json'}: Not a directory; check --bundle-cache"]
-    assert caplog.records[0].msg == "%s"
+    path = tmp_path / "cache" / SITE / "current.json"
+    assert caplog.messages == [f"{path} cannot be written (Not a directory): continuing without a cache that lasts"]
     assert variant.switched == ["current"]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.files import cache_folder, write_atomically
+from vp_mqtt.files import cache_folder, write_to_cache
 from vp_mqtt.logs import LOGGER
 
 PUBLISHED_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
@@ -95,19 +95,16 @@ def fetch_imagenet(alpha: float, resolution: int, cache: Path | None = None) -> 
         widths = ", ".join(str(width) for width in PUBLISHED_ALPHAS)
         raise UserError(f"--pretrained imagenet: there are no weights of width {alpha}, only of {widths}")
     name = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{nearest_published(resolution)}_no_top.h5"
-    folder = cache or cache_folder()
-    path = folder / name
+    path = (cache or cache_folder()) / name
     if path.is_file():
         return path
     LOGGER.info("downloading %s%s", _URL, name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(_URL + name, timeout=_TIMEOUT_S) as answer:  # noqa: S310 (an https address)
-            write_atomically(path, answer.read(_MAX_BYTES))
+            return write_to_cache(path, answer.read(_MAX_BYTES))
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise UserError(
             f"--pretrained imagenet: {_URL}{name} cannot be downloaded ({reason}); download it elsewhere and give the "
             "file"
         ) from None
-    return path
