@@ -114,7 +114,7 @@ def test_votes_on_a_frame_that_was_never_announced_make_no_label(site: Site, bun
     assert len(site.probe.labels()) == 1
 
 
-@pytest.mark.parametrize("payload", [b"", b"[]", b'{"frame": "x"}', b'{"frame": NaN', b"\xff\xfe", b"[" * 60_000])
+@pytest.mark.parametrize("payload", [b"", b"[]", b'{"frame": "x"}', b'{"frame": NaN', b"\xff\xfe", b"[" * 12_000])
 def test_bad_announces_statuses_and_labels_do_no_harm(site: Site, payload: bytes) -> None:
     site.start_all([0])
     for topic in (

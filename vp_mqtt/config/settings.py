@@ -48,6 +48,12 @@ def _size(value: object) -> object:
     return value
 
 
+def _names(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(","))
+    return tuple(value) if isinstance(value, list) else value
+
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 InputFile = Annotated[Path, AfterValidator(_readable_file)]
 PasswordFile = Annotated[Path, AfterValidator(_password_file)]
@@ -186,6 +192,10 @@ class FusionSettings(FamilySettings):
     )
     suspect_after: int = Field(
         default=3, ge=1, le=1000, description="frames in a row without a vote before a variant is no longer waited for"
+    )
+    cameras: Annotated[tuple[Name, ...] | None, NoDecode, BeforeValidator(_names)] = Field(
+        default=None,
+        description="cameras whose frames get labels, separated by commas; default: the first 256 that come",
     )
     valid_for: float = Field(default=5.0, gt=0, le=86_400, description="validity of a label, in seconds")
     home_assistant: bool = Field(default=False, description="show the site in Home Assistant (MQTT discovery)")

@@ -37,6 +37,6 @@ class Family:
         """Return the share of the family's weight that these variants have, 0..1."""
         return sum(self.weights[v] for v in variants) / self._total_weight
 
-    def alive_share(self) -> float:
-        """Return the share of the family's weight that the variants alive have, 0..1."""
-        return self.share(self.liveness.alive())
+    def expected_share(self) -> float:
+        """Return the share of the family's weight that the variants have that are, or may be, alive, 0..1."""
+        return self.share(self.liveness.expected())

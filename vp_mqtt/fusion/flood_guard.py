@@ -1,19 +1,46 @@
-"""Guards the fusion node against a variant that floods. Pure: the clock is passed in."""
+"""Guards the fusion node against sources that flood. Pure: the clock is passed in."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from vp_mqtt.protocol.topics import Kind
+
+# Any client can name a source.
+_MAX_BUCKETS = 8192
+
+Source = tuple[Kind, str]
+"""What floods: a kind of message, and the camera, node or variant (its index as text) that sends it."""
+
+STRANGERS = ""
+"""In place of a name: all cameras or nodes together that are not known."""
+
 
 class Verdict(Enum):
-    """What to do with a vote."""
+    """What to do with a message."""
 
     ACCEPT = auto()
     BLOCK = auto()
-    """Drop it, and block its variant: it is the first vote over the limit."""
+    """Drop it, and block its source: it is the first message over the limit."""
     DROP = auto()
-    """Drop it: its variant is blocked."""
+    """Drop it: its source is blocked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many messages one source may send.
+
+    Attributes:
+        burst: messages that are accepted at once, at least 1.
+        per_second: further messages per second.
+        per_announce: further messages for each announced frame.
+    """
+
+    burst: int
+    per_second: float
+    per_announce: float = 0.0
 
 
 @dataclass(slots=True)
@@ -21,66 +48,60 @@ class _Bucket:
     tokens: float
     filled: float
     announced: int
-    blocked_until: float | None = None
 
 
 class FloodGuard:
-    """Limits the rate of votes per variant, with token buckets that time and announced frames refill.
+    """Limits the rate of messages per source, with token buckets that time and announced frames refill.
 
-    A variant votes once per frame. One that sends several times as many votes as there are frames is broken or hostile:
-    it is blocked for a while, so that its votes do not take the time that the other variants' votes need.
+    A source that sends several times as much as it has reason to is broken or hostile: it is blocked for a while, so
+    that its messages do not take the time that those of other sources need.
     """
 
-    def __init__(
-        self, *, burst: int = 500, per_announce: float = 4.0, per_second: float = 50.0, block_s: float = 10.0
-    ) -> None:
-        """Start with full buckets and no variant blocked.
+    def __init__(self, limits: Mapping[Kind, Limit], *, block_s: float = 10.0) -> None:
+        """Start with full buckets and no source blocked.
 
         Args:
-            burst: votes of one variant that are accepted at once, at least 1.
-            per_announce: votes that each announced frame allows each variant.
-            per_second: votes per second that each variant may send without any announced frame.
-            block_s: how long a variant stays blocked, in s.
+            limits: by kind of message.
+            block_s: how long a source stays blocked, in s.
         """
-        self._burst = burst
-        self._per_announce = per_announce
-        self._per_second = per_second
+        self._limits = limits
         self._block_s = block_s
         self._announced = 0
-        self._buckets: dict[int, _Bucket] = {}
+        self._buckets: dict[Source, _Bucket] = {}
+        self._blocked: dict[Source, float] = {}
 
     def note_announce(self) -> None:
         """Note that a frame was announced."""
         self._announced += 1
 
-    def check(self, variant: int, now: float) -> Verdict:
-        """Decide what to do with a vote of the variant."""
-        bucket = self._buckets.get(variant)
-        if bucket is None:
-            bucket = self._buckets[variant] = _Bucket(self._burst, now, self._announced)
-        if bucket.blocked_until is not None:
+    def check(self, source: Source, now: float) -> Verdict:
+        """Decide what to do with a message of the source."""
+        if source in self._blocked:
             return Verdict.DROP
+        limit = self._limits[source[0]]
+        bucket = self._buckets.get(source)
+        if bucket is None:
+            if len(self._buckets) >= _MAX_BUCKETS:
+                self._buckets.pop(next(iter(self._buckets)))
+            bucket = self._buckets[source] = _Bucket(limit.burst, now, self._announced)
         elapsed = max(0.0, now - bucket.filled)
-        refill = self._per_second * elapsed + self._per_announce * (self._announced - bucket.announced)
-        bucket.tokens = min(self._burst, bucket.tokens + refill)
+        refill = limit.per_second * elapsed + limit.per_announce * (self._announced - bucket.announced)
+        bucket.tokens = min(limit.burst, bucket.tokens + refill)
         bucket.filled, bucket.announced = now, self._announced
         if bucket.tokens < 1:
-            bucket.blocked_until = now + self._block_s
+            del self._buckets[source]
+            self._blocked[source] = now + self._block_s
             return Verdict.BLOCK
         bucket.tokens -= 1
         return Verdict.ACCEPT
 
-    def unblock(self, now: float) -> set[int]:
-        """Unblock the variants that were blocked for long enough, and return them."""
-        due = set()
-        for variant, bucket in self._buckets.items():
-            if bucket.blocked_until is not None and bucket.blocked_until <= now:
-                due.add(variant)
-        for variant in due:
-            del self._buckets[variant]
+    def unblock(self, now: float) -> set[Source]:
+        """Unblock the sources that were blocked for long enough, and return them."""
+        due = {source for source, until in self._blocked.items() if until <= now}
+        for source in due:
+            del self._blocked[source]
         return due
 
     def next_unblock(self) -> float | None:
-        """Return when `unblock` has something to do, on the caller's clock; None while no variant is blocked."""
-        blocked = (bucket.blocked_until for bucket in self._buckets.values())
-        return min((until for until in blocked if until is not None), default=None)
+        """Return when `unblock` has something to do, on the caller's clock; None while no source is blocked."""
+        return min(self._blocked.values(), default=None)

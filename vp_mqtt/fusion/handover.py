@@ -45,6 +45,10 @@ class Handover:
         """Return the families that can be fused, oldest first."""
         return list(self._families.values())
 
+    def most_variants(self) -> int:
+        """Return how many variants the largest of the families has."""
+        return max(len(family.weights) for family in self._families.values())
+
     def find(self, digest: bytes) -> Family | None:
         """Return the family with this short digest, None if there is none."""
         return self._families.get(digest)
@@ -65,7 +69,7 @@ class Handover:
         removed = None
         if len(self._families) >= _MAX_FAMILIES:
             candidates = [other for other in self._families.values() if other is not self._leader]
-            removed = min(candidates, key=Family.alive_share)
+            removed = min(candidates, key=Family.expected_share)
             del self._families[removed.digest]
             self._nodes = {node: place for node, place in self._nodes.items() if place[0] != removed.digest}
         self._families[family.digest] = family
@@ -73,13 +77,14 @@ class Handover:
             self._leader = family
         return removed
 
-    def set_node(self, node: str, place: Place | None, now: float) -> bool:
+    def set_node(self, node: str, place: Place | None, now: float, *, is_heard: bool = True) -> bool:
         """Note a variant node's status.
 
         Args:
             node: its name.
             place: the bundle and variant that it runs; None when it is gone, or runs a bundle that is not known.
             now: the time, on a monotonic clock, in s.
+            is_heard: whether the node itself was heard, see `Liveness.set_node`.
 
         Returns:
             Whether a variant may have come or gone.
@@ -89,7 +94,7 @@ class Handover:
             if len(self._nodes) < _MAX_NODES:
                 self._nodes[node] = place
             digest, variant = place
-            self._families[digest].liveness.set_node(node, variant, online=True, now=now)
+            self._families[digest].liveness.set_node(node, variant, online=True, now=now, is_heard=is_heard)
         if previous is not None and (place is None or previous[0] != place[0]):
             digest, variant = previous
             self._families[digest].liveness.set_node(node, variant, online=False, now=now)
@@ -111,5 +116,5 @@ class Handover:
             return False
         # `max` keeps the first of equal ones.
         candidates = [leader, *(family for family in self._families.values() if family is not leader)]
-        self._leader = max(candidates, key=Family.alive_share)
+        self._leader = max(candidates, key=Family.expected_share)
         return self._leader is not leader

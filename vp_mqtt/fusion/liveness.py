@@ -14,6 +14,7 @@ _MAX_CAMERAS = 4096
 @dataclass(slots=True)
 class _Member:
     since: float
+    is_heard: bool = True
     silent_frames: OrderedDict[str, int] = field(default_factory=OrderedDict)
     """In a row, by camera; only cameras on whose newest frame the variant was silent."""
     suspected_on: set[str] = field(default_factory=set)
@@ -23,9 +24,10 @@ class _Member:
 class Liveness:
     """The variants that are alive, as their nodes' statuses and their votes show.
 
-    A variant is alive while at least one node that runs it reports that it is online, or because it voted in time, even
-    if a status claimed before that it was gone. One that stays silent on `suspect_after` frames of a camera in a row,
-    on which others voted, is suspected: it is not waited for on that camera's frames until it votes on one in time.
+    A variant is waited for while at least one node that runs it is online by its status, or because it voted in time,
+    even if a status claimed before that it was gone. It counts as alive once it was heard, by its vote or otherwise.
+    One that stays silent on `suspect_after` frames of a camera in a row, on which others voted, is suspected: it is not
+    waited for on that camera's frames until it votes on one in time.
     """
 
     def __init__(self, *, suspect_after: int) -> None:
@@ -39,15 +41,26 @@ class Liveness:
         self._gone: dict[int, float] = {}
         self._alive: dict[int, _Member] = {}
 
-    def set_node(self, node: str, variant: int, *, online: bool, now: float) -> None:
-        """Note what a node's status reports: which variant it runs, and whether it is online."""
+    def set_node(self, node: str, variant: int, *, online: bool, now: float, is_heard: bool = True) -> None:
+        """Note what a node's status reports.
+
+        Args:
+            node: the node's name.
+            variant: which variant it runs.
+            online: whether it is online.
+            now: the time, on the caller's clock, in s.
+            is_heard: whether the node itself was heard; a status that the broker has kept may be old.
+        """
         for other, nodes in list(self._online.items()):
             if other != variant and node in nodes:
                 self._remove(node, other, now)
         if online:
             nodes = self._online.setdefault(variant, set())
-            if not nodes:
-                self._alive[variant] = _Member(since=now)
+            before = self._alive.get(variant)
+            if not nodes or before is None:
+                self._alive[variant] = _Member(since=now, is_heard=is_heard or (before is not None and before.is_heard))
+            else:
+                before.is_heard |= is_heard
             if len(nodes) < _MAX_NODES:
                 nodes.add(node)
         else:
@@ -77,6 +90,7 @@ class Liveness:
             member.silent_frames.pop(camera, None)
             member.suspected_on.discard(camera)
         member.is_suspected_everywhere = False
+        member.is_heard = True
 
     def note_missed(self, camera: str, variant: int) -> bool:
         """Note that the variant did not vote on a frame on which others did; return whether it becomes suspected."""
@@ -110,6 +124,10 @@ class Liveness:
 
     def alive(self) -> set[int]:
         """Return the variants known to be alive, including the suspected ones."""
+        return {variant for variant, member in self._alive.items() if member.is_heard}
+
+    def expected(self) -> set[int]:
+        """Return the variants that are alive or, by a status that the broker has kept, may be."""
         return set(self._alive)
 
     def suspected(self) -> dict[int, frozenset[str] | None]:

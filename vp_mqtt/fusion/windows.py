@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.fusion.camera import Finished
+from vp_mqtt.fusion.cameras import Cameras
 from vp_mqtt.fusion.early_votes import EarlyVote, EarlyVotes
 from vp_mqtt.fusion.family import Family
 from vp_mqtt.fusion.handover import Handover, Place
@@ -28,6 +29,7 @@ class Windows:
     of each camera in the order in which its labels are to be published.
 
     Attributes:
+        cameras: the cameras that are known.
         counts: what became of the messages: "announced", "votes", "late" (votes after closing), "duplicate_votes",
             "duplicate_announces", "unannounced" (votes on frames that were not announced in time), "suspected" (times
             that a variant became suspected) and "refused" (too many cameras or open windows).
@@ -57,13 +59,8 @@ class Windows:
         self._handover = handover
         self._deadline = deadline
         self._early = EarlyVotes(keep_s=deadline, counts=self.counts)
-        self._open = OpenWindows(
-            cameras=cameras, max_cameras=max_cameras, max_open=max_open, history=history, counts=self.counts
-        )
-
-    def knows(self, camera: str) -> bool:
-        """Return whether frames of this camera were announced; may be called from any thread."""
-        return self._open.known(camera) is not None
+        self.cameras = Cameras(only=cameras, limit=max_cameras, history=history)
+        self._open = OpenWindows(self.cameras, max_open=max_open, counts=self.counts)
 
     def add_family(self, manifest: Manifest, now: float) -> list[WindowResult]:
         """Fuse the votes of a further family from now on, if need be in place of another."""
@@ -120,13 +117,14 @@ class Windows:
         return self._settle([*self._count(window, votes, variant, vote, arrived), window], now)
 
     def set_node(
-        self, node: str, place: Place | None, now: float, *, arrived: float | None = None
+        self, node: str, place: Place | None, now: float, *, arrived: float | None = None, is_heard: bool = True
     ) -> list[WindowResult]:
         """Handle a variant node's status, see `Handover.set_node`: windows stop waiting for a variant that is gone.
 
         The status arrived at the time `arrived`, if that is not now.
         """
-        has_changed = self._handover.set_node(node, place, now if place is not None or arrived is None else arrived)
+        at = now if place is not None or arrived is None else arrived
+        has_changed = self._handover.set_node(node, place, at, is_heard=is_heard)
         return self._settle(self._open, now) if has_changed else []
 
     def suspect(self, variant: int, now: float) -> list[WindowResult]:
@@ -168,7 +166,7 @@ class Windows:
         self, camera: str, frame: FrameId, family: Family, early: EarlyVote, now: float
     ) -> list[WindowResult]:
         """Handle a vote on a frame that is labelled already, or is yet to be announced."""
-        known = self._open.known(camera)
+        known = self.cameras.find(camera)
         if known is None or not known.has_seen(frame):
             if early.variant >= len(family.weights) or early.vote.classes.max() >= family.classes:
                 raise IndexError("no such variant or class")
@@ -208,7 +206,7 @@ class Windows:
             window.decide(self._handover.leader)
         results: list[WindowResult] = []
         for camera in dict.fromkeys(window.camera for window in changed):
-            for window in self._open.frames(camera).release():
+            for window in self.cameras[camera].release():
                 window.is_labelled = True
                 changed.append(window)
                 if window.result is not None:

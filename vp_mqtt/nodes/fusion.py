@@ -10,6 +10,7 @@ from vp_mqtt.bundle import follow
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.config.settings import FusionSettings
+from vp_mqtt.fusion.flood_guard import Source
 from vp_mqtt.fusion.handover import Handover
 from vp_mqtt.fusion.label import label_message
 from vp_mqtt.fusion.window import WindowResult
@@ -26,11 +27,15 @@ from vp_mqtt.nodes.fusion_inbox import (
     FusionInbox,
     HomeAssistantStarted,
     MessageArrived,
-    VariantFlooded,
+    SourceFlooded,
 )
-from vp_mqtt.nodes.fusion_messages import FusionMessages
-from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, MessageError
-from vp_mqtt.protocol.topics import ANY, Kind, Topics
+from vp_mqtt.nodes.fusion_messages import HEARD_ROLES, FusionMessages
+from vp_mqtt.nodes.fusion_subscriptions import FusionSubscriptions
+from vp_mqtt.protocol.messages import MessageError
+from vp_mqtt.protocol.topics import Kind
+
+# No message that the node reads comes near this size; the broker keeps larger ones.
+_MAX_PACKET_BYTES = 16_384
 
 
 class FusionNode:
@@ -40,30 +45,35 @@ class FusionNode:
         """Prepare, without connecting."""
         self._settings = settings
         self._handover = Handover(suspect_after=settings.suspect_after)
-        self._windows = Windows(self._handover, deadline=settings.deadline_ms / 1000)
+        self._windows = Windows(self._handover, deadline=settings.deadline_ms / 1000, cameras=settings.cameras)
         self._changes = ChangeReporter(self._handover)
         self._follower: follow.Follower | None = None
-        self._votes_subscribed = 0
-        self._inbox = FusionInbox(
-            on_refused=self._refuse, on_flooded=self._count_flooded, on_block=self._unsubscribe_votes
-        )
-        site = Topics(settings.site)
+        self._connections = 0
         self._node = Node(
             site=settings.site,
             name=settings.node_name(),
             role=settings.role,
             stats_every_s=settings.stats_every,
-            subscriptions=[(site.status(ANY), 1), (site.announce(ANY), 1)],
-            on_message=self._inbox.receive,
-            on_stop=self._inbox.close,
+            subscriptions=(),
+            on_message=self._receive,
+            on_stop=self._close,
             more_counts=lambda: {**self._windows.counts, "messages_dropped": self._inbox.dropped},
-            max_packet_bytes=MAX_MESSAGE_BYTES,
+            max_packet_bytes=_MAX_PACKET_BYTES,
         )
         self._home: home_assistant.Announcer | None = None
         if settings.home_assistant:
             self._home = home_assistant.Announcer(settings.site, self._node.name, settings.valid_for)
             self._node.subscribe([home_assistant.BIRTH_TOPIC])
         self._messages = FusionMessages(self._windows, self._handover, self._node.refusals, self._home)
+        self._inbox = FusionInbox(
+            self._messages, on_refused=self._refuse, on_flooded=self._count_flooded, on_block=self._block
+        )
+        self._subscriptions = FusionSubscriptions(
+            self._node,
+            cameras=settings.cameras,
+            known_cameras=self._windows.cameras.names,
+            known_nodes=self._messages.nodes.names,
+        )
 
     def start(self) -> None:
         """Read the bundle's manifest, and connect; waits for the broker if the bundle is to come from there.
@@ -77,7 +87,7 @@ class FusionNode:
         for bundle in (start.bundle, *start.others):
             self._windows.add_family(bundle.manifest, now)
         self._follower = start.follower
-        self._subscribe_votes()
+        self._subscriptions.add_variants(self._handover.most_variants())
         self._name_bundle()
         self._changes.report()
         leader = start.bundle.manifest
@@ -104,6 +114,12 @@ class FusionNode:
         """End `run` soon; may be called from any thread."""
         self._node.stop()
 
+    def _receive(self, message: Received) -> None:
+        self._inbox.receive(message)
+
+    def _close(self) -> None:
+        self._inbox.close()
+
     def _work(self) -> None:
         while not self._node.stopping.is_set():
             event = self._inbox.get(self._patience())
@@ -112,6 +128,7 @@ class FusionNode:
                 results = self._windows.expire(now)
                 if event is not None:
                     results += self._handle(event, now)
+                results += self._listen(now)
                 for result in results:
                     self._publish(result)
                 if self._changes.report():
@@ -120,10 +137,24 @@ class FusionNode:
                 self._announce_to_home(now)
 
     def _patience(self) -> float | None:
-        """Return how long to wait for the next event, in s; None for as long as it takes."""
-        dues = [self._windows.next_deadline(), self._inbox.next_unblock(), self._home.due if self._home else None]
-        due = min((due for due in dues if due is not None), default=None)
-        return None if due is None else max(0.0, due - time.monotonic())
+        """Return how long to wait for the next event, in s."""
+        dues = [
+            self._windows.next_deadline(),
+            self._inbox.next_unblock(),
+            self._home.due if self._home else None,
+            self._messages.next_tick(),
+        ]
+        return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
+
+    def _listen(self, now: float) -> list[WindowResult]:
+        """Keep track of who is heard; while there is no connection, nobody is."""
+        if not self._node.is_connected or now < self._messages.next_tick():
+            return []
+        if self._connections != self._node.session.connections:
+            self._connections = self._node.session.connections
+            self._messages.nodes.note_deaf(now)
+        self._subscriptions.listen_to(self._messages.nodes.of_roles(HEARD_ROLES))
+        return self._messages.tick(now)
 
     def _handle(self, event: Event, now: float) -> list[WindowResult]:
         match event:
@@ -133,9 +164,8 @@ class FusionNode:
                 return self._messages.handle(event, now)
             case BundleArrived():
                 return self._add_bundle(event.manifest, now)
-            case VariantFlooded():
-                LOGGER.warning("variant %d floods: its votes are left at the broker for a while", event.variant)
-                return self._windows.suspect(event.variant, now)
+            case SourceFlooded():
+                return self._note_flood(*event.source, now)
             case HomeAssistantStarted() if self._home is not None:
                 self._home.note_birth(now, random.uniform(*home_assistant.WAIT_S))  # noqa: S311 (not a secret)
         return []
@@ -156,7 +186,7 @@ class FusionNode:
         if self._handover.find(manifest.short_digest) is not None:
             return []
         results = self._windows.add_family(manifest, now)
-        self._subscribe_votes()
+        self._subscriptions.add_variants(self._handover.most_variants())
         LOGGER.info("ready to fuse '%s' (%s)", manifest.name, manifest.short_digest.hex())
         self._name_bundle()
         return results + self._messages.handle_pending(now)
@@ -167,15 +197,18 @@ class FusionNode:
         follows = self._follower is not None
         self._node.set_bundle(self._handover.leader.manifest, ready if follows else None, follows=follows)
 
-    def _subscribe_votes(self) -> None:
-        """Subscribe to the votes of each variant separately, so that those of one that floods can be unsubscribed."""
-        variants = max(len(family.weights) for family in self._handover.families())
-        new = range(self._votes_subscribed, variants)
-        self._node.subscribe([self._node.topics.vote(ANY, variant) for variant in new])
-        self._votes_subscribed = max(self._votes_subscribed, variants)
+    def _note_flood(self, kind: Kind, name: str, now: float) -> list[WindowResult]:
+        if kind is Kind.VOTE:
+            LOGGER.warning("variant %s floods: its votes are left at the broker for a while", name)
+            return self._windows.suspect(int(name), now)
+        LOGGER.warning(
+            "%s messages of %s flood: they are left at the broker for a while",
+            *(kind.capitalize(), f"'{name}'" if name else "unknown names"),
+        )
+        return []
 
-    def _unsubscribe_votes(self, variant: int) -> None:
-        self._node.session.unsubscribe(self._node.topics.vote(ANY, variant))
+    def _block(self, source: Source) -> None:
+        self._subscriptions.block(source)
 
     def _refuse(self, source: str, reason: str) -> None:
         self._node.refusals.add(source, reason)
@@ -184,7 +217,8 @@ class FusionNode:
         self._node.counts["flooded"] += 1
 
     def _unblock(self, now: float) -> None:
-        self._node.subscribe([self._node.topics.vote(ANY, variant) for variant in sorted(self._inbox.unblock(now))])
+        for source in sorted(self._inbox.unblock(now)):
+            self._subscriptions.unblock(source)
 
     def _announce_to_home(self, now: float) -> None:
         message = self._home.discovery_if_due(now) if self._home is not None else None

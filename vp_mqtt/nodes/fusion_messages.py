@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from vp_mqtt.bundle.manifest import MAX_CLASSES
 from vp_mqtt.fusion.handover import Handover, Place
+from vp_mqtt.fusion.known_nodes import KnownNode, KnownNodes
 from vp_mqtt.fusion.window import WindowResult
 from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.integrations.home_assistant import Announcer
-from vp_mqtt.logs import Refusals
+from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.nodes.fusion_inbox import MessageArrived
 from vp_mqtt.protocol import votes
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import AnnounceMessage, MessageError, State, StatusMessage
+from vp_mqtt.protocol.presence import Presence
 from vp_mqtt.protocol.topics import Kind
 
 _MAX_PENDING = 256
+_TICK_S = 1.0
+HEARD_ROLES = ("variant", "fusion")
+"""Roles of the nodes whose stats show whether they are alive."""
 
 
 class FusionMessages:
-    """Handles announces, votes and statuses. Methods return the results that are due after the message."""
+    """Handles announces, votes, statuses and stats. Methods return the results that are due after the message.
+
+    Attributes:
+        nodes: the nodes that have sent a status.
+    """
 
     def __init__(self, windows: Windows, handover: Handover, refusals: Refusals, home: Announcer | None) -> None:
         """Start without messages.
@@ -29,23 +38,30 @@ class FusionMessages:
             refusals: where invalid messages are counted.
             home: announces cameras and boards to Home Assistant; None if that is not asked for.
         """
+        self.nodes = KnownNodes()
         self._windows = windows
         self._handover = handover
         self._refusals = refusals
         self._home = home
         # The newest status of nodes whose bundle is not known, or not yet.
         self._pending: dict[str, MessageArrived] = {}
+        self._other_fusion_nodes: set[str] = set()
+        self._doubles: dict[Place, list[str]] = {}
+        self._voted: dict[Place | None, float] = {}
+        self._next_tick = 0.0
 
     def handle(self, event: MessageArrived, now: float) -> list[WindowResult]:
         """Handle a message; an invalid one is counted and dropped."""
         try:
             match event.topic.kind:
-                case Kind.ANNOUNCE:
-                    return self._announce(event, now)
                 case Kind.VOTE:
                     return self._vote(event, now)
+                case Kind.ANNOUNCE:
+                    return self._announce(event, now)
                 case Kind.STATUS:
                     return self._status(event, now)
+                case Kind.STATS:
+                    return self._stats(event, now)
         except ValueError as error:
             self._refusals.add(event.message.topic, str(error))
         return []
@@ -55,11 +71,42 @@ class FusionMessages:
         pending, self._pending = self._pending, {}
         return [result for event in pending.values() for result in self.handle(event, now)]
 
+    def knows_camera(self, name: str) -> bool:
+        """Return whether frames of this camera were announced."""
+        return name in self._windows.cameras
+
+    def may_announce(self, name: str) -> bool:
+        """Return whether frames of a camera of this name can have labels."""
+        return self._windows.cameras.may_announce(name)
+
+    def knows_node(self, name: str) -> bool:
+        """Return whether a status of this node has come."""
+        return name in self.nodes
+
+    def next_tick(self) -> float:
+        """Return when `tick` is due, on the caller's clock."""
+        return self._next_tick
+
+    def tick(self, now: float) -> list[WindowResult]:
+        """Stop waiting for the nodes that have fallen silent."""
+        if now < self._next_tick:
+            return []
+        self._next_tick = now + _TICK_S
+        results = []
+        for name, node in self.nodes.silent(now):
+            # A vote is a sign of life, too.
+            node.presence.note_heard(max(self._voted.get(node.place, 0.0), node.presence.heard_at or 0.0))
+            if node.presence.at(now) is Presence.SILENT:
+                node.is_counted = False
+                results += self._windows.set_node(name, None, now)
+        return results
+
     def _announce(self, event: MessageArrived, now: float) -> list[WindowResult]:
-        announce = AnnounceMessage.decode(event.message.payload).announce()
-        if self._home is not None:
-            self._home.note_camera(event.topic.source, now)
-        return self._windows.announce(event.topic.source, announce, now)
+        camera = event.topic.source
+        results = self._windows.announce(camera, AnnounceMessage.decode(event.message.payload).announce(), now)
+        if self._home is not None and camera in self._windows.cameras:
+            self._home.note_camera(camera, now)
+        return results
 
     def _vote(self, event: MessageArrived, now: float) -> list[WindowResult]:
         topic, payload = event.topic, event.message.payload
@@ -71,25 +118,48 @@ class FusionMessages:
         if topic.variant is None or topic.variant >= len(family.weights):
             raise votes.VoteError("no such variant")
         vote = votes.decode(payload, family.classes)
+        self._voted[family.digest, topic.variant] = now
         return self._windows.vote(topic.source, frame, topic.variant, vote, now, arrived=event.message.at)
 
     def _status(self, event: MessageArrived, now: float) -> list[WindowResult]:
-        node = event.topic.source
-        self._pending.pop(node, None)
+        name = event.topic.source
+        self._pending.pop(name, None)
         if not event.message.payload:
             # The retained status was cleared: the node is gone for good.
+            self.nodes.forget(name)
             if self._home is not None:
-                self._home.note_board(node, None, now)
-            return self._windows.set_node(node, None, now, arrived=event.message.at)
+                self._home.note_board(name, None, now)
+            return self._windows.set_node(name, None, now, arrived=event.message.at)
         status = StatusMessage.decode(event.message.payload)
-        if status.node != node:
+        if status.node != name:
             raise MessageError("status of another node")
+        node = self.nodes.note_status(status, retained=event.message.retained, now=now)
+        if node is None:
+            raise MessageError("too many nodes")
         if status.variant is None:
+            self._note_fusion_node(status, now)
             return []
         if self._home is not None:
-            self._home.note_board(node, status.variant, now)
-        place = self._place(event, status, status.variant) if status.state is State.ONLINE else None
-        return self._windows.set_node(node, place, now, arrived=event.message.at)
+            self._home.note_board(name, status.variant, now)
+        node.place = self._place(event, status, status.variant) if status.state is State.ONLINE else None
+        self._note_doubles(node.place, now)
+        return self._count(name, node, now, arrived=event.message.at)
+
+    def _stats(self, event: MessageArrived, now: float) -> list[WindowResult]:
+        """Note that a node is alive; what its stats say is for people."""
+        node = self.nodes.find(event.topic.source)
+        if node is None or event.message.retained:
+            return []
+        was_heard = node.is_counted and node.presence.heard_at is not None
+        node.presence.note_heard(now)
+        self._note_fusion_node(node.presence.status, now)
+        return [] if was_heard or node.place is None else self._count(event.topic.source, node, now)
+
+    def _count(self, name: str, node: KnownNode, now: float, arrived: float | None = None) -> list[WindowResult]:
+        """Wait for the variant of a node that is online, or no longer for that of one that is not."""
+        node.is_counted = node.place is not None
+        is_heard = node.presence.is_heard(now)
+        return self._windows.set_node(name, node.place, now, arrived=arrived, is_heard=is_heard)
 
     def _place(self, event: MessageArrived, status: StatusMessage, variant: int) -> Place | None:
         """Return the bundle and variant that a node runs; None for a bundle that is not known (yet).
@@ -106,3 +176,27 @@ class FusionMessages:
         if variant >= len(family.weights):
             raise MessageError("no such variant")
         return family.digest, variant
+
+    def _note_fusion_node(self, status: StatusMessage, now: float) -> None:
+        """Say so when another fusion node is alive."""
+        node = self.nodes.find(status.node)
+        if status.role != "fusion" or node is None:
+            return
+        if not node.presence.is_heard(now):
+            if status.state is not State.ONLINE:
+                self._other_fusion_nodes.discard(status.node)
+        elif status.node not in self._other_fusion_nodes:
+            self._other_fusion_nodes.add(status.node)
+            LOGGER.warning(
+                "another fusion node, '%s' on %s, runs on this site: every frame gets two labels; stop one of them",
+                *(status.node, status.host),
+            )
+
+    def _note_doubles(self, place: Place | None, now: float) -> None:
+        """Say so when several boards run one variant."""
+        if place is None:
+            return
+        names = self.nodes.online_in(place, now)
+        if len(names) > 1 and names != self._doubles.get(place):
+            LOGGER.info("variant %d runs on several boards: %s; the first vote counts", place[1], ", ".join(names))
+        self._doubles[place] = names

@@ -49,12 +49,12 @@ class Expected:
         for variant, (at, _) in self.cast[key].items():
             self._hear(variant, at)
 
-    def vote(self, key: Key, variant: int, vote: Vote, now: float, *, is_counted: bool) -> None:
+    def vote(self, key: Key, variant: int, vote: Vote, now: float, fate: str) -> None:
         if key not in self.labels:
             self.cast[key].setdefault(variant, (now, vote))
         self.voters[key].add(variant)
         # Also one that was late only because nothing waited for it.
-        if is_counted or (key in self.announced and now - self.opened[key] <= self.deadline):
+        if fate == "votes" or (fate == "late" and now - self.opened[key] <= self.deadline):
             self._hear(variant, now)
 
     def _hear(self, variant: int, at: float) -> None:

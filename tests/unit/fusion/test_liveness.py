@@ -218,3 +218,21 @@ def test_of_one_variants_nodes_only_256_are_remembered() -> None:
     assert variants.alive() == {0}
     variants.set_node("n255", 0, online=False, now=2.0)
     assert variants.alive() == set()
+
+
+def test_a_variant_known_only_by_a_kept_status_is_waited_for_but_not_alive_until_it_is_heard() -> None:
+    variants = liveness()
+    variants.set_node("a", 0, online=True, now=1.0, is_heard=False)
+    variants.set_node("b", 1, online=True, now=1.0, is_heard=False)
+    assert variants.awaited(CAMERA, 1.0) == variants.expected() == {0, 1}
+    assert variants.alive() == set()
+    variants.note_vote(CAMERA, 0, 2.0)
+    variants.set_node("b", 1, online=True, now=3.0, is_heard=True)
+    assert variants.alive() == {0, 1}
+
+
+def test_a_kept_status_takes_no_life_from_a_variant_that_was_heard() -> None:
+    variants = liveness()
+    variants.note_vote(CAMERA, 0, 1.0)
+    variants.set_node("a", 0, online=True, now=2.0, is_heard=False)
+    assert variants.alive() == {0}

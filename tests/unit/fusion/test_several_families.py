@@ -71,7 +71,7 @@ def test_how_far_the_variants_of_a_removed_family_got_is_forgotten() -> None:
     windows.set_node("c", (C.short_digest, 0), 0)
     windows.announce("cam", announce(5), 1)
     windows.vote("cam", frame(5), 0, vote(B.short_digest), 1)
-    frames = windows._open.frames("cam")
+    frames = windows.cameras["cam"]
     older = Window("cam", announce(4), 0.0, 0)
     assert frames.passed(B.short_digest, older) == {0}
     handover.suspect(0)
@@ -168,7 +168,7 @@ def test_cameras_known_by_default() -> None:
     windows.expire(20)
     for number in range(300):
         windows.announce(f"other{number}", announce(0), 1000)
-    assert len(windows._open._cameras) == 256
+    assert len(windows.cameras.names()) == 256
 
 
 def test_frames_remembered_by_default() -> None:
@@ -176,7 +176,7 @@ def test_frames_remembered_by_default() -> None:
     for sequence in range(1025):
         windows.announce("cam", announce(sequence), 1)
         windows.expire(20)
-    frames = windows._open.frames("cam")
+    frames = windows.cameras["cam"]
     assert [frames.finished(frame(sequence)) is None for sequence in (0, 1)] == [True, False]
 
 

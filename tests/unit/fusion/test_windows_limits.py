@@ -70,7 +70,7 @@ def test_cameras_that_come_first_keep_their_place_until_they_have_long_been_idle
     assert windows.counts["refused"] == 1
     windows.announce("b", announced(2), 599)
     windows.announce("c", announced(1), 600)
-    assert (windows.counts["refused"], windows.knows("a"), windows.knows("c")) == (1, False, True)
+    assert (windows.counts["refused"], ("a" in windows.cameras), ("c" in windows.cameras)) == (1, False, True)
     windows.announce("a", announced(1), 601)
     assert windows.counts["refused"] == 2
 
@@ -91,8 +91,8 @@ def test_where_the_cameras_are_given_no_other_gets_labels() -> None:
     for camera in ("a", "c", "b"):
         windows.announce(camera, announced(1), 1)
     assert (windows.counts["announced"], windows.counts["refused"]) == (2, 1)
-    assert windows.knows("b")
-    assert not windows.knows("c")
+    assert "b" in windows.cameras
+    assert "c" not in windows.cameras
 
 
 def test_a_frame_that_was_labelled_long_ago_gets_no_second_label() -> None:
@@ -119,7 +119,7 @@ def test_of_each_camera_only_so_many_of_the_newest_frames_are_remembered() -> No
     assert windows.counts["late"] == 3
     windows.vote("cam", frame(1), 0, certain(1), 5)
     assert windows.counts["late"] == 4
-    assert len(windows._open.frames("cam")._finished) == 3
+    assert len(windows.cameras["cam"]._finished) == 3
 
 
 def _work(windows: Windows, rounds: range) -> None:

@@ -93,10 +93,10 @@ class Site(RuleBasedStateMachine):
         frame = FrameId(max(0, self.run[camera] - runs_back), max(0, self.next[camera] - back))
         self._tick()
         self.calls["vote"] += 1
-        counted = self.windows.counts["votes"]
+        before = self.windows.counts.copy()
         closed = self.windows.vote(camera, frame, variant, vote, self.now)
-        is_counted = self.windows.counts["votes"] > counted
-        self.expected.vote((camera, frame), variant, vote, self.now, is_counted=is_counted)
+        fate = next(iter(self.windows.counts - before), "")
+        self.expected.vote((camera, frame), variant, vote, self.now, fate)
         self._collect(closed)
 
     @precondition(lambda self: self.expected.announced)
@@ -250,9 +250,9 @@ def test_the_limits_hold_and_every_accepted_frame_gets_its_result(events: list[t
         if kind == 4:
             closed += windows.expire(now)
         assert len(list(windows._open)) <= 8
-        assert len(windows._open._cameras) <= 4
-        assert sum(len(known._queue) for known in windows._open._cameras.values()) <= 8
-        assert all(len(known._finished) <= 3 for known in windows._open._cameras.values())
+        assert len(windows.cameras.names()) <= 4
+        assert sum(len(known._queue) for known in windows.cameras) <= 8
+        assert all(len(known._finished) <= 3 for known in windows.cameras)
     closed += windows.expire(now + DEADLINE)
     assert Counter((result.camera, result.announce.frame) for result in closed) == +accepted
     assert windows.next_deadline() is None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tests.support.fusing import manifest
+from vp_mqtt.fusion.flood_guard import STRANGERS, Source
 from vp_mqtt.integrations.home_assistant import BIRTH_TOPIC
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes.fusion_inbox import (
@@ -13,11 +16,24 @@ from vp_mqtt.nodes.fusion_inbox import (
     FusionInbox,
     HomeAssistantStarted,
     MessageArrived,
-    VariantFlooded,
+    SourceFlooded,
 )
 from vp_mqtt.protocol.topics import Kind, Topic
 
 _BURST = 500
+
+
+class Known:
+    """The camera and the node that are known."""
+
+    def knows_camera(self, name: str) -> bool:
+        return name == "cam0"
+
+    def may_announce(self, name: str) -> bool:
+        return name != "unplanned"
+
+    def knows_node(self, name: str) -> bool:
+        return name == "v0"
 
 
 class Entrance:
@@ -26,8 +42,9 @@ class Entrance:
     def __init__(self) -> None:
         self.refused: list[tuple[str, str]] = []
         self.flooded = 0
-        self.blocked: list[int] = []
+        self.blocked: list[Source] = []
         self.inbox = FusionInbox(
+            Known(),
             on_refused=lambda source, reason: self.refused.append((source, reason)),
             on_flooded=self._count_flooded,
             on_block=self.blocked.append,
@@ -36,8 +53,8 @@ class Entrance:
     def _count_flooded(self) -> None:
         self.flooded += 1
 
-    def receive(self, topic: str, payload: bytes = b"", at: float = 0.0) -> None:
-        self.inbox.receive(Received(topic, payload, None, at))
+    def receive(self, topic: str, payload: bytes = b"", at: float = 0.0, *, retained: bool = False) -> None:
+        self.inbox.receive(Received(topic, payload, None, at, retained))
 
     def events(self) -> list[Event]:
         events = []
@@ -87,13 +104,13 @@ def test_a_flood_from_one_variant_is_blocked_once_and_the_others_votes_pass() ->
     for _ in range(_BURST + 3):
         entrance.receive("vp/home/camera/cam0/vote/3")
     entrance.receive("vp/home/camera/cam0/vote/2")
-    assert (entrance.blocked, entrance.flooded) == ([3], 3)
+    assert (entrance.blocked, entrance.flooded) == ([(Kind.VOTE, "3")], 3)
     events = entrance.events()
-    assert events[0] == VariantFlooded(3)
+    assert events[0] == SourceFlooded((Kind.VOTE, "3"))
     assert Counter(event.topic.variant for event in events if isinstance(event, MessageArrived))[2] == 1
     assert entrance.inbox.next_unblock() == 10.0
     assert entrance.inbox.unblock(9.9) == set()
-    assert entrance.inbox.unblock(10.0) == {3}
+    assert entrance.inbox.unblock(10.0) == {(Kind.VOTE, "3")}
     assert entrance.inbox.next_unblock() is None
 
 
@@ -101,9 +118,9 @@ def test_a_flood_with_invalid_camera_names_is_blocked_too() -> None:
     entrance = Entrance()
     for _ in range(_BURST + 3):
         entrance.receive("vp/home/camera/-bad/vote/3")
-    assert (entrance.blocked, entrance.flooded) == ([3], 3)
+    assert (entrance.blocked, entrance.flooded) == ([(Kind.VOTE, "3")], 3)
     assert len(entrance.refused) == _BURST
-    assert entrance.events() == [VariantFlooded(3)]
+    assert entrance.events() == [SourceFlooded((Kind.VOTE, "3"))]
 
 
 def test_announced_frames_allow_more_votes() -> None:
@@ -116,12 +133,86 @@ def test_announced_frames_allow_more_votes() -> None:
     assert entrance.blocked == []
 
 
-def test_messages_over_the_limit_are_dropped_and_counted() -> None:
+def test_announces_come_before_votes_and_statuses() -> None:
     entrance = Entrance()
-    for _ in range(300):
-        entrance.receive("vp/home/node/v0/status")
-    assert entrance.inbox.dropped == 300 - 256
-    assert len(entrance.events()) == 256
+    for topic in ("camera/cam0/vote/3", "node/v0/status", "camera/cam0/announce"):
+        entrance.receive(f"vp/home/{topic}")
+    kinds = [event.topic.kind for event in entrance.events() if isinstance(event, MessageArrived)]
+    assert kinds == [Kind.ANNOUNCE, Kind.VOTE, Kind.STATUS]
+
+
+@pytest.mark.parametrize("topic", ["camera/cam0/announce", "camera/cam0/vote/3"])
+def test_what_must_be_fresh_is_refused_if_it_was_retained(topic: str) -> None:
+    entrance = Entrance()
+    entrance.receive(f"vp/home/{topic}", retained=True)
+    entrance.receive("vp/home/node/v0/status", retained=True)
+    assert len(entrance.events()) == 1
+    ((source, reason),) = entrance.refused
+    assert source == f"vp/home/{topic}"
+    assert reason.startswith("retained")
+
+
+@pytest.mark.parametrize("kind", ["announce", "vote/3"])
+def test_a_camera_that_can_have_no_labels_is_refused_without_a_line_for_each_name(kind: str) -> None:
+    entrance = Entrance()
+    entrance.receive(f"vp/home/camera/unplanned/{kind}")
+    assert entrance.events() == []
+    assert [reason for _, reason in entrance.refused] == ["camera of another site plan"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "limit"), [("camera/cam0/announce", 4096), ("camera/cam0/vote/3", 1028), ("node/v0/status", 8192)]
+)
+def test_messages_that_are_too_large_are_refused_without_being_read(topic: str, limit: int) -> None:
+    entrance = Entrance()
+    entrance.receive(f"vp/home/{topic}", b"x" * limit)
+    entrance.receive(f"vp/home/{topic}", b"x" * (limit + 1))
+    assert len(entrance.events()) == 1
+    assert [reason for _, reason in entrance.refused] == ["too large"]
+
+
+@pytest.mark.parametrize(
+    ("topics", "burst", "source"),
+    [
+        (["camera/cam0/announce"], 600, (Kind.ANNOUNCE, "cam0")),
+        (["node/v0/status"], 100, (Kind.STATUS, "v0")),
+        ([f"camera/new{n}/announce" for n in range(700)], 600, (Kind.ANNOUNCE, STRANGERS)),
+        ([f"node/new{n}/status" for n in range(2100)], 2000, (Kind.STATUS, STRANGERS)),
+    ],
+    ids=["announces of a camera", "statuses of a node", "new cameras", "new nodes"],
+)
+def test_a_flood_of_any_kind_is_blocked_and_others_pass(topics: list[str], burst: int, source: Source) -> None:
+    entrance = Entrance()
+    for number in range(burst + 3):
+        entrance.receive(f"vp/home/{topics[number % len(topics)]}")
+    assert (entrance.blocked, entrance.flooded) == ([source], 3)
+    entrance.events()
+    for topic in ("camera/cam0/vote/3", "node/v0/stats"):
+        entrance.receive(f"vp/home/{topic}")
+    if source[1] == STRANGERS:
+        for topic in ("camera/cam0/announce", "node/v0/status"):
+            entrance.receive(f"vp/home/{topic}")
+    assert len(entrance.events()) == (4 if source[1] == STRANGERS else 2)
+    assert entrance.flooded == 3
+    assert entrance.inbox.unblock(10.0) == {source}
+
+
+def test_the_statuses_of_all_nodes_that_come_at_once_at_the_start_are_kept() -> None:
+    entrance = Entrance()
+    for number in range(1000):
+        entrance.receive(f"vp/home/node/n{number}/status")
+    assert len(entrance.events()) == 1000
+
+
+def test_messages_of_one_source_that_wait_are_bounded_and_the_oldest_dropped() -> None:
+    entrance = Entrance()
+    for number in range(70):
+        entrance.receive("vp/home/camera/cam0/announce", str(number).encode())
+    entrance.receive("vp/home/camera/new/announce", b"new")
+    waiting = [event.message.payload for event in entrance.events() if isinstance(event, MessageArrived)]
+    assert entrance.inbox.dropped == 70 - 64
+    assert waiting[:2] == [b"6", b"new"]
+    assert len(waiting) == 65
 
 
 def test_a_closed_inbox_hands_out_nothing() -> None:

@@ -1,0 +1,67 @@
+"""The nodes that the fusion node knows, and which of them have fallen silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vp_mqtt.fusion.known_nodes import KnownNodes
+from vp_mqtt.protocol.messages import State, StatusMessage
+
+PLACE = (b"aaaa", 2)
+
+
+def status(name: str, state: State = State.ONLINE, **changes: Any) -> StatusMessage:
+    fields = {"role": "variant", "version": "0", "host": "h", "client_id": "c", "instance": "00000000", "started": 1.0}
+    return StatusMessage(state=state, node=name, **(fields | changes))
+
+
+def test_a_node_is_silent_after_three_periods_without_a_word() -> None:
+    nodes = KnownNodes()
+    node = nodes.note_status(status("a", stats_every_s=2.0), retained=False, now=0.0)
+    assert node is not None
+    assert nodes.silent(100.0) == []
+    node.is_counted = True
+    assert nodes.silent(6.0) == []
+    assert nodes.silent(6.1) == [("a", node)]
+    node.presence.note_heard(5.0)
+    assert nodes.silent(11.0) == []
+    nodes.note_deaf(20.0)
+    assert nodes.silent(26.0) == []
+    assert nodes.silent(26.1) == [("a", node)]
+
+
+def test_a_busy_board_is_not_silent_within_three_seconds_however_short_its_period() -> None:
+    nodes = KnownNodes()
+    node = nodes.note_status(status("a", stats_every_s=0.2), retained=False, now=0.0)
+    assert node is not None
+    node.is_counted = True
+    assert nodes.silent(2.9) == []
+    assert nodes.silent(3.0) == [("a", node)]
+
+
+def test_the_nodes_that_came_first_keep_their_place_while_they_live() -> None:
+    nodes = KnownNodes()
+    for number in range(1024):
+        assert nodes.note_status(status(f"n{number}"), retained=False, now=0.0) is not None
+    assert nodes.note_status(status("new"), retained=False, now=1.0) is None
+    assert "new" not in nodes
+    nodes.note_status(status("n7", State.STOPPED), retained=False, now=1.0)
+    assert nodes.note_status(status("new"), retained=False, now=1.0) is not None
+    assert "n7" not in nodes
+    assert len(nodes.names()) == 1024
+
+
+def test_nodes_of_a_variant_and_of_a_role() -> None:
+    nodes = KnownNodes()
+    for name in ("b", "a", "c"):
+        node = nodes.note_status(status(name), retained=False, now=0.0)
+        assert node is not None
+        node.place = PLACE
+    nodes.note_status(status("c", State.OFFLINE), retained=False, now=1.0)
+    nodes.note_status(status("f", role="fusion"), retained=True, now=1.0)
+    assert nodes.online_in(PLACE, 2.0) == ["a", "b"]
+    assert nodes.of_roles(["fusion", "camera"]) == {"f"}
+    nodes.forget("a")
+    nodes.forget("never seen")
+    assert nodes.online_in(PLACE, 2.0) == ["b"]
+    assert nodes.find("a") is None

@@ -1,0 +1,97 @@
+"""The nodes of a site, as the fusion node knows them: their statuses, and when they were last heard. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vp_mqtt.fusion.handover import Place
+from vp_mqtt.protocol.messages import StatusMessage
+from vp_mqtt.protocol.presence import NodePresence, Presence
+
+# Any client can name a node.
+_MAX_NODES = 1024
+# A busy board may be late with its stats, however often it is to send them.
+_LEAST_SILENCE_S = 3.0
+
+
+@dataclass(slots=True)
+class KnownNode:
+    """A node.
+
+    Attributes:
+        presence: its newest status, and when it was heard.
+        first_heard: when its first status arrived, in s, on the caller's clock.
+        place: the bundle and variant that it runs, where it is a variant node and the bundle is known.
+        is_counted: whether its variant is waited for because of it.
+    """
+
+    presence: NodePresence
+    first_heard: float
+    place: Place | None = None
+    is_counted: bool = False
+
+
+class KnownNodes:
+    """The nodes that have sent a status, in a bounded number; the first keep their place while they live."""
+
+    def __init__(self) -> None:
+        """Start without nodes."""
+        self._nodes: dict[str, KnownNode] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._nodes
+
+    def names(self) -> list[str]:
+        """Return the names of all nodes; may be called from any thread."""
+        return list(self._nodes)
+
+    def find(self, name: str) -> KnownNode | None:
+        """Return the node with this name, None if it is not known."""
+        return self._nodes.get(name)
+
+    def note_status(self, status: StatusMessage, *, retained: bool, now: float) -> KnownNode | None:
+        """Note a status; return its node, or None if there is no place for a further one."""
+        node = self._nodes.get(status.node)
+        if node is not None:
+            node.presence.note_status(status, retained=retained, now=now)
+            return node
+        if len(self._nodes) >= _MAX_NODES:
+            dead = next((name for name, n in self._nodes.items() if n.presence.at(now) is not Presence.ONLINE), None)
+            if dead is None:
+                return None
+            del self._nodes[dead]
+        node = self._nodes[status.node] = KnownNode(NodePresence(status, retained=retained, now=now), now)
+        return node
+
+    def note_deaf(self, now: float) -> None:
+        """Note that nothing could be heard until now."""
+        for node in self._nodes.values():
+            node.presence.note_deaf(now)
+
+    def forget(self, name: str) -> None:
+        """Forget a node whose status was cleared."""
+        self._nodes.pop(name, None)
+
+    def silent(self, now: float) -> list[tuple[str, KnownNode]]:
+        """Return the nodes that are waited for but have fallen silent, with their names."""
+        return [
+            (name, node)
+            for name, node in self._nodes.items()
+            if node.is_counted
+            and node.presence.at(now) is Presence.SILENT
+            and now - max(node.first_heard, node.presence.heard_at or 0.0) >= _LEAST_SILENCE_S
+        ]
+
+    def online_in(self, place: Place, now: float) -> list[str]:
+        """Return the names of the nodes that are online and run this variant, in ascending order."""
+        return sorted(
+            name
+            for name, node in self._nodes.items()
+            if node.place == place and node.presence.at(now) is Presence.ONLINE
+        )
+
+    def of_roles(self, roles: Iterable[str]) -> set[str]:
+        """Return the names of the nodes with one of these roles."""
+        wanted = set(roles)
+        return {name for name, node in self._nodes.items() if node.presence.status.role in wanted}
