@@ -33,7 +33,7 @@ PANELS: Mapping[str, Sequence[str]] = {
     ),
     "Camera": ("camera", "source", "source_file", "size", "quality", "loop", "frames", "fps", "in_flight"),
     "Bundle": ("sign", "chunk_bytes"),
-    "Timing": ("deadline_ms", "suspect_after", "valid_for", "ready_within"),
+    "Timing": ("deadline_ms", "suspect_after", "valid_for", "ready_within", "taken_within"),
     "Site": ("site", "name", "cameras", "home_assistant"),
     "Broker": ("broker", "keepalive", "give_up_after"),
     "Account and TLS": ("username", "password_file", "ca_file", "cert_file", "key_file"),
