@@ -10,7 +10,6 @@ from vp_mqtt.bundle import follow
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.config.settings import FusionSettings
-from vp_mqtt.fusion.flood_guard import Source
 from vp_mqtt.fusion.handover import Handover
 from vp_mqtt.fusion.label import label_message
 from vp_mqtt.fusion.window import WindowResult
@@ -65,14 +64,17 @@ class FusionNode:
             self._home = home_assistant.Announcer(settings.site, self._node.name, settings.valid_for)
             self._node.subscribe([home_assistant.BIRTH_TOPIC])
         self._messages = FusionMessages(self._windows, self._handover, self._node.refusals, self._home)
-        self._inbox = FusionInbox(
-            self._messages, on_refused=self._refuse, on_flooded=self._count_flooded, on_block=self._block
-        )
         self._subscriptions = FusionSubscriptions(
             self._node,
             cameras=settings.cameras,
             known_cameras=self._windows.cameras.names,
             known_nodes=self._messages.nodes.names,
+        )
+        self._inbox = FusionInbox(
+            self._messages,
+            on_refused=self._node.refusals.add,
+            on_flooded=self._count_flooded,
+            on_block=self._subscriptions.block,
         )
 
     def start(self) -> None:
@@ -176,7 +178,7 @@ class FusionNode:
         try:
             self._follower.offer(message.payload)
         except MessageError as error:
-            self._refuse(message.topic, str(error))
+            self._node.refusals.add(message.topic, str(error))
 
     def _on_bundle(self, bundle: Bundle) -> None:
         """Hand a bundle over to the node's loop (in the follower's thread)."""
@@ -206,12 +208,6 @@ class FusionNode:
             *(kind.capitalize(), f"'{name}'" if name else "unknown names"),
         )
         return []
-
-    def _block(self, source: Source) -> None:
-        self._subscriptions.block(source)
-
-    def _refuse(self, source: str, reason: str) -> None:
-        self._node.refusals.add(source, reason)
 
     def _count_flooded(self) -> None:
         self._node.counts["flooded"] += 1

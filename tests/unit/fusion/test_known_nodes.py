@@ -11,7 +11,8 @@ PLACE = (b"aaaa", 2)
 
 
 def status(name: str, state: State = State.ONLINE, **changes: Any) -> StatusMessage:
-    fields: dict[str, Any] = {"role": "variant", "version": "0", "host": "h", "client_id": "c", "instance": "00000000", "started": 1.0}
+    fields: dict[str, Any] = {"role": "variant", "version": "0", "host": "h", "client_id": "c"}
+    fields |= {"instance": "00000000", "started": 1.0}
     return StatusMessage(state=state, node=name, **(fields | changes))
 
 
