@@ -25,6 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.support.site import write_pictures
 from tests.support.tiny import write_bundle
+from tests.support.wheels import write_wheel
 from vp_mqtt.local.mosquitto import find_mosquitto
 from vp_mqtt.local.ports import free_port
 from vp_mqtt.protocol import topics
@@ -103,6 +104,7 @@ class ProvisionedSite:
         state.mkdir()
         self._hand_to_mosquitto(state)
         self.file = self.folder / "site.toml"
+        write_wheel(self.folder)
         self.root = self.folder / "provisioned"
         self.file.write_text(
             plan_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,8 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import Mosquitto
+from tests.support.wheels import LOCKED, NAME, write_wheel
 
+LONG = "x" * 60
+TWO_LONG_NAMES = f"""[[cameras]]
+name = "{LONG}a"
+board = "pi-0"
+[[cameras]]
+name = "{LONG}b\""""
 ROOT = Path(__file__).parents[2]
+SYSTEM_FOLDERS = ("/", "/etc/mosquitto", "/usr/local/x", "/var/lib", "/home/pi/", "/srv", "/data/../etc", "//", "/./.")
 FLAGS = ["--name", "home", "--broker", "127.0.0.1", "--boards", "pi-0, pi-1,pi-2", "--camera", "pi-cam"]
 
 
@@ -29,6 +38,7 @@ def vp(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    write_wheel(tmp_path)
     done = vp(tmp_path, "init", *FLAGS)
     assert done.returncode == 0, done.stderr
     return tmp_path
@@ -58,7 +68,7 @@ def test_init_never_overwrites_unasked_and_reports_what_is_missing(folder: Path)
     done = vp(folder, "init", *FLAGS, "--name", "no/name")
     assert done.returncode == 2
     assert "name" in done.stderr
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == [NAME]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +81,9 @@ def test_init_never_overwrites_unasked_and_reports_what_is_missing(folder: Path)
         ('[[people]]\nname = "watch"', '[[people]]\nname = "variant-1"', "'variant-1' is the name of a node"),
         ('board = "pi-cam"\nsource', 'board = "pi-nine"\nsource', "there is no board 'pi-nine'"),
         ("# bundle_key = ", "bundle_key = ", "vp keygen"),
+        ('# package = "vp_mqtt-0.1.0-py3-none-any.whl"', 'package = "vp-mqtt"', "not what an index has under a name"),
+        ('# package = "vp_mqtt-0.1.0-py3-none-any.whl"', 'package = "other.whl"', "there is no file"),
+        ('[[cameras]]\nname = "cam0"', TWO_LONG_NAMES, "would share the account 'camera-xxx"),
     ],
 )
 def test_check_reports_what_is_wrong(folder: Path, old: str, new: str, reported: str) -> None:
@@ -91,6 +104,7 @@ def test_check_reports_what_is_wrong(folder: Path, old: str, new: str, reported:
         ("port = 8883", "port = 88830", "broker.port"),
         ("[broker]", "[broker", "not valid TOML"),
         ('host = "127.0.0.1"', 'host = "a b"', "neither a host name nor an IP address"),
+        *(("[broker]", f'[broker]\nstate = "{state}"', "belongs to the system") for state in SYSTEM_FOLDERS),
     ],
 )
 def test_a_file_that_is_not_a_plan_is_reported_in_one_line(folder: Path, old: str, new: str, reported: str) -> None:
@@ -99,6 +113,28 @@ def test_a_file_that_is_not_a_plan_is_reported_in_one_line(folder: Path, old: st
     assert done.returncode == 2
     assert reported in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("state", ["/var/lib/mosquitto/", "/srv/mosquitto", "/home/pi/mosquitto", "/data/x/y/"])
+def test_the_broker_may_keep_its_data_in_a_folder_of_its_own(folder: Path, state: str) -> None:
+    edit(folder, "[broker]", f'[broker]\nstate = "{state}"')
+    assert vp(folder, "check", "--offline").returncode == 0
+
+
+def test_boards_need_a_wheel_that_locks_its_dependencies(folder: Path) -> None:
+    (folder / NAME).unlink()
+    done = vp(folder, "check", "--offline")
+    assert done.returncode == 1
+    assert "no wheel of vp-mqtt for the boards; build one in a clone of vp-mqtt: pip wheel --no-deps ." in done.stdout
+    write_wheel(folder, locked=None)
+    assert "does not say which dependencies it needs" in vp(folder, "check", "--offline").stdout
+    (folder / NAME).write_bytes(b"no zip")
+    assert "cannot be used" in vp(folder, "check", "--offline").stdout
+    wheel = write_wheel(folder)
+    assert vp(folder, "provision").returncode == 0
+    written = (folder / "provisioned" / "boards" / "pi-0" / "requirements.txt").read_text()
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    assert written == f"./{NAME} --hash=sha256:{digest}\n{LOCKED}"
 
 
 def test_check_reports_whether_the_broker_can_be_reached(folder: Path, broker: Mosquitto) -> None:

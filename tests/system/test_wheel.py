@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vp_mqtt.site.package import requirements
+
 ROOT = Path(__file__).parents[2]
 
 BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
@@ -58,6 +60,12 @@ def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=program.parent, env=environment, capture_output=True, text=True, check=False, timeout=100
     )
+
+
+def test_what_boards_install_is_in_the_wheel_by_version_and_hash(wheel: Path) -> None:
+    text = requirements(wheel).decode()
+    assert text.startswith(f"./{wheel.name} --hash=sha256:")
+    assert text.endswith((ROOT / "requirements" / "board.txt").read_text(encoding="utf-8"))
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:

@@ -49,7 +49,7 @@ name = {name} # second level of every topic
 bundle = {bundle} # runs until you push another: the name of a built-in bundle, or the folder of your own
 # bundle_key = "operator.key.pub" # pushed bundles must be signed with this key (vp keygen)
 deadline_ms = 250.0 # how long to wait for votes: the slowest board's time for a frame, plus some for the network
-package = {package} # what pip installs on the boards; a wheel (pip wheel --no-deps .) is copied to them
+# package = "vp_mqtt-0.1.0-py3-none-any.whl" # the wheel that boards install, if not the newest one beside this file
 
 [broker]
 host = {broker} # as the boards reach it; its certificate is for this name or address
@@ -81,20 +81,14 @@ name = "watch"
 """
 
 
-def _package(folder: Path) -> str:
-    wheels = sorted(folder.glob("vp_mqtt-*.whl"), key=lambda path: path.stat().st_mtime)
-    return wheels[-1].name if wheels else "vp-mqtt"
-
-
-def text(answers: Answers, boards: Sequence[str], package: str) -> str:
+def text(answers: Answers, boards: Sequence[str]) -> str:
     """Return a commented plan.
 
     Args:
         answers: by the questions' keys.
         boards: the boards that run one variant each, by index.
-        package: what pip installs on them.
     """
-    parts = [_HEAD.format(**{key: toml_value(value) for key, value in {**answers, "package": package}.items()})]
+    parts = [_HEAD.format(**{key: toml_value(value) for key, value in answers.items()})]
     parts += [f"[[boards]]\nname = {toml_value(board)}\nvariants = [{index}]\n" for index, board in enumerate(boards)]
     others = dict.fromkeys((answers["camera"], answers["fusion"]))
     parts += [f"[[boards]]\nname = {toml_value(other)}\n" for other in others if other not in boards]
@@ -102,12 +96,12 @@ def text(answers: Answers, boards: Sequence[str], package: str) -> str:
 
 
 def write(file: Path, answers: Answers, boards: Sequence[str]) -> None:
-    """Write a valid plan; boards will install the newest wheel of this package beside it, if there is one.
+    """Write a valid plan.
 
     Raises:
         UserError: an answer is not valid, or the file cannot be written.
     """
-    plan = text(answers, boards, _package(file.absolute().parent))
+    plan = text(answers, boards)
     parse_plan(plan, "site.toml")
     try:
         write_atomically(file, plan, mode=0o600 if holds_secret(answers["source"]) else 0o644)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -32,7 +32,21 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Host = Annotated[str, AfterValidator(_host)]
 Index = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=9999)]
 Line = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$")]
-FolderText = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]*$", max_length=255)]
+
+
+def _own_folder(text: str) -> str:
+    """Refuse a folder that belongs to the system: the broker's install script gives it to Mosquitto."""
+    levels = PurePosixPath(text).parts[1:]
+    is_system = not levels or levels[0] in _SYSTEM_FOLDERS or len(levels) < _OWN_LEVELS.get(levels[0], 2)
+    if is_system or ".." in levels:
+        raise ValueError(f"{text!r} belongs to the system: name a folder of the broker's own, like /var/lib/mosquitto/")
+    return text
+
+
+_SYSTEM_FOLDERS = {"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "root", "run", "sbin", "sys", "usr"}
+_OWN_LEVELS = {"var": 3, "home": 3}
+"""Levels that a folder of one's own has at least, below some folders of the root; 2 below others."""
+FolderText = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]*$", max_length=255), AfterValidator(_own_folder)]
 
 
 class _Table(BaseModel):
@@ -126,8 +140,8 @@ class SitePlan(_Table):
         bundle_key: file of the public key (relative to site.toml, `vp keygen` makes it) that pushed bundles must be
             signed with, copied to the boards; None lets the operator push bundles without a signature.
         deadline_ms: how long a frame's votes are waited for, in ms.
-        package: what pip installs on the boards: a wheel's file (relative to site.toml), copied to the boards, or
-            any requirement that pip accepts.
+        package: file of the wheel (relative to site.toml) that is copied to the boards and installed there, with its
+            dependencies, all by hash; None: the newest wheel beside site.toml.
         certificate_days: how long certificates are valid, in days.
     """
 
@@ -135,7 +149,7 @@ class SitePlan(_Table):
     bundle: Line = "fashion-mnist"
     bundle_key: Line | None = None
     deadline_ms: float = Field(default=250.0, gt=0, le=60_000)
-    package: Line = "vp-mqtt"
+    package: Line | None = None
     certificate_days: int = Field(default=825, ge=1, le=3650)
     broker: BrokerPlan
     fusion: FusionPlan

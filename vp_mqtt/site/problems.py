@@ -13,6 +13,7 @@ from vp_mqtt.masking import holds_secret
 from vp_mqtt.site import broker_checks
 from vp_mqtt.site.accounts import accounts, folder_of
 from vp_mqtt.site.finding import CheckError
+from vp_mqtt.site.package import find_wheel, requirements
 from vp_mqtt.site.passwords import weakness
 from vp_mqtt.site.plan import SitePlan
 
@@ -60,9 +61,25 @@ def problems(plan: SitePlan, base: Path) -> list[str]:
         for camera in plan.cameras
         if camera.source_file is not None and not (base / camera.source_file).is_file()
     ]
-    if plan.package.endswith(".whl") and not (base / plan.package).is_file():
-        found.append(f"package: there is no file {base / plan.package}: build it with `pip wheel --no-deps .`")
-    return found
+    try:
+        requirements(find_wheel(plan.package, base))
+    except UserError as error:
+        found.append(f"package: {error}")
+    return found + _name_problems(plan)
+
+
+def _name_problems(plan: SitePlan) -> list[str]:
+    """Return which cameras would share an account, whose name has no room for all of theirs."""
+    cameras: dict[str, set[str]] = {}
+    for account in accounts(plan):
+        if account.camera is not None:
+            cameras.setdefault(account.name, set()).add(account.camera)
+    return [
+        f"cameras {' and '.join(repr(name) for name in sorted(names))} would share the account '{account}': "
+        "give them shorter names"
+        for account, names in cameras.items()
+        if len(names) > 1
+    ]
 
 
 def _board_names(plan: SitePlan) -> list[str]:

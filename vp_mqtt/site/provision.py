@@ -13,6 +13,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.site import passwords, render
 from vp_mqtt.site.accounts import BOARDS, PEOPLE, Account, access_rules, accounts, folder_of
 from vp_mqtt.site.atomic_folder import PROGRAM, PUBLIC, SECRET, Changes, Content, locked, write
+from vp_mqtt.site.package import REQUIREMENTS, find_wheel, requirements
 from vp_mqtt.site.pki import Authority, KeyPair, new_authority, validity
 from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.site.problems import plan_bundle, problems
@@ -132,6 +133,7 @@ class _Provisioner:
             f"{BROKER}/access": Content(access_rules(all_accounts).encode()),
             f"{BROKER}/{render.SHARED_CA}": Content(ca),
             f"{BROKER}/mosquitto.conf": Content(render.mosquitto(self._plan, len(all_accounts)).encode()),
+            f"{BROKER}/limits.nft": Content(render.template("limits.nft", port=str(self._plan.broker.port)).encode()),
             f"{BROKER}/vp.conf": Content(render.template("vp.conf").encode()),
             f"{BROKER}/install.sh": Content(render.broker_install(self._plan).encode(), PROGRAM),
         }
@@ -154,13 +156,11 @@ class _Provisioner:
                 self.files[f"{folder}/settings/{render.SOURCE}"] = Content(source, SECRET)
         if self._plan.bundle_key is not None:
             self.files[f"{folder}/settings/{render.BUNDLE_KEY}"] = Content((base / self._plan.bundle_key).read_bytes())
-        package = self._plan.package
-        if package.endswith(".whl"):
-            wheel = base / package
-            package = wheel.name
-            self.files[f"{folder}/{package}"] = Content(wheel.read_bytes())
+        wheel = find_wheel(self._plan.package, base)
+        self.files[f"{folder}/{wheel.name}"] = Content(wheel.read_bytes())
+        self.files[f"{folder}/{REQUIREMENTS}"] = Content(requirements(wheel))
         units = [node.unit for node in nodes]
-        script = render.board_install(self._plan, name, package, units)
+        script = render.board_install(self._plan, name, wheel.name, units)
         self.files[f"{folder}/install.sh"] = Content(script.encode(), PROGRAM)
 
     def obsolete(self) -> list[str]:

@@ -135,15 +135,13 @@ def board_install(plan: SitePlan, board: str, package: str, units: list[str]) ->
     Args:
         plan: the site's plan.
         board: the board's name.
-        package: what pip installs; a wheel's file name if it is in the board's folder.
+        package: file name of the wheel in the board's folder.
         units: the systemd units that the board runs.
     """
-    requirement = package if not package.endswith(".whl") else f"./{package}"
     return template(
         "install-board.sh",
         site=plan.name,
         board=board,
-        package=shlex.quote(requirement),
-        more=" 'cryptography>=43'" if plan.bundle_key else "",
+        package=shlex.quote(package),
         units=" ".join(units),
     )

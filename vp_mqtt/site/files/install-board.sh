@@ -1,10 +1,9 @@
 #!/bin/sh
 # Set up the board '$board' of the site '$site' (Debian or Raspberry Pi OS, Python 3.11 or newer). Copy this folder to
 # the board and run this, again after every change:
-#     sudo sh install.sh [WHAT-PIP-INSTALLS]
+#     sudo sh install.sh
 set -eu
 cd "$$(dirname "$$0")"
-package=$${1:-$package}
 if [ "$$(id -u)" -ne 0 ]; then
     echo "install.sh: run this as root: sudo sh install.sh" >&2
     exit 2
@@ -22,8 +21,27 @@ $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
 }
 getent passwd vp-mqtt >/dev/null ||
     useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin vp-mqtt
-[ -x /opt/vp-mqtt/bin/python ] || $$python -m venv /opt/vp-mqtt
-/opt/vp-mqtt/bin/python -m pip --disable-pip-version-check --quiet install --upgrade "$$package"$more
+# pip runs as the services' user, not as root, and installs nothing but files with the hashes in requirements.txt.
+work=$$(mktemp -d)
+# Afterwards it is root's again: a service that was taken over cannot change what is run.
+trap 'rm -rf "$$work"; chown -R root:root /opt/vp-mqtt' EXIT
+install -m 0644 requirements.txt $package "$$work"
+head -n 1 requirements.txt >"$$work/own.txt"
+chmod 0755 "$$work"
+install -d -o vp-mqtt -g vp-mqtt -m 0755 /opt/vp-mqtt
+chown -R vp-mqtt:vp-mqtt /opt/vp-mqtt
+as_user() {
+    (cd "$$work" && HOME="$$work" runuser -u vp-mqtt -- "$$@")
+}
+[ -x /opt/vp-mqtt/bin/python ] || as_user $$python -m venv /opt/vp-mqtt
+pip_install() {
+    as_user /opt/vp-mqtt/bin/python -m pip --disable-pip-version-check --no-cache-dir --quiet install \
+        --require-hashes --only-binary :all: "$$@"
+}
+pip_install --requirement requirements.txt
+# Another wheel may have the same version.
+pip_install --no-index --no-deps --force-reinstall --requirement own.txt
+chown -R root:root /opt/vp-mqtt
 
 install -d -m 0755 /etc/vp-mqtt
 for file in settings/*; do

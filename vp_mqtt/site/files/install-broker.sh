@@ -21,4 +21,4 @@ systemctl daemon-reload
 systemctl enable mosquitto
 # A restart, not a reload: clients with renewed keys have to reconnect with the new ones.
 systemctl restart mosquitto
-echo "The broker is running: mqtts://$address"
+echo "The broker is running: mqtts://$address. Limit connections per address, too: limits.nft says how"
