@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import codecs
 import contextlib
 import os
 import secrets
@@ -145,6 +146,20 @@ def is_readable_by_others(path: Path) -> bool:
         return False
 
 
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, or in what its byte order mark says: editors and PowerShell on Windows write one.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is neither in UTF-8 nor in UTF-16 with a byte order mark.
+    """
+    data = path.read_bytes()
+    return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+
+
 def read_toml(path: Path, *, name: str | None = None, hint: str = "") -> dict[str, Any]:
     """Read a TOML file.
 
@@ -158,7 +173,7 @@ def read_toml(path: Path, *, name: str | None = None, hint: str = "") -> dict[st
     """
     name = name or str(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise UserError(f"{name}: {error.strerror}{f'; {hint}' if hint else ''}") from None
     except UnicodeDecodeError as error:

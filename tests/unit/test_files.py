@@ -277,3 +277,17 @@ def test_what_cannot_be_written_to_the_cache_is_kept_elsewhere(
     monkeypatch.setattr(files, "_TEMPORARY", [tmp_path / "gone"])
     with pytest.raises(UserError, match=r"File exists; nor can .*gone.* be used \(No such file"):
         write_to_cache(tmp_path / "a" / "b" / "c" / "d", "text")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_toml_may_begin_with_a_byte_order_mark(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "vp.toml"
+    path.write_text('name = "ä"\r\n', encoding=encoding, newline="")
+    assert read_toml(path) == {"name": "ä"}
+
+
+def test_a_file_cut_in_the_middle_of_a_character_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "vp.toml"
+    path.write_bytes(b"\xff\xfea")
+    with pytest.raises(UserError, match="not valid TOML"):
+        read_toml(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from vp_mqtt.masking import hide_in_address
 
@@ -37,6 +37,8 @@ def check_url(url: str) -> str:
         raise ValueError(f"{shown} is not a broker's address; write mqtt://HOST:1883 (or mqtts://, ws://, wss://)")
     if port == 0:
         raise ValueError(f"{shown} has no valid port; write mqtt://HOST:1883")
+    if not unquote(parts.username or "a").isprintable():
+        raise ValueError(f"{shown} has a user name with a control character; write mqtt://USER@HOST:1883")
     has_path = parts.path not in {"", "/"}
     if parts.query or parts.fragment or (has_path and parts.scheme not in _WEBSOCKET_SCHEMES):
         raise ValueError(f"{shown} has a path, which only ws:// and wss:// can have; write mqtt://HOST:1883")
@@ -117,5 +119,6 @@ class BrokerOptions:
 
     @property
     def account(self) -> str | None:
-        """The user name to log in with: `username`, or the one in the URL."""
-        return self.username or urlsplit(self.url).username
+        """The user name to log in with: `username`, or the one in the URL, in which %40 stands for an @ (RFC 3986)."""
+        in_url = urlsplit(self.url).username
+        return self.username or (unquote(in_url) if in_url else in_url)

@@ -124,7 +124,8 @@ def source_of(field: str, flags: Mapping[str, object], table: Mapping[str, objec
     """Return the source of a field's value: "flag", "environment", "file" or "default"."""
     if field in flags:
         return "flag"
-    if any(name.upper() == env_name(field) for name in os.environ):
+    # What is empty is not set: Compose makes an empty variable of one that it does not know.
+    if any(value and name.upper() == env_name(field) for name, value in os.environ.items()):
         return "environment"
     return "file" if field in table else "default"
 

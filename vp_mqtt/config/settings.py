@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vp_mqtt.config.broker import DEFAULT_URL, BrokerOptions, check_url
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import read_text
 from vp_mqtt.protocol.messages import DEFAULT_STATS_EVERY_S, MAX_STATS_EVERY_S, Role
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
@@ -39,6 +40,17 @@ def _password_file(path: Path) -> Path:
         raise ValueError(f"{reason} (it is to name a file with the password; what was given is not shown)") from None
 
 
+def _not_empty(value: object) -> object:
+    # An empty path would be the current folder.
+    if value == "":
+        raise ValueError("must not be empty; leave it out, or name a file")
+    return value
+
+
+def _lower_case(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _size(value: object) -> object:
     if isinstance(value, str):
         width, cross, height = value.lower().partition("x")
@@ -55,15 +67,18 @@ def _names(value: object) -> object:
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-InputFile = Annotated[Path, AfterValidator(_readable_file)]
-PasswordFile = Annotated[Path, AfterValidator(_password_file)]
+InputFile = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_readable_file)]
+PasswordFile = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_password_file)]
+Folder = Annotated[Path, BeforeValidator(_not_empty)]
 Side = Annotated[int, Field(ge=16, le=8192)]
 
 
 class CommonSettings(BaseSettings):
     """Settings that every role has."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, validate_default=False)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, validate_default=False, env_ignore_empty=True
+    )
     role: ClassVar[Role]
 
     broker: Annotated[str, AfterValidator(check_url)] = Field(
@@ -89,7 +104,9 @@ class CommonSettings(BaseSettings):
         default=DEFAULT_STATS_EVERY_S, gt=0, le=MAX_STATS_EVERY_S, description="seconds between statistics messages"
     )
     log_json: bool = Field(default=False, description="log JSON, one object per line")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level to log")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower_case)] = Field(
+        default="info", description="lowest level to log"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -110,7 +127,7 @@ class CommonSettings(BaseSettings):
         if self.password_file is None:
             return None
         try:
-            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+            return read_text(self.password_file).rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"--password-file {self.password_file}: {error}") from None
 
@@ -154,10 +171,11 @@ class FamilySettings(CommonSettings):
     bundle_key: InputFile | None = Field(
         default=None, description="public key (PEM); bundles from the broker must be signed with its private key"
     )
-    bundle_cache: Path | None = Field(default=None, description="folder to keep bundles from the broker in")
+    bundle_cache: Folder | None = Field(default=None, description="folder to keep bundles from the broker in")
 
 
 def _refuse_ncnn(value: object) -> object:
+    value = _lower_case(value)
     if value == "ncnn":
         raise ValueError(NCNN_REMOVED)
     return value
@@ -252,7 +270,7 @@ class CameraSettings(CommonSettings):
         if self.source_file is None:
             return self.source
         try:
-            source = self.source_file.read_text(encoding="utf-8-sig").strip()
+            source = read_text(self.source_file).strip()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"--source-file {self.source_file}: {error}") from None
         if not source:

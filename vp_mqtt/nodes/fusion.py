@@ -36,6 +36,9 @@ from vp_mqtt.protocol.topics import Kind
 # No message that the node reads comes near this size; the broker keeps larger ones.
 _MAX_PACKET_BYTES = 16_384
 
+# A vote takes a decode, a model and two hops.
+_SHORT_DEADLINE_MS = 10
+
 
 class FusionNode:
     """Fuses the votes of a family's variants on the frames of all cameras of a site."""
@@ -99,6 +102,8 @@ class FusionNode:
             leader.name,
             self._settings.deadline_ms,
         )
+        if self._settings.deadline_ms < _SHORT_DEADLINE_MS:
+            LOGGER.warning("a deadline of %g ms passes before most votes arrive", self._settings.deadline_ms)
         if self._follower is not None:
             self._node.subscribe([self._node.topics.bundle()], qos=1)
             self._follower.follow(self._on_bundle, self._node.stopping)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vp_mqtt.bundle.folder import Bundle, builtin_bundles, open_bundle
 from vp_mqtt.errors import UserError
-from vp_mqtt.files import is_readable_by_others
+from vp_mqtt.files import is_readable_by_others, read_text
 from vp_mqtt.masking import holds_secret
 from vp_mqtt.site import broker_checks
 from vp_mqtt.site.accounts import accounts, folder_of
@@ -186,7 +186,7 @@ def weak_passwords(plan: SitePlan, root: Path) -> list[str]:
     for account in accounts(plan):
         path = root / folder_of(account) / f"{account.file}.password"
         try:
-            password = path.read_text(encoding="utf-8").rstrip("\r\n")
+            password = read_text(path).rstrip("\r\n")
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from vp_mqtt.config.broker import BrokerOptions
+from vp_mqtt.config.broker import BrokerOptions, check_url
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,31 @@ def test_the_username_takes_precedence_over_the_url() -> None:
     assert options.account == "in-url"
     assert dataclasses.replace(options, username="named").account == "named"
     assert BrokerOptions().account is None
+
+
+@pytest.mark.parametrize(
+    ("url", "account"),
+    [
+        ("mqtt://pa%40ss@broker", "pa@ss"),
+        ("mqtt://a%3Ab%20c@broker", "a:b c"),
+        ("mqtt://100%25@broker", "100%"),
+        ("mqtt://50%@broker", "50%"),
+        ("mqtt://j%C3%BCrgen@broker", "jürgen"),
+        ("mqtt://broker", None),
+    ],
+)
+def test_escapes_in_the_user_name_of_the_url_are_decoded(url: str, account: str | None) -> None:
+    assert BrokerOptions(url=url).account == account
+
+
+def test_a_user_name_cannot_have_a_control_character() -> None:
+    with pytest.raises(ValueError, match="user name with a control character"):
+        check_url("mqtt://a%00b@broker")
+
+
+def test_the_address_with_another_scheme_has_the_same_host_and_port() -> None:
+    assert BrokerOptions(url="mqtt://me@broker").address_with("mqtts") == "mqtts://broker:1883"
+    assert BrokerOptions(url="wss://[::1]:9/mqtt").address_with("ws") == "ws://[::1]:9"
 
 
 def test_the_password_is_not_in_the_repr() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.config.test_loading import SECRET, refused
 from vp_mqtt.config.loading import describe, load
-from vp_mqtt.config.settings import FusionSettings
+from vp_mqtt.config.settings import FusionSettings, WatchSettings
 from vp_mqtt.errors import UserError
 
 
@@ -182,3 +182,10 @@ def test_an_unreadable_password_file_is_reported_without_its_content(tmp_path: P
     file.unlink()
     with pytest.raises(UserError, match="No such file"):
         loaded.read_password()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_the_password(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("pä55\r\n", encoding=encoding, newline="")
+    assert WatchSettings(password_file=path).read_password() == "pä55"

@@ -116,6 +116,34 @@ def test_environment_variables_are_case_insensitive(monkeypatch: pytest.MonkeyPa
     assert ("site", "lower", "environment") in describe(loaded, {}, None)
 
 
+def test_an_empty_environment_variable_is_not_set(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
+    config.write_text('name = "from-file"\n')
+    for field in VariantSettings.model_fields:
+        monkeypatch.setenv(f"VP_{field.upper()}", "")
+    loaded = load(VariantSettings, {"variant": "1"}, config)
+    assert (loaded.broker, loaded.name, loaded.variant) == ("mqtt://127.0.0.1:1883", "from-file", 1)
+    assert (loaded.ca_file, loaded.password, loaded.bundle_cache) == (None, None, None)
+    sources = {field: source for field, _, source in describe(loaded, {"variant": "1"}, config)}
+    assert set(sources.values()) == {"flag", "file", "default"}
+
+
+@pytest.mark.parametrize("field", ["ca_file", "cert_file", "password_file", "bundle_cache"])
+def test_an_empty_path_is_not_the_current_folder(field: str, config: Path) -> None:
+    with pytest.raises(UserError, match="must not be empty; leave it out"):
+        load(FusionSettings, {field: ""})
+    config.write_text(f'{field} = ""\n' if field != "bundle_cache" else f'[fusion]\n{field} = ""\n')
+    with pytest.raises(UserError, match="must not be empty; leave it out"):
+        load(FusionSettings, {}, config)
+
+
+@pytest.mark.parametrize("level", ["INFO", "Info", "info"])
+def test_the_case_of_a_choice_does_not_matter(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VP_LOG_LEVEL", level)
+    monkeypatch.setenv("VP_RUNTIME", "OpenVINO")
+    loaded = load(VariantSettings, {"variant": "1"})
+    assert (loaded.log_level, loaded.runtime) == ("info", "openvino")
+
+
 def test_unrelated_environment_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITE", "wrong")
     monkeypatch.setenv("VP_NONSENSE", "1")
