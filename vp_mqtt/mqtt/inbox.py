@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -13,9 +14,10 @@ class Inbox(Generic[T]):
     """Bounded queues, one per source, read in turn (round robin).
 
     Putting never blocks. When the queue of a source is full, its oldest item is dropped and counted: what is read is as
-    recent as possible, and a source that floods the inbox delays no other. The node's own events go first.
+    recent as possible, and a source that floods the inbox delays no other. When all items together are too large, the
+    oldest item of the source that takes most of the memory is dropped. The node's own events go first.
 
-        inbox: Inbox[Received] = Inbox(per_source=1)
+        inbox: Inbox[Received] = Inbox(per_source=1, max_bytes=64_000_000, size_of=lambda message: len(message.payload))
         session = Session(options, ..., on_message=lambda message: inbox.put(message.topic, message))
         while (message := inbox.get()) is not None:
             handle(message)
@@ -24,15 +26,29 @@ class Inbox(Generic[T]):
         dropped: items that were put and will never be read, other than those in the inbox when it was closed.
     """
 
-    def __init__(self, *, per_source: int, max_sources: int = 1024) -> None:
+    def __init__(
+        self,
+        *,
+        per_source: int,
+        max_sources: int = 1024,
+        max_bytes: int | None = None,
+        size_of: Callable[[T], int] = lambda _: 0,
+    ) -> None:
         """Start empty.
 
         Args:
             per_source: queue length of a source, at least 1; with 1, the newest item replaces the one before.
             max_sources: sources that may have items in the inbox at the same time; items of further ones are dropped.
+            max_bytes: size of all items of sources together; None for no limit.
+            size_of: the size of an item, in bytes.
         """
         self._per_source = per_source
         self._max_sources = max_sources
+        self._max_bytes = max_bytes
+        self._size_of = size_of
+        # Of the items in all queues, and in the queue of each source.
+        self._bytes = 0
+        self._bytes_by_source: dict[str, int] = {}
         self._first: deque[T] = deque()
         self._queues: OrderedDict[str, deque[T]] = OrderedDict()
         self._condition = threading.Condition()
@@ -47,9 +63,13 @@ class Inbox(Generic[T]):
                 if len(self._queues) >= self._max_sources:
                     self.dropped += 1
                     return
-                queue = self._queues[source] = deque(maxlen=self._per_source)
-            self.dropped += len(queue) == self._per_source
+                queue = self._queues[source] = deque()
+            if len(queue) == self._per_source:
+                self._drop_oldest(source, keep_turn=True)
             queue.append(item)
+            self._count(source, self._size_of(item))
+            while self._max_bytes is not None and self._bytes > self._max_bytes:
+                self._drop_oldest(max(self._bytes_by_source, key=self._bytes_by_source.__getitem__))
             self._condition.notify()
 
     def put_first(self, item: T) -> None:
@@ -77,10 +97,10 @@ class Inbox(Generic[T]):
                 return None
             if self._first:
                 return self._first.popleft()
-            source, queue = self._queues.popitem(last=False)
-            item = queue.popleft()
-            if queue:
-                self._queues[source] = queue
+            source = next(iter(self._queues))
+            item = self._take_oldest(source)
+            if source in self._queues:
+                self._queues.move_to_end(source)
             return item
 
     def close(self) -> None:
@@ -88,3 +108,21 @@ class Inbox(Generic[T]):
         with self._condition:
             self._closed = True
             self._condition.notify_all()
+
+    def _take_oldest(self, source: str, *, keep_turn: bool = False) -> T:
+        """Take the oldest item of a source; with the last one, the source loses its turn unless it is to keep it."""
+        queue = self._queues[source]
+        item = queue.popleft()
+        self._count(source, -self._size_of(item))
+        if not queue and not keep_turn:
+            del self._queues[source]
+            del self._bytes_by_source[source]
+        return item
+
+    def _drop_oldest(self, source: str, *, keep_turn: bool = False) -> None:
+        self._take_oldest(source, keep_turn=keep_turn)
+        self.dropped += 1
+
+    def _count(self, source: str, size: int) -> None:
+        self._bytes += size
+        self._bytes_by_source[source] = self._bytes_by_source.get(source, 0) + size

@@ -25,6 +25,7 @@ from vp_mqtt.protocol.topics import ANY, Topics
 from vp_mqtt.protocol.votes import Vote, encode, select
 
 _PACKET_OVERHEAD_BYTES = 1024
+_WAITING_BYTES = 64_000_000  # of the frames of all cameras together, unless a single one may be larger
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,11 @@ class VariantNode:
         self._settings = settings
         self._loaded: LoadedVariant | None = None
         self._follower: follow.Follower | None = None
-        self._inbox: Inbox[Received] = Inbox(per_source=1)
+        self._inbox: Inbox[Received] = Inbox(
+            per_source=1,
+            max_bytes=max(_WAITING_BYTES, settings.max_frame_bytes),
+            size_of=lambda message: len(message.payload),
+        )
         site = Topics(settings.site)
         self._bundle_topic = site.bundle()
         self._node = Node(

@@ -170,3 +170,58 @@ def test_put_first_wakes_a_waiting_get() -> None:
     inbox.put_first(5)
     thread.join(WAIT)
     assert got == [5]
+
+
+def bounded(max_bytes: int, **limits: int) -> Inbox[bytes]:
+    return Inbox(**{"per_source": 1, **limits}, max_bytes=max_bytes, size_of=len)
+
+
+def sizes(inbox: Inbox[bytes]) -> list[int]:
+    found = []
+    while (item := inbox.get(0)) is not None:
+        found.append(len(item))
+    return found
+
+
+def test_items_that_are_too_large_together_make_room_where_most_memory_is_taken() -> None:
+    inbox = bounded(100)
+    inbox.put("small", bytes(10))
+    for number in range(50):
+        inbox.put(f"large {number}", bytes(40))
+    assert sizes(inbox) == [10, 40, 40]
+    assert inbox.dropped == 48
+    inbox.put("another", bytes(100))
+    assert sizes(inbox) == [100]
+
+
+def test_a_source_with_many_items_makes_room_before_one_with_a_few() -> None:
+    inbox = bounded(100, per_source=100)
+    inbox.put("quiet", bytes(20))
+    for _ in range(50):
+        inbox.put("loud", bytes(9))
+    inbox.put("quiet", bytes(21))
+    assert sizes(inbox) == [20, 9, 21, 9, 9, 9, 9, 9]
+
+
+def test_an_item_that_is_too_large_alone_is_dropped_and_leaves_no_trace() -> None:
+    inbox = bounded(100)
+    inbox.put("cam", bytes(101))
+    assert inbox.get(0) is None
+    assert inbox.dropped == 1
+    inbox.put("cam", bytes(100))
+    inbox.put("cam", bytes(99))
+    assert sizes(inbox) == [99]
+    assert inbox.dropped == 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 60))), st.integers(1, 3), st.integers(0, 150))
+def test_what_waits_never_exceeds_the_limit_and_every_item_is_read_or_counted(
+    puts: list[tuple[int, int]], per_source: int, max_bytes: int
+) -> None:
+    inbox = bounded(max_bytes, per_source=per_source)
+    for source, size in puts:
+        inbox.put(str(source), bytes(size))
+    found = sizes(inbox)
+    assert sum(found) <= max_bytes
+    assert len(found) + inbox.dropped == len(puts)
