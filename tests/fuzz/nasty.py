@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import struct
 
+import cv2
 import numpy as np
 
+from tests.support.jpegs import many_scans, with_secrets
 from vp_mqtt.inference.pictures import encode_jpeg
 
 _ANNOUNCE = {"frame": "1f8c02d4-17", "captured": 1.5, "truth": "Bag"}
@@ -81,8 +83,16 @@ NASTY: dict[str, list[bytes]] = {
         _claims(65_535, 1), b"\x89PNG\r\n\x1a\n" + b"\x00" * 50, b"GIF89a" + b"\xff" * 50, b"RIFF\xff\xff\xff\xffWEBPVP8 ",
         b"P6 99999 99999 255\n", b"BM" + b"\xff" * 60, b"II*\x00" + b"\xff" * 60, b"\x00" * 1_000_000,
     ],
+    "file": [
+        *(cv2.imencode(suffix, np.arange(192, dtype=np.uint8).reshape(8, 8, 3))[1].tobytes() for suffix in (".png", ".bmp", ".webp", ".tiff", ".ppm")),
+        b"\x89PNG\r\n\x1a\n" + b"\x00" * 50, b"GIF89a" + b"\xff" * 50, b"RIFF\xff\xff\xff\xffWEBPVP8 ", b"P6 99999 99999 255\n", b"BM" + b"\xff" * 60,
+        b"II*\x00" + b"\xff" * 60, b"\x00" * 1_000_000,
+    ],
+    "scans": [
+        b"\xff\xda" + many_scans(64, 48, scans, fill).partition(b"\xff\xda")[2] for scans in (0, 3, 70, 3_000) for fill in (b"", b"\xff\xff", b"\x00")
+    ],
     "jpeg": [
-        _jpeg(), _jpeg()[:100], _jpeg()[:-1], _jpeg() + b"\x00", b"", b"\xff\xd8", b"\xff\xd8\xff\xd9", _claims(0, 0),
+        _jpeg(), with_secrets(_jpeg(), b"secret"), _jpeg()[:100], _jpeg()[:-1], _jpeg() + b"\x00", b"", b"\xff\xd8", b"\xff\xd8\xff\xd9", _claims(0, 0),
         b"\xff\xd8\xff\xe1\x00\x00" * 1_000, b"\xff\xd8" + b"\xff\xe0\xff\xff" * 1_000, b"\xff\xd8\xff\xc0\x00\x11\x08\xff",
         b"\xff\xd8" + b"\xff" * 100_000,
     ],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from tests.support.jpegs import many_scans
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.config.loading import load
@@ -16,6 +18,7 @@ from vp_mqtt.config.settings import FusionSettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg, read_head
+from vp_mqtt.inference.picture_formats import FILES
 from vp_mqtt.mqtt import properties
 from vp_mqtt.nodes.sources.picture_scanner import PictureScanner
 from vp_mqtt.protocol import topics, votes
@@ -25,6 +28,8 @@ from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, Message, MessageError, StatsMessage, StatusMessage
 
 CLASSES = 10
+_DECODE_S = 5.0  # hundreds of times what it takes, since instrumented code on a busy machine is slow
+PROGRESSIVE_HEAD = many_scans(1600, 1600, 0).partition(b"\xff\xda")[0]
 _FOLDER = tempfile.TemporaryDirectory(prefix="vp-fuzz-")
 
 
@@ -66,12 +71,37 @@ def _picture(data: bytes) -> None:
         assert picture.dtype == np.uint8
 
 
+def _file(data: bytes) -> None:
+    with contextlib.suppress(pictures.PictureError):
+        assert pictures.decode(data, formats=FILES).ndim == 3
+
+
 def _jpeg(data: bytes) -> None:
     for candidate in (data, b"\xff\xd8" + data + b"\xff\xd9"):
         head = read_head(candidate)
         jpeg = Jpeg.parse(candidate)
         assert jpeg is None or jpeg.head == head
         assert head is None or all(0 <= side < 2**16 for side in head.size)
+        if jpeg is not None:
+            assert len(jpeg.bare) <= len(candidate)
+            again = Jpeg.parse(jpeg.bare)
+            assert again is not None
+            assert (again.bare, again.scans) == (jpeg.bare, jpeg.scans)
+
+
+def _scans(data: bytes) -> None:
+    """Decode a progressive JPEG whose scans the input makes up: in bounded time, and equally without its metadata."""
+    whole = PROGRESSIVE_HEAD + data + b"\xff\xd9"
+    started = time.process_time()
+    try:
+        picture = pictures.decode(whole, 96)
+    except pictures.PictureError:
+        return
+    finally:
+        assert time.process_time() - started < _DECODE_S
+    jpeg = Jpeg.parse(whole)
+    if jpeg is not None and not jpeg.head.is_turned:
+        assert (pictures.decode(jpeg.bare, 96) == picture).all()
 
 
 def _stream(data: bytes) -> None:
@@ -131,7 +161,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "pointer": _message(BundlePointer),
     "chunk": _chunk,
     "frame": _picture,
+    "file": _file,
     "jpeg": _jpeg,
+    "scans": _scans,
     "stream": _stream,
     "manifest": _manifest,
     "settings": _settings,

@@ -6,11 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vp_mqtt import MAX_PIXELS
 from vp_mqtt.bundle.manifest import Preprocessing
-from vp_mqtt.inference.jpeg import read_head
-
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
-"""Suffixes of the names of picture files, in lower case."""
+from vp_mqtt.inference.jpeg import JpegHead, count_scans, read_head
+from vp_mqtt.inference.picture_formats import FRAMES, PictureFormat, find_format, name_formats
 
 Picture = NDArray[np.uint8]
 """Shape (height, width, 3), uint8, 0..255, channels in OpenCV's order: blue, green, red."""
@@ -21,34 +20,80 @@ _HALF_RANGE = 127.5
 _REDUCED = ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4), (2, cv2.IMREAD_REDUCED_COLOR_2))
 _SPARE = 1.5  # a reduced picture is at least so much larger than needed: that leaves the labels as they are
 
+# A progressive JPEG is decoded scan by scan, and each goes through all pixels, even if it holds a few bytes. Encoders
+# write about ten scans.
+_MAX_SCANS = 64
+_MAX_SCAN_PIXELS = 16 * MAX_PIXELS
+_LARGEST_UNIT = 32  # pixels: side of the largest unit that a scan may consist of
+
 
 class PictureError(ValueError):
     """The data is not a picture, or is one that is refused."""
 
 
-def _read_mode(data: bytes | bytearray | memoryview, side: int | None) -> int:
-    """Return the mode in which OpenCV is to read a picture that will be resized to a square of this side."""
-    head = read_head(data) if side is not None else None
-    if side is None or head is None:
+def _read_mode(head: JpegHead, side: int | None) -> int:
+    """Return the mode in which OpenCV is to read a JPEG that will be resized to a square of this side."""
+    if side is None:
         return cv2.IMREAD_COLOR
     return next((mode for scale, mode in _REDUCED if min(head.size) >= _SPARE * scale * side), cv2.IMREAD_COLOR)
 
 
-def decode(data: bytes | bytearray | memoryview, side: int | None = None) -> Picture:
-    """Decode an encoded picture (JPEG, PNG, ..), grey ones into three equal channels.
+def _check_jpeg(data: bytes | bytearray | memoryview) -> JpegHead:
+    """Return a JPEG's head, if decoding it takes a bounded time.
+
+    Raises:
+        PictureError: it is no JPEG, or one that is refused.
+    """
+    head = read_head(data)
+    if head is None:
+        raise PictureError("not a picture")
+    if not head.is_decodable:
+        raise PictureError("neither a baseline nor a progressive JPEG of 8 bits")
+    if head.size[0] * head.size[1] > MAX_PIXELS:
+        raise PictureError("picture too large")
+    if has_too_many_scans(head, count_scans(data)):
+        raise PictureError("JPEG with too many scans")
+    return head
+
+
+def has_too_many_scans(head: JpegHead, scans: int) -> bool:
+    """Return whether decoding a JPEG with so many scans would take too long for its data."""
+    covered = _round_up(head.size[0]) * _round_up(head.size[1])
+    return scans > _MAX_SCANS or scans * covered > _MAX_SCAN_PIXELS
+
+
+def _round_up(side: int) -> int:
+    return -(-side // _LARGEST_UNIT) * _LARGEST_UNIT
+
+
+def decode(
+    data: bytes | bytearray | memoryview, side: int | None = None, *, formats: frozenset[PictureFormat] = FRAMES
+) -> Picture:
+    """Decode an encoded picture, grey ones into three equal channels.
+
+    Only pictures of these formats reach a decoder: some decoders that OpenCV contains take gigabytes or minutes for a
+    small file that is made for it.
 
     Args:
         data: the encoded picture.
         side: side of the square that the picture will be resized to, in pixels: a JPEG that is far larger is decoded
             at a half, a quarter or an eighth of its size, which is faster. None for full size.
+        formats: those that are expected; by default that of frames.
 
     Raises:
-        PictureError: the data is not a picture, is truncated, or claims more than MAX_PIXELS pixels.
+        PictureError: the data is not a picture of these formats, is truncated, claims more than MAX_PIXELS pixels, or
+            would take too long to decode.
     """
     if not data:
         raise PictureError("empty picture")
+    found = find_format(data)
+    if found is None:
+        raise PictureError("not a picture")
+    if found not in formats:
+        raise PictureError(f"{found}, not {name_formats(formats)}")
+    mode = _read_mode(_check_jpeg(data), side) if found is PictureFormat.JPEG else cv2.IMREAD_COLOR
     try:
-        picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _read_mode(data, side))
+        picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), mode)
     except cv2.error as error:
         too_large = "MAX_IMAGE_PIXELS" in str(error)
         raise PictureError("picture too large" if too_large else "not a picture") from None

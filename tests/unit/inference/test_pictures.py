@@ -12,12 +12,19 @@ from numpy.typing import NDArray
 
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.bundle.manifest import Preprocessing
-from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare, resize_square
+from vp_mqtt.inference import pictures
+from vp_mqtt.inference.picture_formats import FILES, FRAMES, SNAPSHOTS, PictureFormat
+from vp_mqtt.inference.pictures import PictureError, encode_jpeg, prepare, resize_square
 
 BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-FORMATS = [".jpg", ".png", ".bmp", ".webp", ".ppm", ".tiff"]
+SUFFIXES = [".jpg", ".png", ".bmp", ".webp", ".ppm", ".tiff"]
 
 Pixels = NDArray[np.uint8]
+
+
+def decode(data: bytes | bytearray | memoryview) -> Pixels:
+    """Decode a picture of any format that is read from files."""
+    return pictures.decode(data, formats=FILES)
 
 
 def encoded(picture: Pixels, suffix: str = ".png") -> bytes:
@@ -37,7 +44,7 @@ def noise(width: int = 40, height: int = 30) -> Pixels:
 # Decoding
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_pictures_of_many_formats_are_decoded_to_blue_green_red(suffix: str) -> None:
     for colour in (BLUE, GREEN, RED):
         picture = decode(encoded(filled(colour), suffix))
@@ -74,6 +81,31 @@ def test_an_empty_picture_is_refused() -> None:
         decode(b"")
 
 
+@pytest.mark.parametrize(
+    ("suffix", "formats", "says"),
+    [
+        (".png", FRAMES, "PNG, not JPEG"),
+        (".bmp", SNAPSHOTS, "BMP, not JPEG or PNG"),
+        (".webp", FRAMES, "WebP, not JPEG"),
+        (".tiff", SNAPSHOTS, "TIFF, not JPEG or PNG"),
+        (".gif", FILES, "GIF, not JPEG, PNG, WebP, BMP, TIFF or PPM"),
+        (".jp2", FILES, "JPEG 2000, not JPEG, PNG, WebP, BMP, TIFF or PPM"),
+        (".avif", FILES, "AVIF, not JPEG, PNG, WebP, BMP, TIFF or PPM"),
+        (".hdr", FILES, "not a picture"),
+        (".ras", FILES, "not a picture"),
+        (".exr", FILES, "not a picture"),
+    ],
+)
+def test_only_pictures_of_the_expected_formats_reach_a_decoder(
+    suffix: str, formats: frozenset[PictureFormat], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"v/1\x01" + bytes(60) if suffix == ".exr" else encoded(noise(320, 240), suffix)
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(PictureError) as told:
+        pictures.decode(data, formats=formats)
+    assert str(told.value) == says
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.999])
 def test_a_truncated_picture_is_refused(suffix: str, share: float) -> None:
@@ -83,7 +115,7 @@ def test_a_truncated_picture_is_refused(suffix: str, share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x00", b"not a picture at all", b"\xff\xd8\xff\xd9", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM"]
+    "data", [b"\x00", b"not a picture at all", b"\xff\xd8\xff\xd9", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM"]
 )
 def test_garbage_is_refused(data: bytes) -> None:
     with pytest.raises(PictureError, match=r"^not a picture$"):

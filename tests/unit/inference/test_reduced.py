@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.inference.jpeg import read_head
+from vp_mqtt.inference.picture_formats import SNAPSHOTS
 from vp_mqtt.inference.pictures import Picture, PictureError, decode, encode_jpeg, prepare
 
 
@@ -46,7 +47,7 @@ def test_as_little_is_decoded_as_will_do(side: int | None, shape: tuple[int, int
 
 def test_other_formats_are_decoded_at_full_size() -> None:
     _, data = cv2.imencode(".png", scene(640, 480))
-    assert decode(data.tobytes(), 40).shape == (480, 640, 3)
+    assert decode(data.tobytes(), 40, formats=SNAPSHOTS).shape == (480, 640, 3)
 
 
 @pytest.mark.parametrize("side", [24, 96, 160])

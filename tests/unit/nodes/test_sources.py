@@ -155,12 +155,20 @@ def test_a_jpeg_that_is_damaged_after_it_was_seen_is_skipped(tmp_path: Path) -> 
     assert [captured.jpeg for captured in source.captures()] == [Jpeg.parse(whole)]
 
 
-def test_pictures_that_are_no_jpeg_or_have_something_behind_it_come_decoded(tmp_path: Path) -> None:
+def test_pictures_that_are_no_jpeg_come_decoded(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(cv2.imencode(".png", filled(10))[1].tobytes())
     shutil.copy(tmp_path / "1.png", tmp_path / "2.jpg")
-    write(tmp_path / "3.jpg", 10).write_bytes(encode_jpeg(filled(10), 90) + b"a film of three seconds")
     captures = list(open_source(str(tmp_path)).captures())
-    assert [(captured.jpeg, brightness(captured.picture)) for captured in captures] == [(None, 1)] * 3
+    assert [(captured.jpeg, brightness(captured.picture)) for captured in captures] == [(None, 1)] * 2
+
+
+def test_what_follows_a_jpeg_is_left_out(tmp_path: Path) -> None:
+    jpeg = encode_jpeg(filled(10), 90)
+    write(tmp_path / "1.jpg", 10).write_bytes(jpeg + b"a film of three seconds")
+    (captured,) = open_source(str(tmp_path)).captures()
+    assert captured.jpeg is not None
+    assert captured.jpeg.bare == jpeg
+    assert brightness(captured.picture) == 1
 
 
 def test_a_folder_in_which_no_picture_can_be_read_is_a_user_error(tmp_path: Path) -> None:

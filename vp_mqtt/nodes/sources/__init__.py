@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.inference.pictures import PICTURE_SUFFIXES
+from vp_mqtt.inference.picture_formats import PICTURE_SUFFIXES
 from vp_mqtt.masking import hide_in_address
 from vp_mqtt.nodes.sources.base import Captured, Source
 from vp_mqtt.nodes.sources.capture_feed import StreamFeed, WebcamFeed

@@ -11,7 +11,8 @@ from pathlib import Path
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg
-from vp_mqtt.inference.pictures import PICTURE_SUFFIXES, PictureError
+from vp_mqtt.inference.picture_formats import FILES, PICTURE_SUFFIXES
+from vp_mqtt.inference.pictures import PictureError
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes.sources.base import Captured, Source
 from vp_mqtt.protocol.class_names import as_class_name
@@ -75,7 +76,7 @@ class PictureFolder(Source):
             data = opened.read()
         jpeg = Jpeg.parse(data)
         if jpeg is None:
-            return Captured(pictures.decode(data), self._truth(file))
+            return Captured(pictures.decode(data, formats=FILES), self._truth(file))
         stamp = state.st_mtime_ns, state.st_size
         if self._decodable.get(file) == stamp:
             return Captured(truth=self._truth(file), jpeg=jpeg)

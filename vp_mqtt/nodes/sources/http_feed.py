@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg, begins_as_jpeg
+from vp_mqtt.inference.picture_formats import SNAPSHOTS
 from vp_mqtt.inference.pictures import PictureError
 from vp_mqtt.masking import hide_in_address
 from vp_mqtt.nodes.sources.answers import describe, is_named_as_text, is_text, is_video_type, may_be_video
@@ -141,7 +142,7 @@ class HttpFeed(Feed):
                 self._on_refused("broken JPEG")
             return None if jpeg is None else Captured(jpeg=jpeg)
         try:
-            return Captured(pictures.decode(data))
+            return Captured(pictures.decode(data, formats=SNAPSHOTS))
         except PictureError as error:
             self._on_refused(str(error))
             return None

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.inference.pictures import PICTURE_SUFFIXES
+from vp_mqtt.inference.picture_formats import PICTURE_SUFFIXES
 from vp_mqtt.protocol.class_names import as_class_name
 from vp_mqtt.training.datasets.pictures import Dataset, JoinedPictures, PictureFiles, Pictures
 from vp_mqtt.training.datasets.split import TEST_SHARE, VALIDATION_SHARE, cut_off

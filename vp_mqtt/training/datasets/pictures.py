@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.errors import UserError
+from vp_mqtt.inference.picture_formats import FILES
 from vp_mqtt.inference.pictures import Picture, PictureError, decode
 
 Labels = NDArray[np.int64]
@@ -113,7 +114,7 @@ class PictureFiles(Pictures):
         """
         file = self._files[index]
         try:
-            return decode(file.read_bytes())
+            return decode(file.read_bytes(), formats=FILES)
         except (OSError, PictureError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(f"{file}: {reason}; {_REMEDIES.get(reason, 'repair or remove it')}") from None
