@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.broker import Mosquitto
-from tests.support.jpegs import half_and_half, turned
+from tests.support.jpegs import half_and_half, turned, with_secrets
 from tests.support.site import Site
 from vp_mqtt.inference.jpeg import read_head
 from vp_mqtt.inference.pictures import decode, encode_jpeg
@@ -58,11 +58,13 @@ def test_another_format_is_encoded(site: Site, play: Play) -> None:
     assert not site.probe.stats("camera").get("passed_through")
 
 
-def test_exif_which_may_contain_a_place_is_not_published(play: Play) -> None:
-    (frame,) = play({"1.jpg": turned(JPEG)}, frames=1)
-    assert b"Exif" in turned(JPEG)
-    assert b"Exif" not in frame
-    assert decode(frame).shape == decode(turned(JPEG)).shape == (320, 240, 3)
+def test_no_metadata_is_published_and_the_picture_is_upright(play: Play) -> None:
+    secret = b"taken at 50.0913 N"
+    files = {"1.jpg": with_secrets(JPEG, secret), "2.jpg": with_secrets(PROGRESSIVE, secret), "3.jpg": turned(JPEG)}
+    whole, progressive, upright = play(files, frames=3)
+    assert (whole, progressive) == (JPEG, PROGRESSIVE)
+    assert b"Exif" not in upright
+    assert decode(upright).shape == decode(turned(JPEG)).shape == (320, 240, 3)
 
 
 def test_a_jpeg_of_another_size_than_is_asked_for_is_encoded(play: Play) -> None:

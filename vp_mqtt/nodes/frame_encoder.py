@@ -10,7 +10,7 @@ import numpy as np
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.config.settings import VariantSettings
 from vp_mqtt.inference.jpeg import Jpeg
-from vp_mqtt.inference.pictures import Picture, encode_jpeg
+from vp_mqtt.inference.pictures import Picture, encode_jpeg, has_too_many_scans
 from vp_mqtt.nodes.sources import Captured
 
 _MIN_QUALITY = 30
@@ -25,7 +25,7 @@ class EncodedFrame:
 
     Attributes:
         jpeg: the JPEG.
-        is_passed_through: it is the source's own, byte for byte.
+        is_passed_through: its picture data is the source's own, byte for byte; metadata is left out.
         is_shrunk: its quality or size was reduced, to fit into the broker's packet limit.
     """
 
@@ -57,7 +57,7 @@ class FrameEncoder:
         """
         jpeg = captured.jpeg
         if jpeg is not None and self._passes_through and can_pass(jpeg, self._size, limit):
-            return EncodedFrame(jpeg.data, is_passed_through=True)
+            return EncodedFrame(jpeg.bare, is_passed_through=True)
         picture = captured.picture
         if self._size is not None and picture.shape[1::-1] != self._size:
             shrinks = self._size[0] < picture.shape[1]
@@ -71,7 +71,7 @@ class FrameEncoder:
 
 
 def can_pass(jpeg: Jpeg, size: tuple[int, int] | None, limit: int) -> bool:
-    """Return whether a JPEG can be published as it is.
+    """Return whether a JPEG can be published as it is, apart from its metadata.
 
     Args:
         jpeg: the JPEG.
@@ -79,13 +79,13 @@ def can_pass(jpeg: Jpeg, size: tuple[int, int] | None, limit: int) -> bool:
         limit: the broker's limit of its size, in bytes.
     """
     head = jpeg.head
-    if not head.is_common:
+    if not head.is_common or has_too_many_scans(head, jpeg.scans):
         return False
     # Every variant would refuse a larger one.
-    if len(jpeg.data) > min(limit, _MAX_FRAME_BYTES) or not 0 < head.size[0] * head.size[1] <= MAX_PIXELS:
+    if len(jpeg.bare) > min(limit, _MAX_FRAME_BYTES) or not 0 < head.size[0] * head.size[1] <= MAX_PIXELS:
         return False
-    # EXIF may contain where and when a photograph was taken, which is private.
-    return not head.has_exif and (size is None or head.size == size)
+    # What asks viewers to turn the picture is metadata, too.
+    return not head.is_turned and (size is None or head.size == size)
 
 
 def shrink_to(picture: Picture, quality: int, limit: int) -> bytes | None:

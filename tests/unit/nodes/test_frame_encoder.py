@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.jpegs import half_and_half, turned, without_tables
+from tests.support.jpegs import half_and_half, many_scans, segment, turned, with_secrets, without_tables
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.inference.jpeg import Jpeg, read_head
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
 from vp_mqtt.nodes import frame_encoder
+from vp_mqtt.nodes.frame_encoder import EncodedFrame, FrameEncoder
+from vp_mqtt.nodes.sources import Captured
 from vp_mqtt.site.synthetic_photos import synthetic_photo
 
 JPEG = encode_jpeg(half_and_half(), 90)
@@ -45,11 +47,11 @@ def test_a_jpeg_over_the_packet_limit_does_not_pass() -> None:
 
 
 def test_a_jpeg_that_every_variant_would_refuse_for_its_bytes_does_not_pass() -> None:
-    comment = b"\xff\xfe\xff\xff" + bytes(65_533)
-    padded = JPEG[:2] + comment * 123 + JPEG[2:]
+    table = segment(0xDB, JPEG[JPEG.index(b"\xff\xdb") + 4 :][:65] * 1008)
+    padded = JPEG[:2] + table * 123 + JPEG[2:]
     assert len(padded) > 8_000_000
     assert not can_pass(padded, None, 100_000_000)
-    lighter = JPEG[:2] + comment * 122 + JPEG[2:]
+    lighter = JPEG[:2] + table * 122 + JPEG[2:]
     assert len(lighter) < 8_000_000
     assert can_pass(lighter, None, 100_000_000)
 
@@ -60,7 +62,7 @@ def test_a_jpeg_of_another_size_does_not_pass() -> None:
     assert not can_pass(JPEG, (32, 24), len(JPEG))
 
 
-def test_a_jpeg_with_exif_which_may_tell_a_place_and_turn_the_picture_does_not_pass() -> None:
+def test_a_jpeg_that_viewers_are_to_turn_does_not_pass_since_that_is_metadata() -> None:
     jpeg = Jpeg.parse(turned(JPEG))
     assert jpeg is not None
     assert jpeg.head.size == (64, 48)
@@ -76,7 +78,6 @@ def test_a_jpeg_with_exif_which_may_tell_a_place_and_turn_the_picture_does_not_p
         b"",
         JPEG[:-1],
         JPEG[:200],
-        JPEG + b"\n",
         JPEG[2:],
         changed(1, 0xC1),  # extended sequential
         changed(1, 0xC3),  # lossless
@@ -92,6 +93,17 @@ def test_what_is_broken_uncommon_or_too_large_does_not_pass(jpeg: bytes) -> None
     assert not can_pass(jpeg, None, 1_000_000)
 
 
+def test_a_jpeg_that_receivers_refuse_for_its_scans_does_not_pass() -> None:
+    assert can_pass(many_scans(64, 48, 20), None, 1_000_000)
+    assert not can_pass(many_scans(64, 48, 80), None, 1_000_000)
+
+
+def test_no_metadata_of_a_jpeg_is_published() -> None:
+    encoder = FrameEncoder(size=None, quality=90, passes_through=True)
+    frame = encoder.encode(Captured(jpeg=Jpeg.parse(with_secrets(JPEG, b"50.0913 N"))), 1_000_000)
+    assert frame == EncodedFrame(JPEG, is_passed_through=True)
+
+
 def test_as_many_pixels_as_receivers_take_pass() -> None:
     assert MAX_PIXELS == 5000 * 5000
     assert can_pass(changed(5, 0x13, 0x88, 0x13, 0x88), None, 1_000_000)
@@ -100,10 +112,10 @@ def test_as_many_pixels_as_receivers_take_pass() -> None:
 def test_the_head_of_a_jpeg_is_read() -> None:
     head = read_head(JPEG)
     assert head is not None
-    assert (head.size, head.is_common, head.has_exif) == ((64, 48), True, False)
+    assert (head.size, head.is_common, head.is_decodable, head.is_turned) == ((64, 48), True, True, False)
     head = read_head(turned(PROGRESSIVE))
     assert head is not None
-    assert (head.size, head.is_common, head.has_exif) == ((64, 48), True, True)
+    assert (head.size, head.is_common, head.is_decodable, head.is_turned) == ((64, 48), True, True, True)
 
 
 @given(st.binary(max_size=300))
