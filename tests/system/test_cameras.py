@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socketserver
+import threading
 import time
 from pathlib import Path
 
@@ -74,6 +76,24 @@ def test_a_stream_of_ffmpegs_that_is_not_there_is_one_line_with_the_reason(site:
     assert sum("no pictures from RTSPT://***@127.0.0.1" in line for line in lines) == 1
     assert all(line[2] == line[5] == ":" for line in lines), "our lines only"
     assert SECRET not in site.log("camera")
+
+
+def test_a_password_that_an_rtsp_camera_refuses_is_said(site: Site) -> None:
+    refusal = b'RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\nWWW-Authenticate: Basic realm="door"\r\n\r\n'
+
+    class Refuse(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while self.request.recv(4096):
+                self.request.sendall(refusal)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refuse) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        source = f"rtsp://admin:{SECRET}@127.0.0.1:{server.server_address[1]}/live"
+        site.start("camera", "camera", environment={"VP_SOURCE": source})
+        await_problem(site, "camera", "no pictures: 401 (Unauthorized)")
+        server.shutdown()
+    assert SECRET not in site.log("camera") + str(site.probe.received)
 
 
 def test_a_password_in_a_flag_is_warned_of(site: Site) -> None:
