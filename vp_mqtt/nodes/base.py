@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,6 +23,7 @@ from vp_mqtt.protocol.messages import Role, State
 from vp_mqtt.protocol.topics import Topics
 
 _GOODBYE_S = 1.0
+_CORRECT_EVERY_S = 1.0
 
 
 class Node:
@@ -84,6 +86,7 @@ class Node:
         self._stats = Stats()
         self._session: Session | None = None
         self._was_replaced = False
+        self._next_correction = 0.0
         self._error: UserError | None = None
         self._stop_lock = threading.Lock()
 
@@ -198,8 +201,13 @@ class Node:
         if message.topic != self._status.topic:
             self._on_message(message)
             return
+        now = time.monotonic()
         try:
-            self._status.check(message.payload)
+            is_right = self._status.check(message.payload, self.session.connections, now)
+            if not is_right and now >= self._next_correction and not self.stopping.is_set():
+                # Whoever wrote it: what the broker keeps for our name is to be true.
+                self._next_correction = now + _CORRECT_EVERY_S
+                self.publish(self._status.message(State.ONLINE))
         except UserError as error:
             self._was_replaced = True
             self._fail(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import socket
 import time
@@ -19,6 +20,8 @@ _ADVICE = {
     "variant": "give each node its own --variant (and its own --name, where you give one)",
     "fusion": "a site needs one fusion node only",
 }
+
+_EVICTIONS, _IN_A_ROW_S = 2, 30.0
 
 
 class NodeStatus:
@@ -47,6 +50,10 @@ class NodeStatus:
         self._problems: dict[str, str] = {}
         self.topic = Topics(site).status(name)
         self._has_been_online = False
+        # The first connection ends no other one of ours.
+        self._evicted_from = 1
+        self._evicted_at = -math.inf
+        self._evictions = 0
         self._message = StatusMessage(
             state=State.ONLINE,
             node=name,
@@ -100,24 +107,47 @@ class NodeStatus:
         payload = self._message.model_copy(update=changes).encode()
         return Outgoing(self.topic, payload, qos=1, retain=True)
 
-    def check(self, payload: bytes) -> None:
+    def check(self, payload: bytes, connections: int, now: float) -> bool:
         """Check the status that the broker delivers for our name.
 
         Not every broker informs a client that another one took over its id (MQTT 5.0, reason code 0x8E; Mosquitto 2.0
-        does not), but the retained status shows it. The process started last stays, so that two do not evict each
-        other for ever. What the status was before our birth is our name's past.
+        does not), but it shows: we lose our connection, and find another process's status when we are back. Once may be
+        chance or a lie, twice in a row is a twin. The process started last stays, so that two do not evict each other
+        for ever. What the status was before our birth is our name's past.
+
+        Args:
+            payload: of the status.
+            connections: how often we have connected to the broker.
+            now: the time, on a monotonic clock, in s.
+
+        Returns:
+            Whether it may stay; otherwise what the broker keeps for our name is wrong now.
 
         Raises:
-            UserError: a second process, started after this one, runs under our name and has replaced us at the broker.
+            UserError: a second process, started after this one, runs under our name and takes our place repeatedly.
         """
         try:
             status = StatusMessage.decode(payload)
         except MessageError:
-            return
+            return not self._has_been_online
         own = self._message
         if status.instance == own.instance:
             self._has_been_online = True
-        elif self._has_been_online and (status.started, status.instance) > (own.started, own.instance):
-            where = f"on {status.host}" if status.host != own.host else "here"
-            advice = _ADVICE.get(own.role, "give one another --name")
-            raise UserError(f"'{own.node}' was started a second time, {where}, and took our place; {advice}")
+            return True
+        if not self._has_been_online:
+            return True
+        if (status.started, status.instance) > (own.started, own.instance):
+            self._note_eviction(connections, now)
+            if self._evictions >= _EVICTIONS:
+                where = f"on {status.host}" if status.host != own.host else "here"
+                advice = _ADVICE.get(own.role, "give one another --name")
+                raise UserError(f"'{own.node}' was started a second time, {where}, and took our place; {advice}")
+        return False
+
+    def _note_eviction(self, connections: int, now: float) -> None:
+        """Count a status of another process, if we have lost our connection since the last one."""
+        if connections <= self._evicted_from:
+            return
+        is_in_a_row = now - self._evicted_at <= _IN_A_ROW_S
+        self._evictions = self._evictions + 1 if is_in_a_row else 1
+        self._evicted_from, self._evicted_at = connections, now

@@ -45,16 +45,49 @@ def test_the_bundle_is_named_with_its_digest_and_with_those_that_are_ready() -> 
     assert said.ready == (old.short_digest.hex(), new.short_digest.hex())
 
 
+def evict(own: NodeStatus, twin: bytes) -> None:
+    """Let another process take our place twice in a row."""
+    own.check(payload(own), 1, 0.0)
+    own.check(twin, 2, 1.0)
+    own.check(twin, 3, 2.0)
+
+
+def later(own: NodeStatus, **changes: object) -> bytes:
+    """Return the status of a process that was started after ours."""
+    started = StatusMessage.decode(payload(own)).started + 1
+    return payload(own, **({"instance": "00000000", "started": started} | changes))
+
+
 def test_a_process_that_was_started_later_under_our_name_replaces_us() -> None:
-    own = status()
-    own.check(payload(own))
-    later = StatusMessage.decode(payload(own)).started + 1
     with pytest.raises(
         UserError, match="'v2' was started a second time, here, and took our place; give each node its own --variant"
     ):
-        own.check(payload(own, instance="00000000", started=later))
+        evict(own := status(), later(own))
     with pytest.raises(UserError, match="a second time, on elsewhere,"):
-        own.check(payload(own, instance="00000000", started=later, host="elsewhere"))
+        evict(own := status(), later(own, host="elsewhere"))
+
+
+def test_a_status_alone_ends_no_node_whoever_wrote_it() -> None:
+    own = status()
+    assert own.check(payload(own), 1, 0.0)
+    for now in range(100):
+        # Our connection stands: nobody has taken our place.
+        assert not own.check(later(own, started=1e11), 1, float(now))
+    # One loss of the connection may be chance, and so may two that lie far apart.
+    assert not own.check(later(own), 2, 100.0)
+    assert not own.check(later(own), 2, 101.0)
+    assert not own.check(later(own), 3, 131.0)
+    with pytest.raises(UserError):
+        own.check(later(own), 4, 132.0)
+
+
+def test_what_others_write_under_our_name_is_wrong_once_we_are_online() -> None:
+    own = status()
+    assert own.check(payload(own, instance="00000000"), 1, 0.0)
+    assert own.check(b"", 1, 0.0)
+    assert own.check(payload(own), 1, 0.0)
+    for wrong in (payload(own, instance="00000000"), b"", b"{}", b"\xff"):
+        assert not own.check(wrong, 1, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +100,8 @@ def test_a_process_that_was_started_later_under_our_name_replaces_us() -> None:
 )
 def test_the_advice_fits_the_role(role: str, advice: str) -> None:
     own = NodeStatus(site="home", name="one", role=role, stats_every_s=5)
-    own.check(payload(own))
     with pytest.raises(UserError, match=advice):
-        own.check(payload(own, instance="00000000", started=StatusMessage.decode(payload(own)).started + 1))
+        evict(own, later(own))
 
 
 def test_problems_are_in_the_status_while_they_last_and_only_while_online() -> None:
@@ -90,22 +122,13 @@ def test_problems_are_in_the_status_while_they_last_and_only_while_online() -> N
 
 def test_of_two_that_were_started_at_once_one_stays() -> None:
     own = status()
-    own.check(payload(own))
-    own.check(payload(own, instance="00000000"))
+    evict(own, payload(own, instance="00000000"))
     with pytest.raises(UserError):
-        own.check(payload(own, instance="ffffffff"))
+        evict(own, payload(own, instance="ffffffff"))
 
 
 def test_an_earlier_process_and_what_the_status_was_before_our_birth_mean_nothing() -> None:
     own = status()
-    later = StatusMessage.decode(payload(own)).started + 1
-    own.check(payload(own, instance="00000000", started=later))
-    own.check(payload(own))
-    own.check(payload(own, instance="00000000", started=later - 10))
-
-
-def test_an_invalid_status_is_ignored() -> None:
-    own = status()
-    own.check(payload(own))
-    for broken in (b"", b"{}", b"\xff"):
-        own.check(broken)
+    for connections in (1, 2, 3):
+        own.check(later(own), connections, 0.0)
+    evict(own, payload(own, instance="00000000", started=0.0))
