@@ -41,7 +41,7 @@ TOPICS = [
     *map(status, NODES),
     *map(stats, NODES),
     *(
-        f"vp/{SITE}/camera/other/frame",
+        *(f"vp/{SITE}/camera/other/{kind}" for kind in ("frame", "announce", "vote/2", "label")),
         "vp/elsewhere/camera/gate/frame",
         "anything",
         f"vp/{SITE}",
@@ -61,8 +61,8 @@ ALLOWED = {
 }
 READABLE = {
     "camera-gate": {LABEL, status("camera-gate")},
-    "variant-2": {FRAME, BUNDLE, CHUNK, f"vp/{SITE}/camera/other/frame", status("variant-2")},
-    "fusion": {ANNOUNCE, vote(2), vote(3), BUNDLE, CHUNK, *map(status, NODES)},
+    "variant-2": {FRAME, BUNDLE, CHUNK, status("variant-2")},
+    "fusion": {ANNOUNCE, vote(2), vote(3), BUNDLE, CHUNK, *map(status, NODES), *map(stats, NODES)},
     "bob": {LABEL, *map(status, NODES), *map(stats, NODES)},
     "hass": {LABEL, FRAME, f"vp/{SITE}/camera/other/frame", *map(status, NODES), *map(stats, NODES)},
     "carol": {LABEL, FRAME, f"vp/{SITE}/camera/other/frame", *map(status, NODES), *map(stats, NODES)},

@@ -30,9 +30,11 @@ class Windows:
 
     Attributes:
         cameras: the cameras that are known.
-        counts: what became of the messages: "announced", "votes", "late" (votes after closing), "duplicate_votes",
-            "duplicate_announces", "unannounced" (votes on frames that were not announced in time), "suspected" (times
-            that a variant became suspected) and "refused" (too many cameras or open windows).
+        deadline: of a window, in s after it opened.
+        counts: what became of the messages: "announced", "votes", "late" (votes after closing), "overdue" (those of
+            them that came after the deadline), "duplicate_votes", "duplicate_announces", "unannounced" (votes on frames
+            that were not announced in time), "suspected" (times that a variant became suspected) and "refused" (too
+            many cameras or open windows).
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Windows:
         """
         self.counts: Counter[str] = Counter()
         self._handover = handover
-        self._deadline = deadline
+        self.deadline = deadline
         self._early = EarlyVotes(keep_s=deadline, counts=self.counts)
         self.cameras = Cameras(only=cameras, limit=max_cameras, history=history)
         self._open = OpenWindows(self.cameras, max_open=max_open, counts=self.counts)
@@ -135,7 +137,7 @@ class Windows:
     def expire(self, now: float) -> list[WindowResult]:
         """Close the windows whose deadline has passed."""
         self._early.expire(now)
-        due = self._open.due(now, self._deadline)
+        due = self._open.due(now, self.deadline)
         if not due:
             return []
         suspected = 0
@@ -152,7 +154,7 @@ class Windows:
         first, early = self._open.first(), self._early.next_expiry()
         if first is None:
             return early
-        due = first.opened + self._deadline
+        due = first.opened + self.deadline
         return due if early is None else min(due, early)
 
     def _count(self, window: Window, votes: FamilyVotes, variant: int, vote: Vote, arrived: float) -> list[Window]:
@@ -184,7 +186,9 @@ class Windows:
     ) -> list[WindowResult]:
         self.counts["late"] += 1
         # Late only because nothing waited for it: had the votes been open until the deadline, it would count.
-        if now - finished.opened <= self._deadline:
+        if now - finished.opened > self.deadline:
+            self.counts["overdue"] += 1
+        else:
             family.liveness.note_vote(camera, early.variant, early.arrived)
         return self._settle(self._open.pass_over(camera, frame, finished.order, (family, early.variant)), now)
 

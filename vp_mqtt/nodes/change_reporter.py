@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from vp_mqtt.fusion.family import Family
 from vp_mqtt.fusion.handover import Handover
 from vp_mqtt.logs import LOGGER
 
 _NAMED = 3
+# A variant that comes and goes for ever does not fill the log.
+_SILENCES_SAID = 10
 
 
 class ChangeReporter:
@@ -22,6 +26,7 @@ class ChangeReporter:
         self._leader: Family | None = None
         self._alive: set[int] = set()
         self._suspected: dict[int, frozenset[str] | None] = {}
+        self._silences: Counter[int] = Counter()
 
     def report(self) -> bool:
         """Log the changes; return whether another bundle leads now."""
@@ -48,9 +53,20 @@ class ChangeReporter:
             else:
                 LOGGER.warning("variant %d is gone", variant)
         for variant in sorted(suspected.keys() - was_suspected.keys()):
-            LOGGER.warning("variant %d is silent%s: no longer waited for", variant, _where(suspected[variant]))
+            self._report_silence(variant, _where(suspected[variant]))
         for variant in sorted((was_suspected.keys() - suspected.keys()) & alive & was_alive):
-            LOGGER.info("variant %d votes again", variant)
+            if self._silences[variant] < _SILENCES_SAID:
+                LOGGER.info("variant %d votes again", variant)
+
+    def _report_silence(self, variant: int, where: str) -> None:
+        self._silences[variant] += 1
+        if self._silences[variant] < _SILENCES_SAID:
+            LOGGER.warning("variant %d is silent%s: no longer waited for", variant, where)
+        elif self._silences[variant] == _SILENCES_SAID:
+            LOGGER.warning(
+                "variant %d is silent%s again and again: too slow for --deadline-ms? That is no longer reported",
+                *(variant, where),
+            )
 
 
 def _where(cameras: frozenset[str] | None) -> str:

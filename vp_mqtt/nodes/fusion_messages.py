@@ -18,6 +18,7 @@ from vp_mqtt.protocol.topics import Kind
 
 _MAX_PENDING = 256
 _TICK_S = 1.0
+_ENOUGH_OVERDUE = 30
 HEARD_ROLES = ("variant", "fusion")
 """Roles of the nodes whose stats show whether they are alive."""
 
@@ -47,6 +48,7 @@ class FusionMessages:
         self._pending: dict[str, MessageArrived] = {}
         self._other_fusion_nodes: set[str] = set()
         self._doubles: dict[Place, list[str]] = {}
+        self._has_warned = False
         self._voted: dict[Place | None, float] = {}
         self._next_tick = 0.0
 
@@ -92,6 +94,7 @@ class FusionMessages:
         if now < self._next_tick:
             return []
         self._next_tick = now + _TICK_S
+        self._check_deadline()
         results = []
         for name, node in self.nodes.silent(now):
             # A vote is a sign of life, too.
@@ -100,6 +103,16 @@ class FusionMessages:
                 node.is_counted = False
                 results += self._windows.set_node(name, None, now)
         return results
+
+    def _check_deadline(self) -> None:
+        """Say so, once, when most of the votes come after the deadline."""
+        counts = self._windows.counts
+        if not self._has_warned and counts["overdue"] >= max(_ENOUGH_OVERDUE, counts["votes"]):
+            self._has_warned = True
+            LOGGER.warning(
+                "most votes come after the deadline of %g ms: raise --deadline-ms, or use faster variants or boards",
+                self._windows.deadline * 1000,
+            )
 
     def _announce(self, event: MessageArrived, now: float) -> list[WindowResult]:
         camera = event.topic.source

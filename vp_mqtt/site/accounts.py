@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,9 +74,20 @@ def _own(site: Topics, name: str) -> tuple[Right, ...]:
     return Right("readwrite", site.status(name)), Right("readwrite", site.stats(name))
 
 
+def _fusion(site: Topics, cameras: Sequence[str]) -> Iterator[Right]:
+    for camera in cameras:
+        yield Right("read", site.announce(camera))
+        yield Right("read", site.vote(camera, ANY))
+        yield Right("write", site.label(camera))
+    yield Right("read", site.status(ANY))
+    # Whether a board is alive shows in its stats.
+    yield Right("read", site.stats(ANY))
+
+
 def accounts(plan: SitePlan) -> list[Account]:
     """Return all accounts of a site: first the nodes', then the people's."""
     site = Topics(plan.name)
+    cameras = [camera.name for camera in plan.cameras]
     bundles = Right("read", f"{ROOT}/{plan.name}/bundle/#")
     found = [
         Account(
@@ -98,7 +109,12 @@ def accounts(plan: SitePlan) -> list[Account]:
             name := f"variant-{variant}",
             "variant",
             board.name,
-            (Right("read", site.frame(ANY)), Right("write", site.vote(ANY, variant)), bundles, *_own(site, name)),
+            (
+                *(Right("read", site.frame(camera)) for camera in cameras),
+                *(Right("write", site.vote(camera, variant)) for camera in cameras),
+                bundles,
+                *_own(site, name),
+            ),
             variant=variant,
         )
         for board in plan.boards
@@ -111,10 +127,7 @@ def accounts(plan: SitePlan) -> list[Account]:
             "fusion",
             plan.fusion.board,
             (
-                Right("read", site.announce(ANY)),
-                Right("read", site.vote(ANY, ANY)),
-                Right("read", site.status(ANY)),
-                Right("write", site.label(ANY)),
+                *_fusion(site, cameras),
                 bundles,
                 *home,
                 *_own(site, "fusion"),

@@ -91,7 +91,8 @@ def settings(plan: SitePlan, account: Account, bundle: str) -> str:
         lines += ["", "[variant]", *_table({"variant": account.variant, **family, "threads": board.threads})]
     if account.board is not None:
         home = plan.fusion.home_assistant or None
-        fusion = {**family, "home_assistant": home} if account.role == "fusion" else {}
+        cameras = [camera.name for camera in plan.cameras]
+        fusion = {**family, "cameras": cameras, "home_assistant": home} if account.role == "fusion" else {}
         # Other nodes work without the deadline, but `vp site doctor` compares their speed with it.
         lines += ["", "[fusion]", *_table({"deadline_ms": plan.deadline_ms, **fusion})]
     return "\n".join([*lines, ""])

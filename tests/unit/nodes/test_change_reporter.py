@@ -76,6 +76,22 @@ def test_silence_is_reported_once_with_the_camera_where_it_began(
     assert lines(reporter, log) == ["variant 1 votes again"]
 
 
+def test_a_variant_that_comes_and_goes_for_ever_does_not_fill_the_log(
+    handover: Handover, log: pytest.LogCaptureFixture
+) -> None:
+    reporter = ChangeReporter(handover)
+    handover.set_node("v1", (OLD.short_digest, 1), 1.0)
+    reporter.report()
+    log.clear()
+    for _ in range(100):
+        handover.suspect(1)
+        reporter.report()
+        handover.leader.liveness.note_vote("cam", 1, 2.0)
+        reporter.report()
+    assert len(log.messages) == 9 + 9 + 1
+    assert log.messages[-1].startswith("variant 1 is silent again and again: too slow for --deadline-ms?")
+
+
 def test_a_variant_that_runs_another_bundle_is_not_gone(handover: Handover, log: pytest.LogCaptureFixture) -> None:
     reporter = ChangeReporter(handover)
     for variant in (0, 1):

@@ -44,6 +44,8 @@ def test_every_node_reads_its_settings_and_finds_its_files(
         assert settings.broker == f"mqtts://127.0.0.1:{site.port}"
         assert settings.username == account.name
         assert len(settings.read_password() or "") >= 32
+        if isinstance(settings, FusionSettings):
+            assert settings.cameras == tuple(camera.name for camera in site.plan.cameras)
         if isinstance(settings, VariantSettings):
             assert settings.variant == account.variant
             assert settings.bundle == "auto"
