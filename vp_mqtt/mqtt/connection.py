@@ -42,9 +42,12 @@ def _options(subscription: Subscription) -> SubscribeOptions:
 
 def _missing_feature(connack: object) -> int | None:
     """Return what a broker does without that a node needs, as a reason code, by the properties of its CONNACK."""
-    if not getattr(connack, "RetainAvailable", 1):
-        return failure.RETAIN_NOT_SUPPORTED
-    return None if getattr(connack, "MaximumQoS", 1) else failure.QOS_NOT_SUPPORTED
+    features = {
+        "RetainAvailable": failure.RETAIN_NOT_SUPPORTED,
+        "MaximumQoS": failure.QOS_NOT_SUPPORTED,
+        "WildcardSubscriptionAvailable": failure.WILDCARDS_NOT_SUPPORTED,
+    }
+    return next((code for feature, code in features.items() if not getattr(connack, feature, 1)), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,8 +18,8 @@ CONNECT_TIMEOUT_S = 5.0
 
 _SESSION_TAKEN_OVER = 0x8E
 _UNSUPPORTED_VERSION = 0x84
-RETAIN_NOT_SUPPORTED, QOS_NOT_SUPPORTED = 0x9A, 0x9B
-"""Reason codes of a broker that does not offer retained messages, or QoS 1."""
+RETAIN_NOT_SUPPORTED, QOS_NOT_SUPPORTED, WILDCARDS_NOT_SUPPORTED = 0x9A, 0x9B, 0xA2
+"""Reason codes of a broker that does not offer retained messages, QoS 1, or + and # in subscriptions."""
 # Reason codes of CONNACK (MQTT 5.0, section 3.2.2.2) that stay as they are: client id, user name or password,
 # authorisation, banned, authentication method.
 _PERMANENT_REFUSALS = {0x85, 0x86, 0x87, 0x8A, 0x8C}
@@ -27,7 +27,7 @@ _PERMANENT_REFUSALS = {0x85, 0x86, 0x87, 0x8A, 0x8C}
 _MISSING_FEATURES = {
     RETAIN_NOT_SUPPORTED: "retained messages, which statuses and bundles need (Mosquitto: retain_available)",
     QOS_NOT_SUPPORTED: "QoS 1, which announces and statuses need (Mosquitto: max_qos)",
-    0xA2: "wildcard subscriptions, which nodes need to find each other",
+    WILDCARDS_NOT_SUPPORTED: "wildcard subscriptions, which nodes need to find each other",
 }
 _KEEPALIVE_TIMEOUT = 0x8D
 # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.

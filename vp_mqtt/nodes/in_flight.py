@@ -25,7 +25,8 @@ class _Flight:
 class InFlight:
     """The frames that the broker has not acknowledged yet: few, since old frames are worthless.
 
-    Warns, once, if frames take longer than a second: the user may want smaller ones.
+    Warns, once, if frames take longer than a second, or so long that their connection breaks: the user may want smaller
+    ones.
     """
 
     def __init__(self, limit: int) -> None:
@@ -37,6 +38,7 @@ class InFlight:
         self._limit = limit
         self._flights: list[_Flight] = []
         self._slow = 0
+        self._broken = 0
         self._has_warned = False
 
     def is_full(self, now: float) -> bool:
@@ -47,7 +49,7 @@ class InFlight:
                 flight.seen_pending = now
                 pending.append(flight)
             else:
-                self._note_arrival(flight)
+                self._note_end(flight)
         self._flights = pending
         return len(pending) >= self._limit
 
@@ -68,15 +70,24 @@ class InFlight:
             if stopping.wait(_POLL_S):
                 return
 
-    def _note_arrival(self, flight: _Flight) -> None:
-        if not flight.sent.is_delivered:
-            return
-        # It may have arrived at any time since it was last seen.
+    def _note_end(self, flight: _Flight) -> None:
+        # It may have ended at any time since it was last seen.
         seconds = flight.seen_pending - flight.since
-        self._slow = self._slow + 1 if seconds > _SLOW_S else 0
-        if self._slow == _SLOW_FRAMES and not self._has_warned:
-            self._has_warned = True
-            LOGGER.warning(
-                "the link to the broker is slow: a frame of %d kB takes %.1f s (see --size, --quality and --fps)",
-                *(flight.frame_bytes // 1000, seconds),
+        if seconds <= _SLOW_S:
+            self._slow = self._broken = 0
+        elif flight.sent.is_delivered:
+            self._slow, self._broken = self._slow + 1, 0
+        else:
+            self._broken += 1
+        kilobytes = flight.frame_bytes // 1000
+        if self._slow == _SLOW_FRAMES:
+            self._warn(f"the link to the broker is slow: a frame of {kilobytes} kB takes {seconds:.1f} s", "--fps")
+        elif self._broken == _SLOW_FRAMES:
+            self._warn(
+                f"connections break while a frame of {kilobytes} kB is on its way, after {seconds:.1f} s", "--keepalive"
             )
+
+    def _warn(self, what: str, option: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            LOGGER.warning("%s (see --size, --quality and %s)", what, option)

@@ -316,7 +316,8 @@ def test_a_server_that_is_no_broker_is_diagnosed_once(broker: ScriptedBroker, mo
 
 
 @pytest.mark.parametrize(
-    ("properties", "feature"), [(b"\x25\0", "retained messages, which"), (b"\x24\0", "QoS 1, which")]
+    ("properties", "feature"),
+    [(b"\x25\0", "retained messages, which"), (b"\x24\0", "QoS 1, which"), (b"\x28\0", "wildcard subscriptions")],
 )
 def test_a_broker_that_lacks_what_a_node_needs_ends_its_session(
     broker: ScriptedBroker, properties: bytes, feature: str

@@ -65,16 +65,29 @@ def test_two_slow_frames_in_a_row_are_warned_of_once(log: pytest.LogCaptureFixtu
     assert log.text.count("the link to the broker is slow: a frame of 1500 kB takes 30.0 s") == 1
 
 
-def test_lost_frames_and_those_seen_late_say_nothing_of_the_link(log: pytest.LogCaptureFixture) -> None:
+def test_frames_whose_connection_breaks_again_and_again_are_warned_of_once(log: pytest.LogCaptureFixture) -> None:
     flights = InFlight(1)
-    for number in range(3):
-        fly(flights, 100 * number, 100 * number + 30).get_lost()
+    for number in range(4):
+        fly(flights, 100 * number, 100 * number + 18).get_lost()
         flights.is_full(100 * number + 60)
-    for number in range(3, 6):
+        assert ("break" in log.text) == (number >= 1)
+    line = (
+        "connections break while a frame of 1500 kB is on its way, after 18.0 s (see --size, --quality and --keepalive)"
+    )
+    assert log.text.count(line) == 1
+
+
+def test_one_broken_connection_and_frames_seen_late_say_nothing_of_the_link(log: pytest.LogCaptureFixture) -> None:
+    flights = InFlight(1)
+    for number in range(6):
+        sent = fly(flights, 100 * number, 100 * number + (30 if number % 2 else 0.5))
+        sent.get_lost() if number % 2 else sent.arrive()
+        flights.is_full(100 * number + 60)
+    for number in range(6, 9):
         # At one frame in 50 s nobody looked earlier.
         add(flights, 100 * number).arrive()
         flights.is_full(100 * number + 50)
-    assert "slow" not in log.text
+    assert not log.records
 
 
 def test_waiting_ends_when_all_have_arrived_at_a_signal_and_in_time() -> None:
