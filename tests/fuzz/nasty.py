@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from tests.support.jpegs import many_scans, with_secrets
+from tests.support.tiny import model
 from vp_mqtt.inference.pictures import encode_jpeg
 
 _ANNOUNCE = {"frame": "1f8c02d4-17", "captured": 1.5, "truth": "Bag"}
@@ -102,6 +103,11 @@ NASTY: dict[str, list[bytes]] = {
         b"\xff\xd8\xff\xda\0\2" + b"\1" * 10_000,
     ],
     "manifest": _json(_MANIFEST),
+    "model": [
+        model(16), model(16)[:-1], model(16)[:100], b"", b"\x08\x0a", b"\xff" * 100, b"\x3a\xff\xff\xff\xff\x0f", b"\x3a\x00\x3a\x00",
+        b"\x3a\x00" * 60_000, b"\x08" + b"\x80" * 20 + b"\x01", b"\x3b\x3c", b"\xba\x3e\x00", b"\x3a\x08\x0a\x06\x22\x04Loop",
+        b"\x3a\x06\x2a\x04\x6a\x02\x0a\x00", b"\x3a\x04\x2a\x02\x70\x01", b"\x42\x06\x0a\x04evil",
+    ],
     "properties": [
         b"\x30\0\x01t\x0b\x09\0\x08\0\0\0\x01\0\0\0\x02x", b"\x32\0\x01t\0\x07\x0a\x26\0\0\0\0\x26\0\0\0\0x", b"", b"\x30", b"\x30\0\x01t",
         b"\x30\0\x01t\xe0\xdc\x2a" + b"\x26\0\0\0\0" * 140_000, b"\x20\0\0\xe0\xdc\x2a" + b"\x26\0\0\0\0" * 140_000,

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
 
 from tests.support.jpegs import many_scans
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
+from vp_mqtt.bundle.model_file import OPERATORS, check_model
 from vp_mqtt.config.loading import load
 from vp_mqtt.config.settings import FusionSettings, VariantSettings
 from vp_mqtt.errors import UserError
@@ -150,6 +153,25 @@ def _properties(data: bytes) -> None:
         assert packet == before
 
 
+def _model(data: bytes) -> None:
+    """Check a model; what is accepted, the ONNX library reads as a model without anything foreign, or not at all."""
+    try:
+        check_model(data)
+    except UserError:
+        return
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        return
+    assert {node.op_type for node in model.graph.node} <= {"", *OPERATORS}
+    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+    assert not model.functions
+    for tensor in model.graph.initializer:
+        assert not tensor.external_data
+        assert tensor.data_location == onnx.TensorProto.DEFAULT
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "vote": _vote,
     "frame-id": _frame_id,
@@ -168,4 +190,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "manifest": _manifest,
     "settings": _settings,
     "properties": _properties,
+    "model": _model,
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, Manifest, VariantEntry
+from vp_mqtt.bundle.model_file import check_model
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import first_error
 
@@ -34,13 +35,16 @@ class Bundle:
         return variants[index]
 
     def model_bytes(self, index: int) -> bytes:
-        """Return the content of a variant's model file, verified against its digest.
+        """Return the content of a variant's model file, verified against its digest; see also `check_model`.
 
         Raises:
-            UserError: no such variant, or its file is missing, unreadable or not the one that the manifest names.
+            UserError: no such variant, or its file is missing, unreadable, not the one that the manifest names, or
+                holds what no model of ours holds.
         """
         entry = self.variant(index)
-        return read_verified(self.folder / entry.file, entry.sha256, "export or copy the bundle again")
+        model = read_verified(self.folder / entry.file, entry.sha256, "export or copy the bundle again")
+        check_model(model)
+        return model
 
 
 def read_verified(path: Path, sha256: str, remedy: str) -> bytes:
