@@ -181,7 +181,9 @@ def status(
         flags = {field: value for field, value in (("broker", broker), ("site", name)) if value is not None}
         report = heard_report(load(WatchSettings, flags, config), wait)
     else:
-        plan = read_plan(file)
+        plan = read_plan(
+            file, "make one with `vp site init`, or name the broker: vp site status --broker URL --site NAME"
+        )
         report = site_report(plan, person_settings(plan, _root(file, out), account or plan.operator()), wait)
     if json:
         typer.echo(json_module.dumps(report.as_dict()))

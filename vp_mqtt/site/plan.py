@@ -172,14 +172,18 @@ class SitePlan(_Table):
         return next(person.name for person in self.people if person.role == "operator")
 
 
-def read_plan(path: Path) -> SitePlan:
+def read_plan(path: Path, missing_hint: str = "make one with `vp site init`") -> SitePlan:
     """Read a site's plan.
+
+    Args:
+        path: of site.toml.
+        missing_hint: what to do if it does not exist.
 
     Raises:
         UserError: the file cannot be read, is not TOML, or has keys or values that are not a plan's; the message
             lists all of them.
     """
-    hint = "" if path.exists() else "make one with `vp site init`"
+    hint = "" if path.exists() else missing_hint
     return _validated(read_toml(path, hint=hint), str(path))
 
 
