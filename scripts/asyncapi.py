@@ -8,8 +8,11 @@ from typing import Any
 import yaml
 
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
-from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, Message, StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, Message, State, StatsMessage, StatusMessage
 from vp_mqtt.protocol.topics import Topics
+
+_BINDING = "0.2.0"
+"""Version of AsyncAPI's MQTT bindings."""
 
 WIRE_VERSION = "1.1.0"
 """Of topics and payloads: the middle number grows with changes that old nodes can ignore, the first with all others."""
@@ -46,14 +49,35 @@ EXAMPLES: dict[str, Message] = {
 _FILE = Path("docs/asyncapi.yaml")
 
 _BINARY = {
-    "frame": ("image/jpeg", "A plain JPEG."),
-    "vote": ("application/octet-stream", "The k most probable classes, 8 + 4 k bytes: see wire.md."),
-    "manifest": ("application/octet-stream", "A chunk of the bundle's canonical manifest: see wire.md."),
-    "model": ("application/octet-stream", "A chunk of the model of one variant: see wire.md."),
+    "frame": "A plain JPEG.",
+    "vote": "The k most probable classes, 8 + 4 k bytes: see wire.md.",
+    "manifest": "A chunk of the bundle's canonical manifest: see wire.md.",
+    "model": "A chunk of the model of one variant: see wire.md.",
 }
 
 _RETAINED = {"status", "bundle", "manifest", "model"}
 _ACKNOWLEDGED = _RETAINED | {"announce"}
+
+# MQTT 5 properties, by kind of message; all others have none.
+_CONTENT_TYPES = {
+    "frame": "image/jpeg",
+    "announce": "application/json",
+    "label": "application/json",
+    "bundle": "application/json",
+}
+_FRAME_ID = {
+    "type": "string",
+    "format": "binary",
+    "minLength": 8,
+    "maxLength": 8,
+    "description": "Required: the frame's id, 8 bytes, see wire.md. Without it, the message is refused.",
+}
+_WITH_FRAME_ID = {"frame", "announce", "vote", "label"}
+_EXPIRY: dict[str, Any] = {
+    "frame": 2,
+    "announce": 2,
+    "label": {"type": "integer", "minimum": 1, "description": "In seconds: the label's `valid_for_s`, rounded up."},
+}
 
 
 def addresses() -> dict[str, str]:
@@ -72,16 +96,29 @@ def addresses() -> dict[str, str]:
     }
 
 
+def _properties(name: str) -> dict[str, Any]:
+    """Return what an MQTT client has to set on a message, and nothing that is not on the wire."""
+    bound: dict[str, Any] = {"correlationData": _FRAME_ID} if name in _WITH_FRAME_ID else {}
+    content_type = {"contentType": _CONTENT_TYPES[name]} if name in _CONTENT_TYPES else {}
+    bound |= content_type
+    return content_type | ({"bindings": {"mqtt": {**bound, "bindingVersion": _BINDING}}} if bound else {})
+
+
+def _last_will() -> dict[str, Any]:
+    """Return a node's will, which the broker publishes when its connection breaks: its status, but offline."""
+    status = EXAMPLES["status"].model_copy(update={"state": State.OFFLINE})
+    return {"topic": addresses()["status"], "qos": 1, "retain": True, "message": status.encode().decode()}
+
+
 def _message(name: str) -> dict[str, Any]:
     if name in _BINARY:
-        content_type, summary = _BINARY[name]
-        return {"contentType": content_type, "summary": summary, "payload": {"type": "string", "format": "binary"}}
+        return {**_properties(name), "summary": _BINARY[name], "payload": {"type": "string", "format": "binary"}}
     example = EXAMPLES[name]
     schema = type(example).model_json_schema(ref_template=f"#/components/messages/{name}/payload/$defs/{{model}}")
     return {
-        "contentType": "application/json",
+        **_properties(name),
         "summary": (type(example).__doc__ or "").strip(),
-        "payload": schema,
+        "payload": {**schema, "contentMediaType": "application/json"},
         "examples": [{"payload": example.model_dump(mode="json", exclude_none=True)}],
     }
 
@@ -100,7 +137,14 @@ def document() -> dict[str, Any]:
         f"send-{name}": {
             "action": "send",
             "channel": {"$ref": f"#/channels/{name}"},
-            "bindings": {"mqtt": {"qos": int(name in _ACKNOWLEDGED), "retain": name in _RETAINED}},
+            "bindings": {
+                "mqtt": {
+                    "qos": int(name in _ACKNOWLEDGED),
+                    "retain": name in _RETAINED,
+                    **({"messageExpiryInterval": _EXPIRY[name]} if name in _EXPIRY else {}),
+                    "bindingVersion": _BINDING,
+                }
+            },
         }
         for name in channels
     }
@@ -112,7 +156,21 @@ def document() -> dict[str, Any]:
             "description": "Messages between cameras, variants and the fusion node; wire.md has every byte.",
             "license": {"name": "Apache-2.0"},
         },
-        "servers": {"site": {"host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5.0"}},
+        "servers": {
+            "site": {
+                "host": "localhost:1883",
+                "protocol": "mqtt",
+                "protocolVersion": "5.0",
+                "bindings": {
+                    "mqtt": {
+                        "clientId": "vp-{site}-{node}",
+                        "cleanSession": True,
+                        "lastWill": _last_will(),
+                        "bindingVersion": _BINDING,
+                    }
+                },
+            }
+        },
         "channels": channels,
         "operations": operations,
         "components": {"messages": {name: _message(name) for name in channels}},
