@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 
 def test_log_json_writes_one_object_per_line(tmp_path: Path) -> None:
@@ -20,3 +23,12 @@ def test_log_json_writes_one_object_per_line(tmp_path: Path) -> None:
     assert entries
     assert all(entry.keys() >= {"time", "level", "message"} for entry in entries)
     assert any("trying until it is there" in entry["message"] and entry["level"] == "warning" for entry in entries)
+
+
+@pytest.mark.parametrize("command", [["camera"], ["node", "--variant", "0"], ["fusion"], ["nonsense"]])
+@pytest.mark.parametrize("stderr", ["full", "closed"])
+def test_an_error_that_cannot_be_written_keeps_its_exit_code(command: list[str], stderr: str) -> None:
+    redirection = {"full": "2>/dev/full", "closed": "2>&-"}[stderr]
+    vp = [sys.executable, "-m", "vp_mqtt", *command, "--broker", "mqtt://127.0.0.1:9", "--give-up-after", "0.1"]
+    ended = subprocess.run(["/bin/sh", "-c", f"exec {shlex.join(vp)} {redirection}"], check=False, timeout=60)
+    assert ended.returncode == 2

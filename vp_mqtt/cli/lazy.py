@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -116,7 +117,7 @@ def run_app(app: typer.Typer, program: str | None = None) -> None:
         with guarded_output():
             code = app(prog_name=program, standalone_mode=False)
     except UserError as error:
-        sys.stderr.write(f"{program or Path(sys.argv[0]).name}: {error}\n")
+        _say(f"{program or Path(sys.argv[0]).name}: {error}\n")
         sys.exit(EXIT_USER_ERROR)
     except typer.Abort:
         sys.exit(EXIT_ABORTED)
@@ -126,6 +127,17 @@ def run_app(app: typer.Typer, program: str | None = None) -> None:
         if message:
             context: typer.Context | None = getattr(error, "ctx", None)
             command = context.command_path if context else program
-            sys.stderr.write(f"{command}: {message}; see `{command} --help`\n")
+            _say(f"{command}: {message}; see `{command} --help`\n")
         sys.exit(EXIT_USER_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(line: str) -> None:
+    """Write an error, if that is possible: a full disk must not change the exit code."""
+    # Python would try again when it exits, and then exit with 120.
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+    except OSError:
+        sys.stderr = io.StringIO()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import io
 import os
 import sys
 import threading
@@ -33,10 +34,13 @@ class NativeOutput:
 
         At log level "debug", the lines are logged.
         """
-        if self._is_captured:
+        # Without standard error, there is no log to spoil; file descriptor 2 may then be any file or socket.
+        if self._is_captured or sys.stderr is None:
             return
         self._is_captured = True
-        own = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+        # Without a buffer: what could not be written, since the disk is full, is not tried again at the exit.
+        raw = io.FileIO(os.dup(2), "w")
+        own = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
         reading, writing = os.pipe()
         # A library must never wait for us.
         os.set_blocking(writing, False)
