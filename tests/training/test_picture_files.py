@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ def test_other_files_are_told_of_and_hidden_ones_are_not(tmp_path: Path) -> None
     assert len(load(str(tmp_path)).everything()) == 36
     for file in (tmp_path / "class 2").iterdir():
         file.rename(file.with_suffix(".heic"))
-    with pytest.raises(UserError, match=r"class 2: no pictures .*12 of \.heic: convert them to JPEG"):
+    with pytest.raises(UserError, match=r"class 2: no pictures .*12 \.heic \(convert pictures to JPEG"):
         load(str(tmp_path))
 
 
@@ -224,3 +225,35 @@ def test_training_names_a_picture_that_it_cannot_read(tmp_path: Path) -> None:
     told = refused.stderr.splitlines()[-1]
     assert told.startswith(f"vp: {things}/class 1/")
     assert told.endswith("not a picture; repair or remove it")
+
+
+def test_what_is_not_used_of_a_folder_is_counted_for_training_and_evaluation(tmp_path: Path) -> None:
+    things = write_class_folders(tmp_path / "things")
+    (things / "class 0" / "1.heic").touch()
+    (things / "loose.jpg").touch()
+    dataset = load(str(things))
+    assert dataset.left_out == {".heic": 1, "pictures outside class folders": 1}
+    for everything in (False, True):
+        assert load_evaluation_set(str(things), everything=everything).left_out == dataset.left_out
+    report = check_dataset(dataset)
+    assert report.is_fine
+    assert "left out: 1 .heic, 1 pictures outside class folders (convert pictures to JPEG)" in report.lines(9)
+    assert report.as_dict()["left_out"] == dataset.left_out
+
+
+def test_class_folders_that_differ_only_in_their_unicode_form_are_one_class(tmp_path: Path) -> None:
+    things = write_class_folders(tmp_path / "things", classes=3)
+    composed, decomposed = (unicodedata.normalize(form, "K\u00e4se") for form in ("NFC", "NFD"))
+    (things / "class 0").rename(things / composed)
+    (things / "class 1").rename(things / decomposed)
+    dataset = load(str(things))
+    assert dataset.classes == (composed, "class 2")
+    counts = np.bincount(dataset.everything().labels)
+    assert counts[dataset.classes.index(composed)] == 2 * counts[dataset.classes.index("class 2")]
+
+
+def test_a_class_folder_whose_name_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    things = write_class_folders(tmp_path / "things")
+    Path(os.fsdecode(os.fsencode(things) + b"/caf\xe9")).mkdir()
+    with pytest.raises(UserError, match=r"'caf\\udce9' needs a shorter name, in UTF-8, without control"):
+        load(str(things))

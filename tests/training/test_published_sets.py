@@ -14,6 +14,7 @@ from tests.support import published_sets
 from tests.support.published_sets import BREEDS, CIFAR10_NAMES, CIFAR100_NAMES, colours
 from tests.support.training_data import write_class_folders
 from vp_mqtt.errors import UserError
+from vp_mqtt.inference.picture_formats import FILES
 from vp_mqtt.inference.pictures import Picture, decode
 from vp_mqtt.training.datasets import NAMED, Dataset, Pictures, load
 from vp_mqtt.training.datasets.flowers102 import FLOWERS102_CLASSES
@@ -232,7 +233,7 @@ def test_pictures_in_files_and_in_memory_look_alike(tmp_path: Path) -> None:
     in_memory = load("cifar10", root).test
     file = tmp_path / "picture.png"
     cv2.imwrite(str(file), in_memory.picture(0))
-    np.testing.assert_array_equal(decode(file.read_bytes()), in_memory.picture(0))
+    np.testing.assert_array_equal(decode(file.read_bytes(), formats=FILES), in_memory.picture(0))
     assert (colours(20, seed=5)[0][..., 0] == in_memory.picture(0)[..., 2]).all()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,6 +86,7 @@ def evaluate(
             f"'{trained_on or 'unknown'}': --all evaluates on all of it",
             err=True,
         )
+    say_left_out(chosen.left_out)
     result = evaluate_bundle(opened, pictures, ks=ks, jpeg_quality=jpeg)
     drawn = drawing.write_plots(result, opened.manifest.classes, opened.manifest.name, plots) if plots else []
     if json:
@@ -95,6 +97,14 @@ def evaluate(
     _print_tables(result, opened.manifest, f"{result.images} {kind} of '{chosen.name}'")
     for path in drawn:
         typer.echo(f"plot: {path}")
+
+
+def say_left_out(left_out: Mapping[str, int]) -> None:
+    """Say on stderr how many files of a folder of pictures are not used, by kind."""
+    from vp_mqtt.inference.picture_folders import describe_left_out  # noqa: PLC0415
+
+    if left_out:
+        typer.echo(f"left out: {describe_left_out(left_out)}", err=True)
 
 
 def _print_tables(result: Evaluation, manifest: Manifest, what: str) -> None:
@@ -144,6 +154,7 @@ def samples(
     # The split must be the training's, or pictures that were trained on would be taken for held-out ones.
     split_seed = int(open_bundle(bundle).manifest.provenance.get("seed", 0)) if bundle is not None else seed or 0
     held_out = datasets.load_evaluation_set(data, root, split_seed)
+    say_left_out(held_out.left_out)
     typer.echo(f"{write_samples(held_out, out, per_class, split_seed)} pictures in {out}")
 
 

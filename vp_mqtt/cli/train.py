@@ -11,7 +11,7 @@ import typer
 
 from vp_mqtt import logs
 from vp_mqtt.cli.common_options import require_torch
-from vp_mqtt.cli.data import Data, Root
+from vp_mqtt.cli.data import Data, Root, say_left_out
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def train(
     _check_folder(out, resume=resume)
     file_convention = _parse_convention(convention)
     dataset = datasets.load(data, root, seed)
+    say_left_out(dataset.left_out)
     resumed = Checkpoint.load(out).origin if resume else None
     teacher_checkpoint = Checkpoint.load(teacher) if teacher else None
     if resumed and resumed.teacher and not teacher_checkpoint:

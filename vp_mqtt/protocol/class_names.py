@@ -22,13 +22,18 @@ def _is_printable(character: str) -> bool:
 def _check_printable(name: str) -> str:
     if not all(map(_is_printable, name)):
         raise ValueError("a class name must not hold control characters")
-    return name
+    return normalize(name)
+
+
+def normalize(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC): names that look the same are the same, from whatever system."""
+    return unicodedata.normalize("NFC", name)
 
 
 ClassName = Annotated[str, Field(min_length=1, max_length=LONGEST_CLASS_NAME), AfterValidator(_check_printable)]
-"""A class's name: 1 to 200 characters, no control characters."""
+"""A class's name: 1 to 200 characters, no control characters; in Unicode's normal form C."""
 
 
 def as_class_name(text: str) -> str:
     """Return a text as a class name: invalid characters become "?", and a long text is cut off."""
-    return "".join(c if _is_printable(c) else "?" for c in text[:LONGEST_CLASS_NAME])
+    return "".join(c if _is_printable(c) else "?" for c in normalize(text)[:LONGEST_CLASS_NAME])

@@ -83,7 +83,7 @@ def test_other_files_in_a_folder_are_no_pictures(tmp_path: Path, warnings: pytes
     (tmp_path / "cat" / ".DS_Store").write_bytes(b"")
     (tmp_path / "cat" / "folder.jpg").mkdir()
     assert len(list(open_source(str(tmp_path)).captures())) == 1
-    assert not warnings.messages
+    assert warnings.messages == [f"--source {tmp_path}: left out 1 .txt"]
 
 
 def test_a_folder_can_be_played_again(tmp_path: Path) -> None:
@@ -175,6 +175,20 @@ def test_a_folder_in_which_no_picture_can_be_read_is_a_user_error(tmp_path: Path
     (tmp_path / "1.jpg").write_bytes(b"not a picture")
     with pytest.raises(UserError, match="no picture there can be read"):
         list(open_source(str(tmp_path)).captures())
+
+
+def test_what_a_camera_leaves_out_of_a_folder_is_told(tmp_path: Path, warnings: pytest.LogCaptureFixture) -> None:
+    for name in ("cup/1.jfif", "cup/@eaDir/1.jfif/THUMB.jpg", "cup/.ipynb_checkpoints/1-checkpoint.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / name, 10)
+    (tmp_path / "cup" / "2.heic").touch()
+    (tmp_path / "pen").symlink_to("cup")
+    captures = list(open_source(str(tmp_path)).captures())
+    assert [captured.truth for captured in captures] == ["cup", "pen"]
+    assert warnings.messages == [f"--source {tmp_path}: left out 2 .heic (convert pictures to JPEG)"]
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "1.heic").touch()
+    assert "it has 1 .heic (convert" in refused(str(tmp_path / "phone"))
 
 
 def test_a_folder_without_pictures_is_a_user_error(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -33,3 +35,9 @@ def test_a_name_has_1_to_200_characters() -> None:
             ADAPTER.validate_python(name)
     assert as_class_name("x" * 199 + "yz") == "x" * 199 + "y"
     assert LONGEST_CLASS_NAME == 200
+
+
+def test_names_that_differ_only_in_their_unicode_form_are_one() -> None:
+    composed, decomposed = (unicodedata.normalize(form, "K\u00e4se") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    assert ADAPTER.validate_python(decomposed) == as_class_name(decomposed) == composed

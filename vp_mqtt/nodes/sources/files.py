@@ -11,6 +11,7 @@ from pathlib import Path
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg
+from vp_mqtt.inference.picture_folders import describe_left_out, find_pictures
 from vp_mqtt.inference.picture_formats import FILES, PICTURE_SUFFIXES
 from vp_mqtt.inference.pictures import PictureError
 from vp_mqtt.logs import LOGGER
@@ -41,13 +42,18 @@ class PictureFolder(Source):
             self._files = [self._path]
             next(self.captures())
             return
+        found = find_pictures(self._path)
+        others = describe_left_out(found.left_out)
+        if not found.files:
+            suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
+            there = f"; it has {others}" if others else ""
+            raise UserError(f"--source {self._path}: no pictures in this folder ({suffixes}){there}")
+        if others:
+            LOGGER.warning("--source %s: left out %s", self._path, others)
         by_folder: dict[Path, list[Path]] = defaultdict(list)
-        for file in sorted(p for p in self._path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()):
+        for file in found.files:
             by_folder[file.parent].append(file)
         self._files = [file for turn in zip_longest(*by_folder.values()) for file in turn if file is not None]
-        if not self._files:
-            suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
-            raise UserError(f"--source {self._path}: no pictures in this folder ({suffixes})")
 
     def captures(self) -> Iterator[Captured]:
         """Yield the pictures; one that cannot be read is skipped, with one warning.

@@ -40,7 +40,7 @@ def caltech101(root: Path | None, seed: int) -> Dataset:
         if found is None:
             raise _PUBLISHED.missing(root, _FOLDER)
         folder = found / _FOLDER
-    classes, pictures = pictures_by_class(folder, without=(BACKGROUND,))
+    classes, pictures, left_out = pictures_by_class(folder, without=(BACKGROUND,))
     train, test = cut_off(pictures, TEST_SHARE, seed)
     train, validation = cut_off(train, VALIDATION_SHARE, seed)
-    return Dataset("caltech101", classes, train, validation, test)
+    return Dataset("caltech101", classes, train, validation, test, left_out)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -42,12 +43,14 @@ class EvaluationSet:
         pictures: labelled with these indices.
         is_cut: whether a seed split them off a folder without a test part: then only a training on that folder, with
             the same seed, has held them out.
+        left_out: number of files in its folders that are not used, by kind.
     """
 
     name: str
     classes: tuple[str, ...]
     pictures: Pictures
     is_cut: bool = False
+    left_out: Counter[str] = field(default_factory=Counter)
 
     def for_classes(self, wanted: tuple[str, ...]) -> Pictures:
         """Return the pictures, labelled with the indices of `wanted`.
@@ -119,8 +122,9 @@ def load_evaluation_set(
     found = _class_folders(data, root)
     if found is not None:
         folder, name = found
-        classes, pictures = load_evaluation_folder(folder, seed, everything=everything)
+        classes, pictures, left_out = load_evaluation_folder(folder, seed, everything=everything)
         is_cut = not everything and "test" not in parts_in(folder)
-        return EvaluationSet(name or folder.resolve().name, classes, pictures, is_cut)
+        return EvaluationSet(name or folder.resolve().name, classes, pictures, is_cut, left_out)
     dataset = load(data, root, seed)
-    return EvaluationSet(dataset.name, dataset.classes, dataset.everything() if everything else dataset.test)
+    pictures = dataset.everything() if everything else dataset.test
+    return EvaluationSet(dataset.name, dataset.classes, pictures, left_out=dataset.left_out)

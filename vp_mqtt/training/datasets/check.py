@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.inference.picture_folders import describe_left_out
 from vp_mqtt.training.datasets.pictures import Dataset, use_one_thread
 from vp_mqtt.training.parallel import map_pictures
 
@@ -33,6 +34,7 @@ class DatasetReport:
         unusable: an error message for each picture that cannot be used.
         leaks: pairs of identical pictures, one in the training or validation part, one in the test part.
         contradictions: pairs of identical pictures with different labels.
+        left_out: number of files that are not used, by kind.
     """
 
     name: str
@@ -44,6 +46,7 @@ class DatasetReport:
     unusable: list[str]
     leaks: list[tuple[str, str]]
     contradictions: list[tuple[str, str]]
+    left_out: dict[str, int]
 
     @property
     def is_fine(self) -> bool:
@@ -65,6 +68,8 @@ class DatasetReport:
         if self.smallest and self.largest:
             (low_h, low_w), (high_h, high_w) = self.smallest, self.largest
             yield f"from {low_w} x {low_h} to {high_w} x {high_h} pixels"
+        if self.left_out:
+            yield f"left out: {describe_left_out(self.left_out)}"
         yield from _some(f"{len(self.unusable)} cannot be used:", self.unusable, most)
         yield from _some(
             f"{len(self.leaks)} in the test part are also in the training or validation part:",
@@ -77,7 +82,7 @@ class DatasetReport:
             most,
         )
         if self.is_fine:
-            yield "all pictures can be used"
+            yield "all other pictures can be used" if self.left_out else "all pictures can be used"
 
 
 def _some(title: str, items: list[str], most: int) -> Iterator[str]:
@@ -133,4 +138,5 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
         unusable=unusable,
         leaks=leaks,
         contradictions=contradictions,
+        left_out=dict(dataset.left_out),
     )

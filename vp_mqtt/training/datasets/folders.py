@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.inference.picture_formats import PICTURE_SUFFIXES
-from vp_mqtt.protocol.class_names import as_class_name
+from vp_mqtt.inference.picture_folders import describe_left_out, find_pictures, list_folders
+from vp_mqtt.protocol.class_names import as_class_name, normalize
 from vp_mqtt.training.datasets.pictures import Dataset, JoinedPictures, PictureFiles, Pictures
 from vp_mqtt.training.datasets.split import TEST_SHARE, VALIDATION_SHARE, cut_off
 
@@ -19,36 +20,58 @@ PARTS = ("train", "val", "test")
 _MIN_CLASSES = 2
 
 
+@dataclass(frozen=True)
+class _ClassFolders:
+    """The class folders in a folder.
+
+    Attributes:
+        folders: by class name, in Unicode's normal form C: usually one, more where names differ only in their form.
+        left_out: what else is in the folder, by kind.
+    """
+
+    folders: dict[str, list[Path]]
+    left_out: Counter[str]
+
+
+def _class_folders(folder: Path) -> _ClassFolders:
+    found = list_folders(folder)
+    by_name: dict[str, list[Path]] = {}
+    for path in found.files:
+        by_name.setdefault(normalize(path.name), []).append(path)
+    return _ClassFolders(dict(sorted(by_name.items())), found.left_out)
+
+
 def _class_names(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    return tuple(_class_folders(folder).folders)
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    # Files whose names start with a dot are not pictures, whatever their suffix: macOS writes "._1.jpg" beside "1.jpg".
-    files = [path for path in folder.rglob("*") if not path.name.startswith(".") and path.is_file()]
-    found = sorted(path for path in files if path.suffix.lower() in PICTURE_SUFFIXES)
-    if found:
-        return found
-    others = Counter(path.suffix.lower() or "no suffix" for path in files)
-    there = ", ".join(f"{count} of {suffix}" for suffix, count in others.most_common(3))
-    raise UserError(
-        f"{folder}: no pictures in this class folder{f' (but {there}: convert them to JPEG)' if there else ''}; "
-        "add some, or remove the folder"
-    )
+def _read_part(folder: Path, classes: Sequence[str]) -> tuple[PictureFiles, Counter[str]]:
+    """Return (the pictures of these classes in a folder, what was left out).
 
-
-def _read_part(folder: Path, classes: Sequence[str]) -> PictureFiles:
+    Raises:
+        UserError: a class has no pictures.
+    """
+    within = _class_folders(folder)
     files: list[Path] = []
     labels: list[int] = []
+    left_out = Counter(within.left_out)
     for index, name in enumerate(classes):
-        found = _pictures_in(folder / name)
-        files += found
-        labels += [index] * len(found)
-    return PictureFiles(files, np.array(labels, dtype=np.int64))
+        lots = [find_pictures(path) for path in within.folders[name]]
+        own = [file for lot in lots for file in lot.files]
+        others = sum((lot.left_out for lot in lots), Counter[str]())
+        if not own:
+            there = f" (but {describe_left_out(others)})" if others else ""
+            raise UserError(
+                f"{within.folders[name][0]}: no pictures in this class folder{there}; add some, or remove the folder"
+            )
+        files += own
+        labels += [index] * len(own)
+        left_out += others
+    return PictureFiles(files, np.array(labels, dtype=np.int64)), left_out
 
 
-def pictures_by_class(folder: Path, without: Sequence[str] = ()) -> tuple[tuple[str, ...], PictureFiles]:
-    """Return (class names, pictures) of a folder of class folders.
+def pictures_by_class(folder: Path, without: Sequence[str] = ()) -> tuple[tuple[str, ...], PictureFiles, Counter[str]]:
+    """Return (class names, pictures, what was left out by kind) of a folder of class folders.
 
     Args:
         folder: with class folders.
@@ -60,10 +83,12 @@ def pictures_by_class(folder: Path, without: Sequence[str] = ()) -> tuple[tuple[
     classes = tuple(name for name in _class_names(folder) if name not in without)
     for name in classes:
         if name != as_class_name(name):
-            raise UserError(f"{folder}: the class folder {name!r} needs a shorter name without control characters")
+            raise UserError(
+                f"{folder}: the class folder {name!r} needs a shorter name, in UTF-8, without control characters"
+            )
     if len(classes) < _MIN_CLASSES:
         raise UserError(f"{folder}: {len(classes)} class folder(s); a family needs at least two classes")
-    return classes, _read_part(folder, classes)
+    return classes, *_read_part(folder, classes)
 
 
 def _check_same_classes(folder: Path, part: str, classes: tuple[str, ...]) -> None:
@@ -106,27 +131,33 @@ def picture_folder(folder: Path, seed: int, name: str | None = None) -> Dataset:
     if inside and "train" not in inside:
         raise UserError(f"{folder}: there is '{inside[0]}' in it, but no 'train'; put the training pictures there")
     whole = folder / "train" if "train" in inside else folder
-    classes, pictures = pictures_by_class(whole)
+    classes, pictures, left_out = pictures_by_class(whole)
     parts = [part for part in inside if part != "train"]
     for part in parts:
         _check_same_classes(folder, part, classes)
     train: Pictures = pictures
     if "test" in parts:
-        test: Pictures = _read_part(folder / "test", classes)
+        test: Pictures
+        test, others = _read_part(folder / "test", classes)
+        left_out += others
     else:
         train, test = cut_off(train, TEST_SHARE, seed)
     if "val" in parts:
-        validation: Pictures = _read_part(folder / "val", classes)
+        validation: Pictures
+        validation, others = _read_part(folder / "val", classes)
+        left_out += others
     else:
         train, validation = cut_off(train, VALIDATION_SHARE, seed)
     for index, class_name in enumerate(classes):
         if not all((part.labels == index).any() for part in (train, validation, test)):
             raise UserError(f"{whole / class_name}: too few pictures of this class to split; give it at least three")
-    return Dataset(name or folder.resolve().name, classes, train, validation, test)
+    return Dataset(name or folder.resolve().name, classes, train, validation, test, left_out)
 
 
-def load_evaluation_folder(folder: Path, seed: int, *, everything: bool = False) -> tuple[tuple[str, ...], Pictures]:
-    """Return (class names, pictures) to evaluate a bundle on: held-out ones, or all.
+def load_evaluation_folder(
+    folder: Path, seed: int, *, everything: bool = False
+) -> tuple[tuple[str, ...], Pictures, Counter[str]]:
+    """Return (class names, pictures, what was left out by kind) to evaluate a bundle on: held-out pictures, or all.
 
     The number of classes is not checked: a bundle may be evaluated on some of its classes.
 
@@ -146,16 +177,18 @@ def load_evaluation_folder(folder: Path, seed: int, *, everything: bool = False)
                 "evaluate on all of it with --all"
             )
         dataset = picture_folder(folder, seed)
-        return dataset.classes, dataset.test
+        return dataset.classes, dataset.test, dataset.left_out
     lots = [folder / part for part in inside if everything or part == "test"] or [folder]
     classes = tuple(sorted({name for lot in lots for name in _class_names(lot)}))
     if not classes:
         raise UserError(f"{lots[0]}: no class folders there; put the pictures into one folder per class")
     read: list[Pictures] = []
+    left_out: Counter[str] = Counter()
     for lot in lots:
         own = _class_names(lot)
         if own:
-            pictures = _read_part(lot, own)
+            pictures, others = _read_part(lot, own)
+            left_out += others
             indices = np.array([classes.index(name) for name in own], dtype=np.int64)
             read.append(pictures.relabelled(indices[pictures.labels]))
-    return classes, read[0] if len(read) == 1 else JoinedPictures(read)
+    return classes, read[0] if len(read) == 1 else JoinedPictures(read), left_out

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -179,6 +180,7 @@ class Dataset:
         train: for training.
         validation: for choices made during and after training.
         test: for the final evaluation, and nothing else.
+        left_out: number of files in its folders that are not used, by kind; see `inference.picture_folders`.
     """
 
     name: str
@@ -186,6 +188,7 @@ class Dataset:
     train: Pictures
     validation: Pictures
     test: Pictures
+    left_out: Counter[str] = field(default_factory=Counter)
 
     def everything(self) -> Pictures:
         """Return the pictures of all parts."""
