@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 
+from vp_mqtt.inference.picture_formats import SNAPSHOTS, PictureFormat, find_format, name_formats
+
 _VIDEO_TYPES = {
     "application/dash+xml",
     "application/mp4",
@@ -17,18 +19,6 @@ _TITLE = re.compile(r"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _TITLE_LETTERS = 60
 _TEXT_BYTES = 512
 _NO_TEXT = frozenset(range(32)) - frozenset(b"\t\n\f\r\x1b")
-# By what they begin with, after so many bytes: pictures that are never handed to a decoder.
-_OTHER_PICTURES = (
-    (0, b"GIF8", "GIF"),
-    (0, b"BM", "BMP"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (8, b"WEBP", "WebP"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftyphei", "HEIC"),
-    (4, b"jP  ", "JPEG 2000"),
-    (0, b"\xff\x0a", "JPEG XL"),
-)
 
 
 def is_video_type(kind: str) -> bool:
@@ -63,7 +53,7 @@ def describe(kind: str | None, head: bytes) -> str:
         return f"an empty answer came, no picture ({typed})"
     other = _other_picture(head)
     if other is not None:
-        return f"a {other} picture came; only JPEG and PNG are taken"
+        return f"a picture came that is {other}, not {name_formats(SNAPSHOTS)}"
     if not is_text(head):
         return f"something came that is neither JPEG, PNG nor a video ({typed})"
     title = _TITLE.search(head.decode(errors="replace"))
@@ -73,5 +63,6 @@ def describe(kind: str | None, head: bytes) -> str:
     return f'a web page came, no picture ({typed}, "{words[:_TITLE_LETTERS]}")'
 
 
-def _other_picture(head: bytes) -> str | None:
-    return next((name for at, begin, name in _OTHER_PICTURES if head[at : at + len(begin)] == begin), None)
+def _other_picture(head: bytes) -> PictureFormat | None:
+    found = find_format(head)
+    return None if found in SNAPSHOTS or is_text(head) else found

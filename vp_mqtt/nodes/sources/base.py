@@ -10,35 +10,40 @@ from typing import ClassVar
 
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg
+from vp_mqtt.inference.picture_formats import SNAPSHOTS
 from vp_mqtt.inference.pictures import Picture
 
 
 @dataclass(frozen=True, eq=False)
 class Captured:
-    """A picture from a source: decoded, as JPEG, or both.
+    """A picture from a source: decoded, as JPEG, or both; or in another format.
 
     Attributes:
-        decoded: as `picture`, where the source has it; None only where there is a JPEG.
+        decoded: as `picture`, where the source has it.
         truth: the true class name, if the source knows it.
         jpeg: as the source delivered it.
+        encoded: as the source delivered it, where that is no JPEG.
         at: when it is to be shown, in seconds since the source's start, where the source has a time of its own.
     """
 
     decoded: Picture | None = None
     truth: str | None = None
     jpeg: Jpeg | None = None
+    encoded: bytes | None = None
     at: float | None = None
 
     @cached_property
     def picture(self) -> Picture:
-        """Shape (height, width, 3), uint8, blue, green, red; a JPEG is decoded at the first access.
+        """Shape (height, width, 3), uint8, blue, green, red; decoded at the first access.
 
         Raises:
-            PictureError: the JPEG cannot be decoded.
+            PictureError: it cannot be decoded.
         """
         if self.decoded is not None:
             return self.decoded
-        return pictures.decode(self.jpeg.data if self.jpeg is not None else b"")
+        if self.jpeg is not None:
+            return pictures.decode(self.jpeg.data)
+        return pictures.decode(self.encoded or b"", formats=SNAPSHOTS)
 
 
 class Source(ABC):

@@ -11,10 +11,7 @@ from collections.abc import Callable
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg, begins_as_jpeg
-from vp_mqtt.inference.picture_formats import SNAPSHOTS
-from vp_mqtt.inference.pictures import PictureError
 from vp_mqtt.masking import hide_in_address
 from vp_mqtt.nodes.sources.answers import describe, is_named_as_text, is_text, is_video_type, may_be_video
 from vp_mqtt.nodes.sources.base import Captured
@@ -136,16 +133,12 @@ class HttpFeed(Feed):
         return self._captured(found[-1])
 
     def _captured(self, data: bytes) -> Captured | None:
-        if begins_as_jpeg(data):
-            jpeg = Jpeg.parse(data)
-            if jpeg is None:
-                self._on_refused("broken JPEG")
-            return None if jpeg is None else Captured(jpeg=jpeg)
-        try:
-            return Captured(pictures.decode(data, formats=SNAPSHOTS))
-        except PictureError as error:
-            self._on_refused(str(error))
-            return None
+        if not begins_as_jpeg(data):
+            return Captured(encoded=data)
+        jpeg = Jpeg.parse(data)
+        if jpeg is None:
+            self._on_refused("broken JPEG")
+        return None if jpeg is None else Captured(jpeg=jpeg)
 
     def _end(self, response: http.client.HTTPResponse) -> None:
         """Go on after the end of an answer: that of a snapshot is no break.
