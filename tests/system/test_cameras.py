@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.http_camera import HttpCamera, stream
+from tests.support.http_camera import HttpCamera, once, stream
 from tests.support.site import Site
 from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.local.ports import free_port
@@ -64,6 +64,22 @@ def test_a_network_camera_goes_and_comes_back(site: Site) -> None:
     assert site.probe.of(Kind.FRAME)[0].payload == JPEG, "as it is"
     assert {status.camera for status in statuses(site, "camera")} == {"door"}
     assert SECRET not in site.log("camera") + str(site.probe.received)
+
+
+def test_png_parts_and_png_snapshots_are_jpegs_on_the_wire(site: Site) -> None:
+    png = cv2.imencode(".png", np.full((48, 64, 3), (0, 0, 255), dtype=np.uint8))[1].tobytes()
+    answers = {
+        "parts": stream([b"--frame\r\n\r\n" + png], "multipart/x-mixed-replace"),
+        "snapshot": once(png, "image/png"),
+    }
+    for name, answer in answers.items():
+        with HttpCamera(answer) as camera:
+            site.start(name, "camera", "--camera", name, "--source", camera.url(), "--frames", "5", "--fps", "50")
+            assert site.wait(name, 40) == 0
+        assert "no pictures" not in site.log(name)
+    frames = {message.topic: message.payload for message in site.probe.of(Kind.FRAME)}
+    assert set(frames) == {site.probe.topics.frame(name) for name in answers}
+    assert set(frames.values()) == {JPEG}
 
 
 def test_a_stream_of_ffmpegs_that_is_not_there_is_one_line_with_the_reason(site: Site, tmp_path: Path) -> None:
