@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from benchmarks.emulation.mjpeg_camera import MjpegCamera
 from benchmarks.emulation.network import BoardNetwork
 from benchmarks.faults.duplicator import Duplicator
 from benchmarks.testbed.site import CAMERA, SITE, MeasuredSite
+from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.files import write_atomically
 from vp_mqtt.local.ports import HOST
 
@@ -48,6 +51,7 @@ class FaultRun:
         stack: closed at the end of the run.
         folder: folder for files of the run.
         stream: a network camera that can be interrupted.
+        flood: closed to end a flood.
     """
 
     site: MeasuredSite
@@ -55,6 +59,7 @@ class FaultRun:
     stack: ExitStack
     folder: Path
     stream: MjpegCamera = field(default_factory=MjpegCamera)
+    flood: ExitStack = field(default_factory=ExitStack)
 
     def impair_link(self, impairment: Impairment) -> None:
         """Impair the boards' link."""
@@ -170,6 +175,29 @@ def _duplicate(run: FaultRun) -> None:
     run.stack.callback(duplicator.stop)
 
 
+def _flood(kind: str, rate: float) -> Callable[[FaultRun], None]:
+    """Let a client with no account flood the site with messages of one kind, so many per second."""
+
+    def begin(run: FaultRun) -> None:
+        run.site.recorder.watch_only(CAMERA)
+        digest = open_bundle(run.site.bundle).manifest.short_digest.hex()
+        command = ["benchmarks.faults.flooder", str(run.site.port), kind, SITE, digest, "--rate", str(rate)]
+        process = subprocess.Popen([sys.executable, "-m", *command])
+
+        def stop() -> None:
+            process.kill()
+            process.wait()
+
+        run.flood = run.stack.enter_context(ExitStack())
+        run.flood.callback(stop)
+
+    return begin
+
+
+def _end_flood(run: FaultRun) -> None:
+    run.flood.close()
+
+
 _CUT = Impairment(loss=1.0)
 _NO_IMPAIRMENT = Impairment()
 _OFFSETS = {"v0": _DAY, "v1": -_DAY, CAMERA: -_DAY, "fusion": _DAY}
@@ -260,6 +288,18 @@ FAULTS = {
             lambda run: run.site.start_variant(0, name="v0-second"),
             lambda run: run.site.nodes.kill("v0"),
             affected=(0,),
+        ),
+        *(
+            Fault(f"flood-{kind}", text, _flood(kind, rate), _end_flood, hold_s=8.0, frames_factor=2)
+            for kind, rate, text in (
+                ("votes", 10_000, "10,000 valid votes per second of one variant on invented frames"),
+                ("announces", 10_000, "10,000 announces per second of one other camera"),
+                ("statuses", 10_000, "10,000 statuses per second of one node"),
+                ("cameras", 10_000, "announces of 60,000 invented cameras, 10,000 per second"),
+                ("nodes", 10_000, "statuses of 60,000 invented nodes, 10,000 per second"),
+                ("lies", 50, "statuses, 50 per second, that say that all variants are offline"),
+                ("jumps", 10, "10 announces per second of the camera with sequence numbers at the end of their range"),
+            )
         ),
         Fault("disk-full", "the logs of all nodes go to a full disk", is_disk_full=True),
     )

@@ -35,7 +35,7 @@ class Recorder:
         self._states: dict[str, str] = {}
         self._stats: dict[str, StatsMessage] = {}
         self.connections: Counter[str] = Counter()
-        names = Topics(site)
+        self._names = names = Topics(site)
         of_frames = [(names.announce(ANY), 1), (names.vote(ANY, ANY), 0), (names.label(ANY), 0)]
         self.session = Session(
             BrokerOptions(url=url),
@@ -48,6 +48,17 @@ class Recorder:
     def start(self) -> None:
         """Connect in the background."""
         self.session.start()
+
+    def watch_only(self, camera: str) -> None:
+        """Record only this camera's announces, votes and labels from now on, and no further statuses.
+
+        What others flood the site with would take the recorder's time.
+        """
+        self.session.subscribe([self._names.announce(camera)], qos=1)
+        self.session.subscribe([self._names.vote(camera, ANY), self._names.label(camera)])
+        wildcards = (self._names.announce(ANY), self._names.vote(ANY, ANY), self._names.label(ANY))
+        for topic in (*wildcards, self._names.status(ANY)):
+            self.session.unsubscribe(topic)
 
     def _end(self, error: UserError) -> None:
         raise error

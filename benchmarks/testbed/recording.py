@@ -61,6 +61,8 @@ class RunSummary:
         latency_ms_p50: median from announce to label, in ms.
         latency_ms_p99: 99th percentile, likewise.
         latency_ms_max: maximum, likewise.
+        latency_ms_p99_before: 99th percentile of the frames announced before the fault, likewise.
+        latency_ms_p99_meanwhile: 99th percentile of the frames announced during the fault, likewise.
         recovery_s: from the end of the fault (from its beginning, if it does not end) to the first label with a class
             and the first vote of every affected variant, in s; None if that never came.
         accuracy: share of right labels among the frames with known truth; a frame without a class counts as wrong.
@@ -77,6 +79,8 @@ class RunSummary:
     latency_ms_p50: float | None
     latency_ms_p99: float | None
     latency_ms_max: float | None
+    latency_ms_p99_before: float | None
+    latency_ms_p99_meanwhile: float | None
     recovery_s: float | None
     accuracy: float | None
     accuracy_meanwhile: float | None
@@ -119,10 +123,21 @@ def summarise(
         latency_ms_p50=None if quantiles is None else round(float(quantiles[0]), 1),
         latency_ms_p99=None if quantiles is None else round(float(quantiles[1]), 1),
         latency_ms_max=None if quantiles is None else round(float(quantiles[2]), 1),
+        latency_ms_p99_before=_p99(recording, first, 0.0, fault_began_at),
+        latency_ms_p99_meanwhile=_p99(recording, first, fault_began_at, until),
         recovery_s=_recovery(recording, fault_began_at if fault_ended_at is None else fault_ended_at, affected),
         accuracy=_accuracy(list(known.values())),
         accuracy_meanwhile=_accuracy(meanwhile),
     )
+
+
+def _p99(recording: Recording, first: dict[FrameId, RecordedLabel], since: float, until: float) -> float | None:
+    delays = [
+        max(0.0, first[frame].at - announced)
+        for frame, announced in recording.announced.items()
+        if since <= announced < until and frame in first
+    ]
+    return round(float(np.quantile(delays, 0.99)) * 1000, 1) if delays else None
 
 
 def _recovery(recording: Recording, since: float, affected: Sequence[int]) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -57,15 +59,18 @@ class FloodGuard:
     that its messages do not take the time that those of other sources need.
     """
 
-    def __init__(self, limits: Mapping[Kind, Limit], *, block_s: float = 10.0) -> None:
+    def __init__(self, limits: Mapping[Kind, Limit], *, block_s: float = 10.0, longest_block_s: float = 80.0) -> None:
         """Start with full buckets and no source blocked.
 
         Args:
             limits: by kind of message.
-            block_s: how long a source stays blocked, in s.
+            block_s: how long a source is blocked, in s; twice as long each time that it floods again at once.
+            longest_block_s: how long it is blocked at most, in s.
         """
         self._limits = limits
         self._block_s = block_s
+        self._longest_block_s = longest_block_s
+        self._last_blocks: OrderedDict[Source, tuple[float, float]] = OrderedDict()
         self._announced = 0
         self._buckets: dict[Source, _Bucket] = {}
         self._blocked: dict[Source, float] = {}
@@ -90,10 +95,19 @@ class FloodGuard:
         bucket.filled, bucket.announced = now, self._announced
         if bucket.tokens < 1:
             del self._buckets[source]
-            self._blocked[source] = now + self._block_s
+            self._blocked[source] = now + self._next_block_s(source, now)
             return Verdict.BLOCK
         bucket.tokens -= 1
         return Verdict.ACCEPT
+
+    def _next_block_s(self, source: Source, now: float) -> float:
+        ended, lasted = self._last_blocks.pop(source, (-math.inf, 0.0))
+        floods_again = now - ended <= lasted
+        lasts = min(2 * lasted, self._longest_block_s) if floods_again else self._block_s
+        self._last_blocks[source] = now + lasts, lasts
+        if len(self._last_blocks) > _MAX_BUCKETS:
+            self._last_blocks.popitem(last=False)
+        return lasts
 
     def unblock(self, now: float) -> set[Source]:
         """Unblock the sources that were blocked for long enough, and return them."""

@@ -22,14 +22,14 @@ _VOTE = f"/{Kind.VOTE}"
 _FRESH_ONLY = {Kind.ANNOUNCE, Kind.VOTE}
 # A retained status of every node arrives at once with the subscription.
 LIMITS = {
-    Kind.ANNOUNCE: Limit(burst=600, per_second=300.0),
+    Kind.ANNOUNCE: Limit(burst=150, per_second=300.0),
     Kind.VOTE: Limit(burst=500, per_second=50.0, per_announce=4.0),
     Kind.STATUS: Limit(burst=100, per_second=5.0),
     Kind.STATS: Limit(burst=100, per_second=20.0),
     Kind.BUNDLE: Limit(burst=100, per_second=5.0),
 }
 """What one camera, node or variant may send before it is blocked, by kind of message."""
-STRANGERS_LIMITS = {Kind.ANNOUNCE: Limit(burst=600, per_second=50.0), Kind.STATUS: Limit(burst=2000, per_second=50.0)}
+STRANGERS_LIMITS = {Kind.ANNOUNCE: Limit(burst=200, per_second=50.0), Kind.STATUS: Limit(burst=2000, per_second=50.0)}
 """What all cameras, and all nodes, together may send that are not known (yet)."""
 # Bytes of a payload, and messages of a source that may wait.
 _BOUNDS = {

@@ -138,3 +138,19 @@ def test_however_many_sources_there_are_only_so_many_are_remembered() -> None:
     for number in range(20_000):
         assert guard.check((Kind.VOTE, f"v{number}"), 0) is Verdict.ACCEPT
     assert len(guard._buckets) == 8192
+
+
+def test_a_source_that_floods_again_at_once_is_blocked_for_longer_up_to_a_limit() -> None:
+    guard = guard_of(1, per_second=0)
+    now, lasted = 0.0, []
+    for _ in range(5):
+        assert accepted(guard, now) == 1
+        until = guard.next_unblock()
+        assert until is not None
+        lasted.append(until - now)
+        now = until
+        guard.unblock(now)
+    assert lasted == [10, 20, 40, 80, 80]
+    # It behaved for as long as it was blocked.
+    assert accepted(guard, now + 80.1) == 1
+    assert guard.next_unblock() == now + 80.1 + 10
