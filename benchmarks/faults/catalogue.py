@@ -181,8 +181,9 @@ def _flood(kind: str, rate: float) -> Callable[[FaultRun], None]:
     def begin(run: FaultRun) -> None:
         run.site.recorder.watch_only(CAMERA)
         digest = open_bundle(run.site.bundle).manifest.short_digest.hex()
-        command = ["benchmarks.faults.flooder", str(run.site.port), kind, SITE, digest, "--rate", str(rate)]
-        process = subprocess.Popen([sys.executable, "-m", *command])
+        frames = run.site.recorder.recording(CAMERA).announced
+        arguments = [str(run.site.port), kind, SITE, digest, str(next(iter(frames)).run), "--rate", str(rate)]
+        process = subprocess.Popen([sys.executable, "-m", "benchmarks.faults.flooder", *arguments])
 
         def stop() -> None:
             process.kill()

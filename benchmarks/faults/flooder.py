@@ -21,9 +21,8 @@ from vp_mqtt.protocol.topics import Topics
 KINDS = ("votes", "announces", "statuses", "cameras", "nodes", "lies", "jumps")
 _BATCH = 50
 _NAMES = 60_000
-_RUN = 7
 _CORRELATION_DATA = 9
-_LAST_SEQUENCE = 2**32 - 1
+_HIGH_SEQUENCE = 2**32 - 10_000
 _CONNECT = b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x05flood"
 
 
@@ -62,29 +61,30 @@ def _status(node: str, number: int, digest: str, state: str = "online") -> bytes
     ).encode()
 
 
-def packets(kind: str, site: str, digest: str) -> Callable[[int], bytes]:
+def packets(kind: str, site: str, digest: str, run: int) -> Callable[[int], bytes]:
     """Return a function from a running number to a packet of this kind.
 
     Args:
         kind: one of `KINDS`.
         site: the site's name.
         digest: the bundle's short digest, in hexadecimal.
+        run: of the frames.
     """
     topics = Topics(site)
     vote = b"\x01\x01" + bytes.fromhex(digest) + b"\x00\x00" + struct.pack(">HH", 0, 65_535)
 
     def announce(camera: str, sequence: int) -> bytes:
-        frame = FrameId(_RUN, sequence)
+        frame = FrameId(run, sequence)
         return publish(topics.announce(camera), json.dumps({"frame": str(frame), "captured": 1.0}).encode())
 
     makers: dict[str, Callable[[int], bytes]] = {
-        "votes": lambda n: publish(topics.vote("cam0", 0), vote, FrameId(_RUN, n).encode()),
+        "votes": lambda n: publish(topics.vote("cam0", 0), vote, FrameId(run, _HIGH_SEQUENCE + n).encode()),
         "announces": lambda n: announce("evil", n),
         "statuses": lambda n: publish(topics.status("evil"), _status("evil", n // 6 * 6, digest)),
         "cameras": lambda n: announce(f"evil{n % _NAMES}", 0),
         "nodes": lambda n: publish(topics.status(f"evil{n % _NAMES}"), _status(f"evil{n % _NAMES}", n, digest)),
         "lies": lambda n: publish(topics.status(f"v{n % 6}"), _status(f"v{n % 6}", n, digest, "offline")),
-        "jumps": lambda n: announce("cam0", _LAST_SEQUENCE - n),
+        "jumps": lambda n: announce("cam0", _HIGH_SEQUENCE + n),
     }
     return makers[kind]
 
@@ -96,9 +96,10 @@ def main() -> None:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("site")
     parser.add_argument("digest")
+    parser.add_argument("run", type=int)
     parser.add_argument("--rate", type=float, required=True, help="messages per second")
     options = parser.parse_args()
-    make = packets(options.kind, options.site, options.digest)
+    make = packets(options.kind, options.site, options.digest, options.run)
     with socket.create_connection((HOST, options.port)) as link:
         link.sendall(_CONNECT)
         link.recv(100)

@@ -17,7 +17,7 @@ import pytest
 from benchmarks.emulation.network import BoardNetwork, NoNetworkError, private_network
 
 _FRAMES = 24
-_KEPT = ["kill-5", "messages", "clocks", "twin", "disk-full", "loss", "cut"]
+_KEPT = ["kill-5", "messages", "clocks", "twin", "disk-full", "flood-announces", "flood-lies", "loss", "cut"]
 _LOSING = ["fusion", "broker-kill"]
 _NEED_ROOT = {"loss", "cut"}
 

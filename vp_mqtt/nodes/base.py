@@ -23,7 +23,6 @@ from vp_mqtt.protocol.messages import Role, State
 from vp_mqtt.protocol.topics import Topics
 
 _GOODBYE_S = 1.0
-_CORRECT_EVERY_S = 1.0
 
 
 class Node:
@@ -86,7 +85,7 @@ class Node:
         self._stats = Stats()
         self._session: Session | None = None
         self._was_replaced = False
-        self._next_correction = 0.0
+        self._is_status_wrong = False
         self._error: UserError | None = None
         self._stop_lock = threading.Lock()
 
@@ -201,13 +200,8 @@ class Node:
         if message.topic != self._status.topic:
             self._on_message(message)
             return
-        now = time.monotonic()
         try:
-            is_right = self._status.check(message.payload, self.session.connections, now)
-            if not is_right and now >= self._next_correction and not self.stopping.is_set():
-                # Whoever wrote it: what the broker keeps for our name is to be true.
-                self._next_correction = now + _CORRECT_EVERY_S
-                self.publish(self._status.message(State.ONLINE))
+            self._is_status_wrong |= not self._status.check(message.payload, self.session.connections, time.monotonic())
         except UserError as error:
             self._was_replaced = True
             self._fail(error)
@@ -224,6 +218,10 @@ class Node:
         while not self.stopping.wait(self._stats_every_s):
             stats = self._stats.message(self.name, connections=session.connections, more=self._more_counts())
             session.publish(Outgoing(self.topics.stats(self.name), stats.encode()))
+            if self._is_status_wrong:
+                # Whoever wrote it: what the broker keeps for our name is to be true.
+                self._is_status_wrong = False
+                session.publish(self._status.message(State.ONLINE))
 
 
 def _notify_systemd(session: Session, is_healthy: Callable[[float], bool], stopping: threading.Event) -> None:
