@@ -10,7 +10,6 @@ import itertools
 import json
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable
 
@@ -111,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
