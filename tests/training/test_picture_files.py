@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.support.training_data import FAMILY, write_class_folders
 from vp_mqtt.errors import UserError
-from vp_mqtt.training.datasets import load, load_evaluation_set
+from vp_mqtt.training.datasets import check, load, load_evaluation_set
 from vp_mqtt.training.datasets.check import check_dataset
 from vp_mqtt.training.datasets.pictures import JoinedPictures, PictureFiles
 
@@ -257,3 +257,32 @@ def test_a_class_folder_whose_name_is_no_utf_8_is_refused(tmp_path: Path) -> Non
     Path(os.fsdecode(os.fsencode(things) + b"/caf\xe9")).mkdir()
     with pytest.raises(UserError, match=r"'caf\\udce9' needs a shorter name, in UTF-8, without control"):
         load(str(things))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("coding", ["baseline", "progressive"])
+def test_a_jpeg_that_is_damaged_in_the_middle_is_named(
+    tmp_path: Path, mode: str, coding: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    things = write_class_folders(tmp_path / "things")
+    file = things / "class 0" / "photo.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    Image.fromarray(noise).convert(mode).save(file, progressive=coding == "progressive")
+    assert check_dataset(load(str(things))).is_fine
+    data = file.read_bytes()
+    middle = len(data) // 2
+    file.write_bytes(data[: middle - 100] + data[middle:])
+    report = check_dataset(load(str(things)))
+    (unusable,) = report.unusable
+    assert unusable.startswith(f"{file}: damaged (Corrupt JPEG data: ")
+    assert not report.is_fine
+    assert "JPEG data" not in capfd.readouterr().err
+
+
+def test_that_damage_was_not_looked_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "can_find_damage", lambda: False)
+    lines = list(check_dataset(load(str(write_class_folders(tmp_path / "things")))).lines(9))
+    assert lines[-2:] == [
+        "JPEGs that are damaged in the middle were not looked for: `pip install simplejpeg`",
+        "all pictures can be used",
+    ]

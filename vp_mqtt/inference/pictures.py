@@ -38,8 +38,8 @@ def _read_mode(head: JpegHead, side: int | None) -> int:
     return next((mode for scale, mode in _REDUCED if min(head.size) >= _SPARE * scale * side), cv2.IMREAD_COLOR)
 
 
-def _check_jpeg(data: bytes | bytearray | memoryview) -> JpegHead:
-    """Return a JPEG's head, if decoding it takes a bounded time.
+def check_jpeg(data: bytes | bytearray | memoryview) -> JpegHead:
+    """Return a JPEG's head, if it is one that is decoded here: of a coding that is in use, and in a bounded time.
 
     Raises:
         PictureError: it is no JPEG, or one that is refused.
@@ -91,7 +91,7 @@ def decode(
         raise PictureError("not a picture")
     if found not in formats:
         raise PictureError(f"{found}, not {name_formats(formats)}")
-    mode = _read_mode(_check_jpeg(data), side) if found is PictureFormat.JPEG else cv2.IMREAD_COLOR
+    mode = _read_mode(check_jpeg(data), side) if found is PictureFormat.JPEG else cv2.IMREAD_COLOR
     try:
         picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), mode)
     except cv2.error as error:

@@ -12,6 +12,7 @@ import numpy as np
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.picture_folders import describe_left_out
+from vp_mqtt.training.datasets.damage import can_find_damage, find_damage
 from vp_mqtt.training.datasets.pictures import Dataset, use_one_thread
 from vp_mqtt.training.parallel import map_pictures
 
@@ -35,6 +36,7 @@ class DatasetReport:
         leaks: pairs of identical pictures, one in the training or validation part, one in the test part.
         contradictions: pairs of identical pictures with different labels.
         left_out: number of files that are not used, by kind.
+        finds_damage: whether JPEGs that are damaged in the middle were looked for.
     """
 
     name: str
@@ -47,6 +49,7 @@ class DatasetReport:
     leaks: list[tuple[str, str]]
     contradictions: list[tuple[str, str]]
     left_out: dict[str, int]
+    finds_damage: bool
 
     @property
     def is_fine(self) -> bool:
@@ -81,6 +84,8 @@ class DatasetReport:
             [f"{one} is {other}" for one, other in self.contradictions],
             most,
         )
+        if not self.finds_damage:
+            yield "JPEGs that are damaged in the middle were not looked for: `pip install simplejpeg`"
         if self.is_fine:
             yield "all other pictures can be used" if self.left_out else "all pictures can be used"
 
@@ -100,8 +105,14 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
     pictures = dataset.everything()
     starts = np.cumsum([len(part) for part in parts.values()])
 
+    finds_damage = can_find_damage()
+
     def read(index: int) -> tuple[bytes, tuple[int, int]] | str:
         try:
+            # Before OpenCV decodes it, which would let libjpeg complain without the file's name.
+            damage = find_damage(pictures.data(index)) if finds_damage else None
+            if damage is not None:
+                return f"{pictures.where(index)}: damaged ({damage}); repair or remove it"
             picture = pictures.picture(index)
         except UserError as error:
             return str(error)
@@ -139,4 +150,5 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
         leaks=leaks,
         contradictions=contradictions,
         left_out=dict(dataset.left_out),
+        finds_damage=finds_damage,
     )

@@ -42,6 +42,15 @@ class Pictures(ABC):
             UserError: it cannot be read.
         """
 
+    def data(self, index: int) -> bytes | None:
+        """Return a picture as it is stored in its file; None where it is not in a file of its own.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        del index
+        return None
+
     @abstractmethod
     def where(self, index: int) -> str:
         """Return a picture's origin, for messages."""
@@ -113,12 +122,24 @@ class PictureFiles(Pictures):
         Raises:
             UserError: it cannot be read.
         """
-        file = self._files[index]
         try:
-            return decode(file.read_bytes(), formats=FILES)
-        except (OSError, PictureError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(f"{file}: {reason}; {_REMEDIES.get(reason, 'repair or remove it')}") from None
+            return decode(self.data(index), formats=FILES)
+        except PictureError as error:
+            raise self._unusable(index, str(error)) from None
+
+    def data(self, index: int) -> bytes:
+        """Return a file's content.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        try:
+            return self._files[index].read_bytes()
+        except OSError as error:
+            raise self._unusable(index, error.strerror or str(error)) from None
+
+    def _unusable(self, index: int, reason: str) -> UserError:
+        return UserError(f"{self._files[index]}: {reason}; {_REMEDIES.get(reason, 'repair or remove it')}")
 
     def where(self, index: int) -> str:
         """Return the file's path."""
@@ -149,6 +170,15 @@ class JoinedPictures(Pictures):
         """
         part, own = self._members[index]
         return part.picture(own)
+
+    def data(self, index: int) -> bytes | None:
+        """Return a picture as it is stored in its file; None where it is not in a file of its own.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        part, own = self._members[index]
+        return part.data(own)
 
     def where(self, index: int) -> str:
         """Return a picture's origin, for messages."""
