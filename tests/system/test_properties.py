@@ -31,11 +31,13 @@ def test_no_property_delays_a_node_or_ends_its_connection(site: Site, broker: Mo
         attacker.sendall(publish_packet(_STATUS, b"x", _CONTENT_TYPE_WITH_BOM))
         for sequence in range(5):
             attacker.sendall(publish_packet(_STATUS, b"{}", _USER_PROPERTY * 13_000) * 4)
+            # Of these, the broker knows that the fusion node takes them.
+            attacker.sendall(publish_packet(_STATUS, b"{}", _USER_PROPERTY * 1_000) * 4)
             started = time.monotonic()
             site.probe.publish_frame(FrameId(1, sequence), "green")
             assert site.probe.label_of(FrameId(1, sequence)).label == "green"
             assert time.monotonic() - started < 2
-        site.probe.until(lambda: site.probe.stats("fusion").get(_REFUSED) == 20, "refused by fusion")
+        site.probe.until(lambda: site.probe.stats("fusion").get(_REFUSED, 0) >= 20, "refused by fusion")
         site.probe.until(lambda: site.probe.stats("v0").get("refused") == 2, "refused by the variant")
     assert site.probe.stats("v0")[_REFUSED] == 1
     for name in ("fusion", "v0"):
