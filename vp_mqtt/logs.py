@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from types import TracebackType
 from typing import TextIO
@@ -64,6 +65,14 @@ def redirect(stream: TextIO) -> None:
     for handler in LOGGER.handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setStream(stream)
+
+
+def report_fault(error: Exception) -> str:
+    """Log an exception that nobody expected; without a log, return its traceback, to be printed."""
+    if LOGGER.handlers:
+        _log_uncaught(type(error), error, error.__traceback__)
+        return ""
+    return hide_secrets("".join(traceback.format_exception(error)))
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

@@ -32,3 +32,19 @@ def test_an_error_that_cannot_be_written_keeps_its_exit_code(command: list[str],
     vp = [sys.executable, "-m", "vp_mqtt", *command, "--broker", "mqtt://127.0.0.1:9", "--give-up-after", "0.1"]
     ended = subprocess.run(["/bin/sh", "-c", f"exec {shlex.join(vp)} {redirection}"], check=False, timeout=60)
     assert ended.returncode == 2
+
+
+def test_a_fault_of_a_command_without_a_log_hides_passwords() -> None:
+    fault = "import typer\ndef fail(): raise ValueError('rtsp://admin:Gehe' + 'im@cam/x')\napp = typer.Typer()\n"
+    code = f"{fault}app.command()(fail)\nfrom vp_mqtt.cli.lazy import run_app\nrun_app(app, 'vp')"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+    )
+    assert ended.returncode == 1
+    assert "ValueError: rtsp://***@cam/x" in ended.stderr
+    assert "Geheim" not in ended.stderr

@@ -22,6 +22,7 @@ from vp_mqtt.terminal import guarded_output
 
 NO_HOME = "/dev/null"
 """Home of users that have none: a folder that nobody can make."""
+EXIT_FAULT = 1
 EXIT_USER_ERROR = 2
 EXIT_ABORTED = 130
 
@@ -129,6 +130,11 @@ def run_app(app: typer.Typer, program: str | None = None) -> None:
             command = context.command_path if context else program
             _say(f"{command}: {message}; see `{command} --help`\n")
         sys.exit(EXIT_USER_ERROR)
+    except Exception as error:  # noqa: BLE001 (a fault of ours, whatever it is)
+        from vp_mqtt import logs  # noqa: PLC0415
+
+        _say(logs.report_fault(error))
+        sys.exit(EXIT_FAULT)
     sys.exit(code if isinstance(code, int) else 0)
 
 
