@@ -23,6 +23,11 @@ COMMANDS = {
         "Measure where a device's time goes, step by step, and what alternatives would change.",
         _LATENCY,
     ),
+    "fusion-speed": LazyCommand(
+        "benchmarks.latency.cli:fusion_speed",
+        "Count the votes per second that the fusion node handles on one core, without the network.",
+        _LATENCY,
+    ),
     "models": LazyCommand(
         "benchmarks.footprint.cli:models",
         "Count parameters and multiply-accumulates of every variant, against MobileNetV2 1.0 at 224.",

@@ -98,3 +98,24 @@ def device_path(
         typer.echo(json_module.dumps(report))
     else:
         print_report(report)
+
+
+def fusion_speed(
+    *,
+    frames: Annotated[int, typer.Option(min=100, max=1_000_000, help="frames of all cameras together")] = 5000,
+    cameras: Annotated[int, typer.Option(min=1, max=256, help="cameras")] = 8,
+    variants: Annotated[int, typer.Option(min=1, max=64, help="variants that vote on every frame")] = 6,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="runs; the median counts")] = 5,
+    json: Json = False,
+) -> None:
+    """Count the votes per second that the fusion node handles on one core, without the network."""
+    from statistics import median  # noqa: PLC0415
+
+    from benchmarks.latency.fusion_speed import votes_per_second  # noqa: PLC0415
+
+    speed = median(votes_per_second(frames, cameras=cameras, variants=variants) for _ in range(runs))
+    if json:
+        report = {"frames": frames, "cameras": cameras, "variants": variants, "votes_per_second": round(speed)}
+        typer.echo(json_module.dumps(report))
+    else:
+        typer.echo(f"{speed:.0f} votes/s ({cameras} cameras, {variants} variants)")
