@@ -54,7 +54,7 @@ def _messages(frames: int, cameras: int, variants: int, digest: bytes) -> Iterat
 
 
 def votes_per_second(frames: int, *, cameras: int, variants: int) -> float:
-    """Pass messages through the fusion node's inbox and windows to encoded labels; return votes per second of processor time.
+    """Pass messages through the fusion node to encoded labels; return votes per second of processor time.
 
     Args:
         frames: of all cameras together.

@@ -70,6 +70,15 @@ NASTY: dict[str, list[bytes]] = {
     "announce": _json(_ANNOUNCE),
     "label": _json(_LABEL),
     "status": _json(_STATUS),
+    "statuses": [
+        bytes(range(256)), b"", b"\x00" * 160, b"\x01" + json.dumps(_STATUS).encode(), b"\xff" * 1_000, bytes(range(0, 256, 2)) * 4,
+        b"\x02" * 15 + b"\x01" + b"\x02" * 15 + b"\x00",
+    ],
+    "sequences": [
+        b"\x01\x00\x00\x00\x00\x01\x00\x00\x00\x01\x01\xff\xff\xff\xff\x01\x00\x00\x00\x02", b"", b"\x01", b"\xff" * 100, b"\x00" * 100,
+        b"\x01\xff\xff\xff\xff" * 9, b"".join(b"\x01" + struct.pack(">I", n * n * 997 % 2**32) for n in range(100)),
+        b"".join(b"\x05" + struct.pack(">I", 2**32 - 1 - n) for n in range(100)),
+    ],
     "pointer": _json(_POINTER),
     "chunk": [
         b"\x00\x00" + struct.pack(">BBHII", 1, 0, 1, 4, 4) + b"abcd", b"", b"\x00\x00", b"\xff" * 40,

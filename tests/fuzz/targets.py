@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from tests.fuzz import fusion_targets
 from tests.support.jpegs import many_scans
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
@@ -177,6 +178,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "announce": _message(AnnounceMessage),
     "label": _message(LabelMessage),
     "status": _message(StatusMessage),
+    "statuses": fusion_targets.statuses,
+    "sequences": fusion_targets.sequences,
     "stats": _message(StatsMessage),
     "pointer": _message(BundlePointer),
     "chunk": _chunk,

@@ -47,7 +47,7 @@ class FusionMessages:
         # The newest status of nodes whose bundle is not known, or not yet.
         self._pending: dict[str, MessageArrived] = {}
         self._other_fusion_nodes: set[str] = set()
-        self._doubles: dict[Place, list[str]] = {}
+        self._doubles: set[Place] = set()
         self._has_warned = False
         self._voted: dict[Place | None, float] = {}
         self._next_tick = 0.0
@@ -210,6 +210,8 @@ class FusionMessages:
         if place is None:
             return
         names = self.nodes.online_in(place, now)
-        if len(names) > 1 and names != self._doubles.get(place):
-            LOGGER.info("variant %d runs on several boards: %s; the first vote counts", place[1], ", ".join(names))
-        self._doubles[place] = names
+        if len(names) <= 1:
+            self._doubles.discard(place)
+        elif place not in self._doubles:
+            self._doubles.add(place)
+            LOGGER.info("variant %d runs on several boards: %s; the first vote counts", place[1], ", ".join(names[:3]))
