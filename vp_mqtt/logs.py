@@ -1,6 +1,6 @@
 """Logging, as text or JSON, and the count of refused messages, with one log line per source and reason.
 
-Passwords and tokens in addresses are hidden in every line.
+Passwords and tokens in addresses are hidden in every line, and control characters are replaced.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TextIO
 
 from vp_mqtt.masking import hide_secrets
+from vp_mqtt.plain_text import plain
 
 LOGGER = logging.getLogger("vp")
 
@@ -27,7 +28,7 @@ class _JsonFormatter(logging.Formatter):
         entry: dict[str, object] = {
             "time": round(record.created, 3),
             "level": record.levelname.lower(),
-            "message": hide_secrets(record.getMessage()),
+            "message": plain(hide_secrets(record.getMessage())),
         }
         if record.exc_info:
             entry["traceback"] = hide_secrets(self.formatException(record.exc_info))
@@ -38,8 +39,8 @@ class _LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return hide_secrets(f"{clock} {level}{record.getMessage()}{trace}")
+        line = f"{clock} {level}{plain(hide_secrets(record.getMessage()))}"
+        return f"{line}\n{hide_secrets(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 def set_up(*, json_lines: bool, level: str) -> None:

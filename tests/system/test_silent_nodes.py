@@ -120,3 +120,13 @@ def test_a_machine_without_systemd_is_no_problem(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert board_checks.service(settings(broker)) is None
+
+
+def test_names_and_texts_of_nodes_are_shown_whole_and_as_they_are(broker: Mosquitto) -> None:
+    name = "variant-7-on-the-board-behind-the-barn-that-nobody-finds"
+    status = DEAD.model_copy(update={"node": name, "host": "[/b]:smile:", "problem": "[red]\x1b[2J\nno :eyes:"})
+    with retained(broker, status):
+        code, out, err = run_vp("site", "status", "--broker", broker.url, "--site", SITE, "--wait", "0.2")
+    assert (code, "Traceback" in err) == (1, False)
+    assert f"{name}  [/b]:smile:" in out
+    assert f"variant node '{name}': [red]?[2J?no :eyes:" in out.splitlines()

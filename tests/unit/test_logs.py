@@ -26,6 +26,19 @@ def test_each_source_and_reason_is_counted_always_and_logged_once(
     assert len(caplog.messages) == 4
 
 
+def test_a_message_cannot_forge_a_line_or_control_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LOGGER, "handlers", [])
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    for module in (sys, threading):
+        monkeypatch.setattr(module, "excepthook", module.excepthook)
+    logs.set_up(json_lines=False, level="info")
+    LOGGER.warning("refused from %s", "vp/x\n12:00:00 all is well\x1b[2J")
+    said = capsys.readouterr().err
+    assert said.endswith("refused from vp/x?12:00:00 all is well?[2J\n")
+
+
 @pytest.mark.parametrize("json_lines", [False, True])
 def test_passwords_of_addresses_are_in_no_line_not_even_in_that_of_an_exception(
     json_lines: bool,  # noqa: FBT001 (a parameter of the test)

@@ -88,14 +88,15 @@ def _candidates_of_family(family: str, classes: int) -> tuple[str, Sequence[Cand
 
 
 def _print_speed(report: dict[str, Any]) -> None:
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
+
+    from vp_mqtt.cli.console import report_console  # noqa: PLC0415
 
     table = Table("variant", "pixels", "runtime", "model, ms", "decode and resize, ms", "total, ms")
     for one in report["variants"]:
         times = (f"{one[key]:.2f}" for key in ("ms", "prepare_ms", "total_ms"))
         table.add_row(str(one["index"]), str(one["resolution"]), one["runtime"], *times)
-    Console(highlight=False).print(f"{report['board']}: {report['family']}", table)
+    report_console().print(f"{report['board']}: {report['family']}", table)
 
 
 def plan(
@@ -157,8 +158,9 @@ def _parse_numbers(flag: str, text: str, kind: type[int | float]) -> list[Any]:
 
 
 def _print_plan(proposed: Assignment) -> None:
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
+
+    from vp_mqtt.cli.console import report_console  # noqa: PLC0415
 
     report = proposed.as_dict()
     table = Table("variant", "board", "ms", "plain order", "ms")
@@ -168,7 +170,7 @@ def _print_plan(proposed: Assignment) -> None:
     lines = [f"slowest board: {slowest:.2f} ms, in the plain order {plain_slowest:.2f} ms ({report['gain']:.2f} x)"]
     if proposed.spare:
         lines.append(f"spare: {', '.join(proposed.spare)}")
-    Console(highlight=False).print(table, *lines, sep="\n", soft_wrap=True)
+    report_console().print(table, *lines, sep="\n", soft_wrap=True)
 
 
 def _equal_cost(
@@ -214,8 +216,9 @@ def _measure_equal_cost(found: EqualCost, classes: int) -> dict[str, Any]:
 
 
 def _print_equal_cost(report: dict[str, Any]) -> None:
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
+
+    from vp_mqtt.cli.console import report_console  # noqa: PLC0415
 
     table = Table("", "pixels", "width", "head", "MACs", "params")
     for kind in ("before", "after"):
@@ -239,4 +242,4 @@ def _print_equal_cost(report: dict[str, Any]) -> None:
         )
     if "out" in report:
         lines.append(f"wrote {report['out']}: vp train DATA --family {report['out']} --out FOLDER")
-    Console(highlight=False).print(table, *lines, sep="\n", soft_wrap=True)
+    report_console().print(table, *lines, sep="\n", soft_wrap=True)

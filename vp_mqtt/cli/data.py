@@ -108,10 +108,11 @@ def say_left_out(left_out: Mapping[str, int]) -> None:
 
 
 def _print_tables(result: Evaluation, manifest: Manifest, what: str) -> None:
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    from vp_mqtt.cli.console import report_console  # noqa: PLC0415
+
+    console = report_console()
     console.print(f"{what}, votes of k = {result.k} classes", soft_wrap=True)
     table = Table("", "accuracy", "mean per class", "calibration error")
     kinds = (result.accuracy, result.mean_per_class, result.ece)

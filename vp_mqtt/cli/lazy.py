@@ -18,6 +18,7 @@ from typer.main import get_command
 from vp_mqtt import __version__
 from vp_mqtt.errors import UserError
 from vp_mqtt.masking import hide_secrets
+from vp_mqtt.plain_text import plain
 from vp_mqtt.terminal import guarded_output
 
 NO_HOME = "/dev/null"
@@ -118,7 +119,7 @@ def run_app(app: typer.Typer, program: str | None = None) -> None:
         with guarded_output():
             code = app(prog_name=program, standalone_mode=False)
     except UserError as error:
-        _say(f"{program or Path(sys.argv[0]).name}: {error}\n")
+        _say(f"{program or Path(sys.argv[0]).name}: {plain(str(error))}\n")
         sys.exit(EXIT_USER_ERROR)
     except typer.Abort:
         sys.exit(EXIT_ABORTED)

@@ -188,9 +188,11 @@ def status(
     if json:
         typer.echo(json_module.dumps(report.as_dict()))
     else:
-        from rich.console import Console  # noqa: PLC0415
+        from vp_mqtt.cli.console import report_console  # noqa: PLC0415
 
-        Console(highlight=False).print(report.as_table(), *report.problems, sep="\n")
+        report_console().print(report.as_table())
+        for problem in report.problems:
+            typer.echo(problem)
     raise typer.Exit(1 if report.problems else 0)
 
 

@@ -7,12 +7,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from vp_mqtt.plain_text import CONTROLS
+
 LONGEST_CLASS_NAME = 200
 
 
-# Control characters, lone surrogates, line and paragraph separators: they control a terminal. Joiners, which some
-# scripts need, are allowed.
-_REFUSED = {"Cc", "Cs", "Zl", "Zp"}
+# Lone surrogates, too, cannot be written. Joiners, which some scripts need, are allowed.
+_REFUSED = CONTROLS | {"Cs"}
 
 
 def _is_printable(character: str) -> bool:

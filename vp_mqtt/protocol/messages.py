@@ -8,8 +8,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from vp_mqtt.plain_text import plain
 from vp_mqtt.protocol.class_names import ClassName
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
 from vp_mqtt.protocol.topics import NAME_PATTERN
@@ -20,6 +21,8 @@ MAX_MESSAGE_BYTES = 65_536
 MAX_PROBLEM_LETTERS = 500
 
 _Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+# In a text for people: whoever wrote it, it controls no terminal that shows it.
+_PLAIN = AfterValidator(plain)
 _Index = Annotated[int, Field(ge=0, lt=65_536)]
 _Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 _Celsius = Annotated[float, Field(ge=-273.15, le=10_000, allow_inf_nan=False)]
@@ -145,9 +148,9 @@ class StatusMessage(Message):
     state: State
     node: _Name
     role: Role = Field(description="camera, variant or fusion; further kinds of nodes are possible")
-    version: Annotated[str, Field(max_length=64)]
-    host: Annotated[str, Field(max_length=255)]
-    client_id: Annotated[str, Field(max_length=255)]
+    version: Annotated[str, Field(max_length=64), _PLAIN]
+    host: Annotated[str, Field(max_length=255), _PLAIN]
+    client_id: Annotated[str, Field(max_length=255), _PLAIN]
     instance: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")] = Field(
         description="drawn at random when the node starts, to distinguish two processes with the same name"
     )
@@ -167,7 +170,7 @@ class StatusMessage(Message):
     camera: _Name | None = Field(
         default=None, description="of a camera node: the name that its frames are published under"
     )
-    problem: Annotated[str, Field(max_length=MAX_PROBLEM_LETTERS)] | None = Field(
+    problem: Annotated[str, Field(max_length=MAX_PROBLEM_LETTERS), _PLAIN] | None = Field(
         default=None, description="what keeps the node from its work, such as a camera without pictures, for people"
     )
     ready: tuple[_ShortDigest, ...] | None = Field(

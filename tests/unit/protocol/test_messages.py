@@ -306,3 +306,9 @@ def test_stats_without_latencies_leave_them_out() -> None:
         "counts": {},
     }
     assert Quantiles(p50=1, p95=2, p99=3) == StatsMessage.decode(as_json(STATS)).latency_ms
+
+
+@pytest.mark.parametrize("field", ["version", "host", "client_id", "problem"])
+def test_what_a_status_says_to_people_controls_no_terminal(field: str) -> None:
+    status = StatusMessage.decode(json.dumps(STATUS | {field: "a\x1b]0;x\x07\nb"}).encode())
+    assert getattr(status, field) == "a?]0;x??b"

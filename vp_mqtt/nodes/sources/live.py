@@ -12,6 +12,7 @@ from vp_mqtt.masking import hide_secrets
 from vp_mqtt.mqtt.retries import backoff
 from vp_mqtt.nodes.sources.base import Captured, Source
 from vp_mqtt.nodes.sources.feed import Feed, FeedError
+from vp_mqtt.plain_text import plain
 
 _NEW_FRAME_S = 1.0
 _CLOSE_TIMEOUT_S = 0.5
@@ -138,7 +139,7 @@ class LiveStream(Source):
         if self._closed.is_set():
             return
         # Part of it may be what a server has sent.
-        reason = hide_secrets("".join(c if c.isprintable() else "?" for c in reason[:_REASON_LETTERS]))
+        reason = hide_secrets(plain(reason[:_REASON_LETTERS]))
         if reason not in self._logged and len(self._logged) < _MAX_REASONS:
             self._logged.add(reason)
             self._logged_at = time.monotonic()
