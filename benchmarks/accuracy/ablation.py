@@ -135,7 +135,7 @@ def _train_and_evaluate(settings: AblationSettings, pictures: str, name: str, se
         flags += ["--teacher", str(teacher)]
     folder = out / f"{list(PARTS).index(name)}-{seed}"
     bundle = export(train(pictures, folder, "--family", str(out / "family.toml"), *flags))
-    accuracy = json.loads(run_vp("eval", str(bundle), pictures, "--json"))["accuracy"]
+    accuracy = json.loads(run_vp("eval", str(bundle), pictures, "--no-jpeg", "--json"))["accuracy"]
     return {
         "fused": accuracy["fused"],
         "alone": statistics.fmean(accuracy["variants"]),

@@ -78,7 +78,7 @@ def evaluate(data: str, root: Path | None, folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = {
             "trained": checkpoint.summary(),
             "minutes": round(sum(row["seconds"] for row in checkpoint.history) / 60),
-            "eval": json.loads(run_vp("eval", str(export(folder)), data, *where, "--json")),
+            "eval": json.loads(run_vp("eval", str(export(folder)), data, *where, "--no-jpeg", "--json")),
             "variants": compare(checkpoint.origin.family, len(checkpoint.origin.classes)).as_dict()["variants"],
         }
         cache.write_text(json.dumps(found), encoding="utf-8")

@@ -13,6 +13,7 @@ from benchmarks.comparators.pipeline import Pipeline, open_pipeline
 from benchmarks.comparison.systems import System
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare
+from vp_mqtt.nodes.frame_encoder import FrameEncoder
 from vp_mqtt.training.datasets import EvaluationSet, Pictures
 from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, sum_alive
 from vp_mqtt.training.evaluation.evaluate import predict
@@ -42,7 +43,7 @@ def accuracy_by_dead(system: System, evaluation: EvaluationSet, known: Probabili
         known[key] = (
             _predict_in_stages(open_pipeline(system.bundle.folder), system.precision, pictures)
             if system.precision is not None
-            else predict(system.bundle, pictures, CAMERA_QUALITY)
+            else predict(system.bundle, pictures, FrameEncoder(size=None, quality=CAMERA_QUALITY, passes_through=False))
         )
     shares = BatchVotes.select(known[key], manifest.k).shares([v.weight for v in manifest.variants], manifest.k)
 

@@ -18,6 +18,7 @@ from tests.support.fusing import fuse
 from tests.support.tiny import CLASSES, RESOLUTIONS, write_bundle
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.errors import UserError
+from vp_mqtt.nodes.frame_encoder import FrameEncoder
 from vp_mqtt.protocol.votes import decode, encode, select
 from vp_mqtt.training.datasets import load_evaluation_set
 from vp_mqtt.training.evaluation.evaluate import evaluate_bundle, evaluate_probabilities, predict, subsets_alive
@@ -198,6 +199,26 @@ def test_one_class_and_test_pictures_alone_will_do(bundle: Path, tmp_path: Path)
     refused = vp("eval", str(bundle), str(tmp_path / "none"), "--all")
     assert refused.returncode == 2
     assert "no class folders there" in refused.stderr
+
+
+def test_pictures_are_evaluated_as_published_unless_told_otherwise(bundle: Path, pictures: Path) -> None:
+    opened = open_bundle(bundle)
+    shown = load_evaluation_set(str(pictures), everything=True).for_classes(opened.manifest.classes)
+
+    def reported(*flags: str) -> tuple[object, object]:
+        result = json.loads(vp("eval", str(bundle), str(pictures), "--all", "--json", *flags).stdout)
+        return result["jpeg"], result["ece"]
+
+    def expected(encoder: FrameEncoder | None) -> dict[str, object]:
+        return evaluate_bundle(opened, shown, encoder=encoder).as_dict()["ece"]  # type: ignore[no-any-return]
+
+    assert reported() == ("as published", expected(FrameEncoder(size=None, quality=90, passes_through=True)))
+    assert reported("--jpeg", "20") == (20, expected(FrameEncoder(size=None, quality=20, passes_through=False)))
+    assert reported("--no-jpeg") == (None, expected(None))
+    assert expected(None) != expected(FrameEncoder(size=None, quality=20, passes_through=False))
+    both = vp("eval", str(bundle), str(pictures), "--jpeg", "20", "--no-jpeg")
+    assert both.returncode == 2
+    assert "either --jpeg or --no-jpeg" in both.stderr
 
 
 def test_what_is_judged_by_was_not_learned_from(bundle: Path, pictures: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
     from vp_mqtt.bundle.manifest import Manifest
+    from vp_mqtt.nodes.frame_encoder import FrameEncoder
+    from vp_mqtt.training.datasets import EvaluationSet
     from vp_mqtt.training.evaluation.results import Evaluation
 
 EXIT_UNUSABLE = 1
@@ -52,8 +54,15 @@ def evaluate(
         typer.Option("--k", "-k", metavar="3 or 1,3,5", help="classes in a vote (default: the bundle's)"),
     ] = None,
     jpeg: Annotated[
-        int | None, typer.Option(min=1, max=100, help="compress every picture to JPEG of this quality first")
+        int | None,
+        typer.Option(
+            min=1, max=100, help="as a camera with this --quality publishes the pictures (default: without --quality)"
+        ),
     ] = None,
+    no_jpeg: Annotated[
+        bool,
+        typer.Option("--no-jpeg", help="pictures as stored: without a camera's JPEG and a board's decoding"),
+    ] = False,
     everything: Annotated[
         bool,
         typer.Option("--all", help="evaluate on all pictures, not only held-out ones: for data not used in training"),
@@ -65,6 +74,8 @@ def evaluate(
 ) -> None:
     """Evaluate a bundle on held-out pictures: each variant, and the fused label for any subset of them and any k."""
     ks = _parse_ks(k)
+    if no_jpeg and jpeg is not None:
+        raise UserError("--no-jpeg: give either --jpeg or --no-jpeg")
     from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
     from vp_mqtt.training.evaluation import plots as drawing  # noqa: PLC0415
@@ -79,7 +90,21 @@ def evaluate(
     seed = int(opened.manifest.provenance.get("seed", 0))
     chosen = datasets.load_evaluation_set(data, root, seed, everything=everything)
     pictures = chosen.for_classes(opened.manifest.classes)
-    trained_on = opened.manifest.provenance.get("dataset")
+    _warn_of(chosen, opened.manifest.provenance.get("dataset"))
+    result = evaluate_bundle(opened, pictures, ks=ks, encoder=None if no_jpeg else _camera_encoder(jpeg))
+    drawn = drawing.write_plots(result, opened.manifest.classes, opened.manifest.name, plots) if plots else []
+    if json:
+        about = {"bundle": opened.manifest.name, "data": chosen.name, "seed": seed, "all": everything}
+        about["jpeg"] = None if no_jpeg else jpeg or "as published"
+        typer.echo(json_module.dumps(about | result.as_dict() | {"plots": [str(path) for path in drawn]}))
+        return
+    kind = "pictures" if everything else "held-out pictures"
+    _print_tables(result, opened.manifest, f"{result.images} {kind} of '{chosen.name}'")
+    for path in drawn:
+        typer.echo(f"plot: {path}")
+
+
+def _warn_of(chosen: EvaluationSet, trained_on: str | float | None) -> None:
     if chosen.is_cut and trained_on != chosen.name:
         typer.echo(
             f"evaluating on a sixth of '{chosen.name}', as if the rest had been trained on; the bundle was trained on "
@@ -87,16 +112,15 @@ def evaluate(
             err=True,
         )
     say_left_out(chosen.left_out)
-    result = evaluate_bundle(opened, pictures, ks=ks, jpeg_quality=jpeg)
-    drawn = drawing.write_plots(result, opened.manifest.classes, opened.manifest.name, plots) if plots else []
-    if json:
-        about = {"bundle": opened.manifest.name, "data": chosen.name, "seed": seed, "all": everything}
-        typer.echo(json_module.dumps(about | result.as_dict() | {"plots": [str(path) for path in drawn]}))
-        return
-    kind = "pictures" if everything else "held-out pictures"
-    _print_tables(result, opened.manifest, f"{result.images} {kind} of '{chosen.name}'")
-    for path in drawn:
-        typer.echo(f"plot: {path}")
+
+
+def _camera_encoder(quality: int | None) -> FrameEncoder:
+    """Return the encoder of a camera node with this quality, or without one in its settings."""
+    from vp_mqtt.config.settings import CameraSettings  # noqa: PLC0415
+    from vp_mqtt.nodes.frame_encoder import FrameEncoder  # noqa: PLC0415
+
+    default = int(CameraSettings.model_fields["quality"].default)
+    return FrameEncoder(size=None, quality=quality or default, passes_through=quality is None)
 
 
 def say_left_out(left_out: Mapping[str, int]) -> None:

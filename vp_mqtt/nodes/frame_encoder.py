@@ -16,7 +16,8 @@ from vp_mqtt.nodes.sources import Captured
 _MIN_QUALITY = 30
 _QUALITY_STEP = 20
 _MIN_SIDE = 16
-_MAX_FRAME_BYTES = int(VariantSettings.model_fields["max_frame_bytes"].default)
+MAX_FRAME_BYTES = int(VariantSettings.model_fields["max_frame_bytes"].default)
+"""Of the frames that variant nodes accept, unless their settings say otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def can_pass(jpeg: Jpeg, size: tuple[int, int] | None, limit: int) -> bool:
     if not head.is_common or has_too_many_scans(head, jpeg.scans):
         return False
     # Every variant would refuse a larger one.
-    if len(jpeg.bare) > min(limit, _MAX_FRAME_BYTES) or not 0 < head.size[0] * head.size[1] <= MAX_PIXELS:
+    if len(jpeg.bare) > min(limit, MAX_FRAME_BYTES) or not 0 < head.size[0] * head.size[1] <= MAX_PIXELS:
         return False
     # What asks viewers to turn the picture is metadata, too.
     return not head.is_turned and (size is None or head.size == size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -17,6 +18,16 @@ from vp_mqtt.inference.pictures import PictureError
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes.sources.base import Captured, Source
 from vp_mqtt.protocol.class_names import as_class_name
+
+
+def capture(data: bytes) -> Captured:
+    """Return a picture file's content as it is published: a JPEG as it is, other formats decoded.
+
+    Raises:
+        PictureError: it is no JPEG, and cannot be decoded.
+    """
+    jpeg = Jpeg.parse(data)
+    return Captured(pictures.decode(data, formats=FILES)) if jpeg is None else Captured(jpeg=jpeg)
 
 
 class PictureFolder(Source):
@@ -80,15 +91,13 @@ class PictureFolder(Source):
         with file.open("rb") as opened:
             state = os.fstat(opened.fileno())
             data = opened.read()
-        jpeg = Jpeg.parse(data)
-        if jpeg is None:
-            return Captured(pictures.decode(data, formats=FILES), self._truth(file))
+        captured = replace(capture(data), truth=self._truth(file))
         stamp = state.st_mtime_ns, state.st_size
-        if self._decodable.get(file) == stamp:
-            return Captured(truth=self._truth(file), jpeg=jpeg)
+        if captured.jpeg is None or self._decodable.get(file) == stamp:
+            return captured
         picture = pictures.decode(data)
         self._decodable[file] = stamp
-        return Captured(picture, self._truth(file), jpeg)
+        return replace(captured, decoded=picture)
 
     def _truth(self, file: Path) -> str | None:
         if not self._is_folder or file.parent == self._path:

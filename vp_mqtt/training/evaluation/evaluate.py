@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import combinations
 
 import cv2
@@ -14,7 +15,10 @@ from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.onnx import OnnxPredictor
-from vp_mqtt.inference.pictures import decode, encode_jpeg, prepare
+from vp_mqtt.inference.pictures import Picture, PictureError, decode, prepare
+from vp_mqtt.nodes.frame_encoder import MAX_FRAME_BYTES, FrameEncoder
+from vp_mqtt.nodes.sources import Captured
+from vp_mqtt.nodes.sources.files import capture
 from vp_mqtt.protocol.votes import MAX_K
 from vp_mqtt.training.datasets import Pictures
 from vp_mqtt.training.evaluation import metrics
@@ -30,14 +34,18 @@ _MAX_SUBSETS = 1000
 
 _SEED = 0
 
+_View = Callable[[int], Picture]
+"""What variants get to see of a picture, by the side of the square that they resize it to, in pixels."""
 
-def predict(bundle: Bundle, pictures: Pictures, jpeg_quality: int | None = None) -> NDArray[np.float32]:
+
+def predict(bundle: Bundle, pictures: Pictures, encoder: FrameEncoder | None = None) -> NDArray[np.float32]:
     """Return the probabilities of every variant, shape (variants, N, classes), float32.
 
     Args:
         bundle: the family.
         pictures: to classify.
-        jpeg_quality: compress every picture to JPEG of this quality first, 1..100, like a camera node.
+        encoder: of the camera node that would publish them: what variants get is then what is on the wire, decoded as
+            variant nodes do. None for the pictures as they are, decoded at full size.
 
     Raises:
         UserError: a model or a picture cannot be read.
@@ -51,17 +59,40 @@ def predict(bundle: Bundle, pictures: Pictures, jpeg_quality: int | None = None)
     result = np.empty((len(predictors), len(pictures), classes), dtype=np.float32)
 
     def predict_one(index: int) -> None:
-        picture = pictures.picture(index)
-        encoded = encode_jpeg(picture, jpeg_quality) if jpeg_quality is not None else None
-        for variant, predictor in enumerate(predictors):
-            resolution = manifest.variants[variant].resolution
-            if encoded is not None:
-                picture = decode(encoded, resolution + manifest.preprocessing.margin)
-            result[variant, index] = predictor(prepare(picture, resolution, manifest.preprocessing))
+        view = _published(pictures, index, encoder) if encoder is not None else _stored(pictures, index)
+        try:
+            for variant, predictor in enumerate(predictors):
+                resolution = manifest.variants[variant].resolution
+                picture = view(resolution + manifest.preprocessing.margin)
+                result[variant, index] = predictor(prepare(picture, resolution, manifest.preprocessing))
+        except PictureError as error:
+            raise UserError(f"{pictures.where(index)}: {error}; repair or remove it") from None
 
     for _ in map_pictures(predict_one, len(pictures), "evaluating"):
         pass
     return result
+
+
+def _stored(pictures: Pictures, index: int) -> _View:
+    picture = pictures.picture(index)
+    return lambda _: picture
+
+
+def _published(pictures: Pictures, index: int, encoder: FrameEncoder) -> _View:
+    """Return the view of a picture that a camera node publishes.
+
+    Raises:
+        UserError: it cannot be read or published.
+    """
+    try:
+        data = pictures.data(index)
+        captured = Captured(pictures.picture(index)) if data is None else capture(data)
+        frame = encoder.encode(captured, MAX_FRAME_BYTES)
+    except PictureError as error:
+        raise UserError(f"{pictures.where(index)}: {error}; repair or remove it") from None
+    if frame is None:
+        raise UserError(f"{pictures.where(index)}: it cannot be made small enough for a frame; remove it")
+    return partial(decode, frame.jpeg)
 
 
 def subsets_alive(variants: int) -> list[Subset]:
@@ -78,7 +109,7 @@ def subsets_alive(variants: int) -> list[Subset]:
 
 
 def evaluate_bundle(
-    bundle: Bundle, pictures: Pictures, *, ks: Sequence[int] | None = None, jpeg_quality: int | None = None
+    bundle: Bundle, pictures: Pictures, *, ks: Sequence[int] | None = None, encoder: FrameEncoder | None = None
 ) -> Evaluation:
     """Evaluate the fused label of a bundle and those of its variants, with any number of variants alive, for any k.
 
@@ -87,7 +118,7 @@ def evaluate_bundle(
         pictures: labelled with the indices of the bundle's classes.
         ks: classes in a vote: the first one for everything, each for `by_k`. By default the bundle's, and every number
             from 1 to half of the classes for `by_k`.
-        jpeg_quality: compress every picture to JPEG of this quality first, 1..100.
+        encoder: of the camera node that would publish the pictures; see `predict`.
 
     Raises:
         UserError: there are no pictures, a k is out of range, or a model or a picture cannot be read.
@@ -99,7 +130,7 @@ def evaluate_bundle(
         manifest.check_k(k, "--k")
         if k > MAX_K:
             raise UserError(f"--k {k}: a vote holds at most {MAX_K} classes")
-    probabilities = predict(bundle, pictures, jpeg_quality)
+    probabilities = predict(bundle, pictures, encoder)
     k = ks[0] if ks else manifest.k
     by_k = sorted(set(ks)) if ks else list(range(1, min(manifest.largest_k, MAX_K) + 1))
     try:
