@@ -9,12 +9,13 @@ import yaml
 
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
 from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, Message, State, StatsMessage, StatusMessage
+from vp_mqtt.protocol.presence import Presence, PresenceMessage
 from vp_mqtt.protocol.topics import Topics
 
 _BINDING = "0.2.0"
 """Version of AsyncAPI's MQTT bindings."""
 
-WIRE_VERSION = "1.1.0"
+WIRE_VERSION = "1.2.0"
 """Of topics and payloads: the middle number grows with changes that old nodes can ignore, the first with all others."""
 
 _FRAME = "1f8c02d4-17"
@@ -39,6 +40,7 @@ EXAMPLES: dict[str, Message] = {
         b'{"node": "variant-2-pi4", "uptime_s": 10.0, "counts": {"connections": 1, "frames": 82, "votes": 82},'
         b' "latency_ms": {"p50": 1.522, "p95": 2.443, "p99": 3.357}, "rss_mb": 109.2, "temperature_c": 48.3}'
     ),
+    "presence": PresenceMessage(node="variant-2-pi4", presence=Presence.SILENT),
     "bundle": BundlePointer.model_validate_json(
         b'{"format": 1, "current": {"name": "fashion-mnist", "digest": "%s"}, "pushed": 1795440143.614}'
         % _DIGEST.encode()
@@ -55,7 +57,7 @@ _BINARY = {
     "model": "A chunk of the model of one variant: see wire.md.",
 }
 
-_RETAINED = {"status", "bundle", "manifest", "model"}
+_RETAINED = {"status", "presence", "bundle", "manifest", "model"}
 _ACKNOWLEDGED = _RETAINED | {"announce"}
 
 # MQTT 5 properties, by kind of message; all others have none.
@@ -63,6 +65,7 @@ _CONTENT_TYPES = {
     "frame": "image/jpeg",
     "announce": "application/json",
     "label": "application/json",
+    "presence": "application/json",
     "bundle": "application/json",
 }
 _FRAME_ID = {
@@ -90,6 +93,7 @@ def addresses() -> dict[str, str]:
         "label": topics.label("{camera}"),
         "status": topics.status("{node}"),
         "stats": topics.stats("{node}"),
+        "presence": topics.presence("{node}"),
         "bundle": topics.bundle(),
         "manifest": topics.manifest("{digest}", "{chunk}"),
         "model": topics.model("{digest}", "{variant}", "{chunk}"),

@@ -31,7 +31,7 @@ def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) 
             payload = bytes(configs[-1].payload) if configs else b""
             return set(decode(payload).components) if payload else set()
 
-        wanted = {f"vp-{SITE}_{name}" for name in ("cam0-label", "cam0-frame", "v0-problem", "v2-problem")}
+        wanted = {f"vp-{SITE}_{name}" for name in ("cam0-label", "cam0-camera", "v0-problem", "v2-problem")}
         # Every stats message wakes the probe, which looks again.
         site.probe.until(lambda: entities() == wanted, "all entities", 20)
         published = len(configs)

@@ -95,3 +95,7 @@ class KnownNodes:
         """Return the names of the nodes with one of these roles."""
         wanted = set(roles)
         return {name for name, node in self._nodes.items() if node.presence.status.role in wanted}
+
+    def presences(self, role: str, now: float) -> dict[str, Presence]:
+        """Return the presence of the nodes of a role, by their names."""
+        return {name: node.presence.at(now) for name, node in self._nodes.items() if node.presence.status.role == role}

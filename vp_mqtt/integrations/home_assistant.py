@@ -2,13 +2,13 @@
 
 Device-based discovery as Home Assistant documents it (https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery):
 one retained message at `homeassistant/device/ID/config` names the device and all its entities; an empty one removes
-them.
+them. Home Assistant 2024.11 is the first that reads it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from vp_mqtt import __version__
 from vp_mqtt.mqtt.message import Outgoing
@@ -20,8 +20,10 @@ BIRTH_PAYLOAD = b"online"
 WAIT_S = (0.5, 5.0)
 """Range of the random wait after Home Assistant's birth message, so that not all devices answer at once."""
 
-_RETRY_S = 1.0
-_MAX_ENTITIES = 256
+PRESENCE_EVERY_S = 60.0
+"""How often the presence of a board is repeated, in seconds."""
+
+_MAX_COMPONENTS = 1024
 _URL = "https://arxiv.org/abs/2210.08376"
 _MAX_STATE_CHARS = 255
 
@@ -44,24 +46,16 @@ def config_topic(site: str) -> str:
     return f"{PREFIX}/device/{device_id(site)}/config"
 
 
-def discovery(site: str, fusion: str, cameras: Iterable[str], boards: dict[str, int], valid_for: float) -> Outgoing:
+def discovery(site: str, fusion: str, entities: Iterable[Entity], removed: Mapping[str, str]) -> Outgoing:
     """Return a site's discovery message.
 
     Args:
         site: its name.
         fusion: the fusion node's name: without it, there are no labels.
-        cameras: names of the cameras that have been seen.
-        boards: variant index of each variant node that has been seen, by its name.
-        valid_for: how long a label is valid, in s.
+        entities: see `entities_of`.
+        removed: platforms of entities that are to be removed, by their keys.
     """
-    topics = Topics(site)
     identity = device_id(site)
-    entities: list[Entity] = []
-    for camera in sorted(cameras):
-        prefix = f"{identity}_{_escaped(camera)}"
-        entities += [_label_sensor(prefix, camera, topics, valid_for), _frame_image(prefix, camera, topics)]
-    for node, variant in sorted(boards.items()):
-        entities.append(_problem_sensor(f"{identity}_{_escaped(node)}", node, variant, topics))
     message = {
         "device": {
             "identifiers": [identity],
@@ -71,8 +65,10 @@ def discovery(site: str, fusion: str, cameras: Iterable[str], boards: dict[str, 
             "sw_version": __version__,
         },
         "origin": {"name": "vp-mqtt", "sw_version": __version__, "support_url": _URL},
-        "availability": [_availability(topics.status(fusion))],
-        "components": {entity["unique_id"]: entity for entity in entities},
+        "availability": [_availability(Topics(site).status(fusion))],
+        # An entity is removed by its platform alone; leaving it out would leave it there.
+        "components": {key: {"platform": platform} for key, platform in removed.items()}
+        | {str(entity["unique_id"]): entity for entity in entities},
         "qos": 0,
     }
     return Outgoing(
@@ -84,19 +80,53 @@ def discovery(site: str, fusion: str, cameras: Iterable[str], boards: dict[str, 
     )
 
 
+def entities_of(site: str, cameras: Iterable[str], boards: Mapping[str, int], valid_for: float) -> list[Entity]:
+    """Return the entities of a site.
+
+    Args:
+        site: its name.
+        cameras: names of the cameras.
+        boards: variant index of each variant node, by its name.
+        valid_for: how long a label is valid, in s.
+    """
+    topics = Topics(site)
+    identity = device_id(site)
+    entities: list[Entity] = []
+    for camera in sorted(cameras):
+        prefix = f"{identity}_{_escaped(camera)}"
+        entities += [_label_sensor(prefix, camera, topics, valid_for), _camera(prefix, camera, topics)]
+    for node, variant in sorted(boards.items()):
+        entities.append(_problem_sensor(f"{identity}_{_escaped(node)}", node, variant, topics))
+    return entities
+
+
+def parse_components(payload: bytes) -> dict[str, str]:
+    """Return the platforms of the components in a discovery message, by their keys; none if it is not one."""
+    try:
+        components = json.loads(payload)["components"]
+        found = {str(key): str(one["platform"]) for key, one in components.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+    return dict(list(found.items())[:_MAX_COMPONENTS])
+
+
 def _availability(status_topic: str) -> Entity:
     return {
         "topic": status_topic,
-        # Anything but the two payloads would be ignored: "stopped" must count as not available.
-        "value_template": "{{ 'online' if value_json.state == 'online' else 'offline' }}",
+        # Anything but the two payloads would be ignored: "stopped" and a cleared status must count as not available.
+        "value_template": _template("'online' if {json} and value_json.state == 'online' else 'offline'"),
         "payload_available": "online",
         "payload_not_available": "offline",
     }
 
 
+def _template(text: str) -> str:
+    # Without a payload, or with one that is not JSON, there is no value_json.
+    return "{{ " + text.replace("{json}", "value_json is defined and value_json is mapping") + " }}"
+
+
 def _label_sensor(prefix: str, camera: str, topics: Topics, valid_for: float) -> Entity:
-    attributes = ("confidence", "voted", "missing", "closed_by", "latency_ms", "bundle", "top")
-    values = ", ".join(f"'{name}': value_json.{name}" for name in attributes)
+    # No attributes: Home Assistant would write a row to its database for every frame.
     return {
         "platform": "sensor",
         "unique_id": f"{prefix}-label",
@@ -104,20 +134,18 @@ def _label_sensor(prefix: str, camera: str, topics: Topics, valid_for: float) ->
         "icon": "mdi:image-search",
         "state_topic": topics.label(camera),
         # A label may be longer than a state.
-        "value_template": f"{{{{ (value_json.label or 'unknown')[:{_MAX_STATE_CHARS}] }}}}",
-        "json_attributes_topic": topics.label(camera),
-        "json_attributes_template": f"{{{{ {{{values}}} | tojson }}}}",
+        "value_template": _template(f"(value_json.label or 'unknown')[:{_MAX_STATE_CHARS}] if {{json}} else 'unknown'"),
         "expire_after": max(1, round(valid_for)),
     }
 
 
-def _frame_image(prefix: str, camera: str, topics: Topics) -> Entity:
+def _camera(prefix: str, camera: str, topics: Topics) -> Entity:
+    # Not the platform "image", whose state is the time of the newest picture: a row for every frame.
     return {
-        "platform": "image",
-        "unique_id": f"{prefix}-frame",
+        "platform": "camera",
+        "unique_id": f"{prefix}-camera",
         "name": f"{camera} frame",
-        "image_topic": topics.frame(camera),
-        "content_type": "image/jpeg",
+        "topic": topics.frame(camera),
     }
 
 
@@ -128,65 +156,13 @@ def _problem_sensor(prefix: str, node: str, variant: int, topics: Topics) -> Ent
         "name": f"variant {variant} ({node})",
         "device_class": "problem",
         "entity_category": "diagnostic",
-        "state_topic": topics.status(node),
-        "value_template": "{{ 'OFF' if value_json.state == 'online' else 'ON' }}",
+        "state_topic": topics.presence(node),
+        "value_template": _template("'OFF' if {json} and value_json.presence == 'online' else 'ON'"),
+        # Repeated every minute: nobody vouches for the board when the fusion node is gone, too.
+        "expire_after": round(2.5 * PRESENCE_EVERY_S),
     }
 
 
 def removal(site: str) -> Outgoing:
     """Return the message that removes a site's device and all its entities from Home Assistant."""
     return Outgoing(config_topic(site), b"", qos=1, retain=True)
-
-
-class Announcer:
-    """Decides when the discovery message is due: when there is something new, and after Home Assistant's birth.
-
-    Attributes:
-        due: when the message is due, on the caller's clock, in s; None while it is not.
-    """
-
-    def __init__(self, site: str, fusion: str, valid_for: float) -> None:
-        """Start with neither cameras nor boards; the message is due at once.
-
-        Args:
-            site: the site's name.
-            fusion: the fusion node's name.
-            valid_for: how long a label is valid, in s.
-        """
-        self.due: float | None = 0.0
-        self._site = site
-        self._fusion = fusion
-        self._valid_for = valid_for
-        self._cameras: set[str] = set()
-        self._boards: dict[str, int] = {}
-
-    def note_camera(self, camera: str, now: float) -> None:
-        """Note a camera that announces frames."""
-        if camera not in self._cameras and len(self._cameras) < _MAX_ENTITIES:
-            self._cameras.add(camera)
-            self.due = now
-
-    def note_board(self, node: str, variant: int | None, now: float) -> None:
-        """Note a variant node, or, without a variant, that its status was cleared: it is gone for good."""
-        if self._boards.get(node) == variant or (variant is not None and len(self._boards) >= _MAX_ENTITIES):
-            return
-        if variant is None:
-            del self._boards[node]
-        else:
-            self._boards[node] = variant
-        self.due = now
-
-    def note_birth(self, now: float, wait: float) -> None:
-        """Note Home Assistant's birth message, which is answered after so many seconds."""
-        self.due = now + wait
-
-    def discovery_if_due(self, now: float) -> Outgoing | None:
-        """Return the discovery message if it is due, once."""
-        if self.due is None or now < self.due:
-            return None
-        self.due = None
-        return discovery(self._site, self._fusion, self._cameras, self._boards, self._valid_for)
-
-    def retry(self, now: float) -> None:
-        """Note that the message could not be sent: it is due again in a second."""
-        self.due = now + _RETRY_S

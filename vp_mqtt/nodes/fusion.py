@@ -15,6 +15,7 @@ from vp_mqtt.fusion.label import label_message
 from vp_mqtt.fusion.window import WindowResult
 from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.integrations import home_assistant
+from vp_mqtt.integrations.announcer import Announcer
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.nodes.base import Node
@@ -22,6 +23,7 @@ from vp_mqtt.nodes.bundles import find_initial_bundle
 from vp_mqtt.nodes.change_reporter import ChangeReporter
 from vp_mqtt.nodes.fusion_inbox import (
     BundleArrived,
+    DiscoveryArrived,
     Event,
     FusionInbox,
     HomeAssistantStarted,
@@ -62,10 +64,10 @@ class FusionNode:
             more_counts=lambda: {**self._windows.counts, "messages_dropped": self._inbox.dropped},
             max_packet_bytes=_MAX_PACKET_BYTES,
         )
-        self._home: home_assistant.Announcer | None = None
+        self._home: Announcer | None = None
         if settings.home_assistant:
-            self._home = home_assistant.Announcer(settings.site, self._node.name, settings.valid_for)
-            self._node.subscribe([home_assistant.BIRTH_TOPIC])
+            self._home = Announcer(settings.site, self._node.name, settings.valid_for, time.monotonic())
+            self._node.subscribe([home_assistant.BIRTH_TOPIC, home_assistant.config_topic(settings.site)], qos=1)
         self._messages = FusionMessages(self._windows, self._handover, self._node.refusals, self._home)
         self._subscriptions = FusionSubscriptions(
             self._node,
@@ -141,14 +143,15 @@ class FusionNode:
                 if self._changes.report():
                     self._name_bundle()
                 self._unblock(now)
-                self._announce_to_home(now)
+                if self._home is not None:
+                    self._home.publish_due(now, self._node.publish)
 
     def _patience(self) -> float | None:
         """Return how long to wait for the next event, in s."""
         dues = [
             self._windows.next_deadline(),
             self._inbox.next_unblock(),
-            self._home.due if self._home else None,
+            self._home.next_due() if self._home else None,
             self._messages.next_tick(),
         ]
         return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
@@ -173,6 +176,8 @@ class FusionNode:
                 return self._add_bundle(event.manifest, now)
             case SourceFlooded():
                 return self._note_flood(*event.source, now)
+            case DiscoveryArrived() if self._home is not None:
+                self._home.adopt(event.payload)
             case HomeAssistantStarted() if self._home is not None:
                 self._home.note_birth(now, random.uniform(*home_assistant.WAIT_S))  # noqa: S311 (not a secret)
         return []
@@ -220,11 +225,6 @@ class FusionNode:
     def _unblock(self, now: float) -> None:
         for source in sorted(self._inbox.unblock(now)):
             self._subscriptions.unblock(source)
-
-    def _announce_to_home(self, now: float) -> None:
-        message = self._home.discovery_if_due(now) if self._home is not None else None
-        if message is not None and self._home is not None and self._node.publish(message) is None:
-            self._home.retry(now)
 
     def _publish(self, result: WindowResult) -> None:
         label = label_message(result, valid_for_s=self._settings.valid_for)

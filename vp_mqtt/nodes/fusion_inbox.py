@@ -70,7 +70,14 @@ class HomeAssistantStarted:
     """Home Assistant published its birth message."""
 
 
-Event = MessageArrived | BundleArrived | SourceFlooded | HomeAssistantStarted
+@dataclass(frozen=True, slots=True)
+class DiscoveryArrived:
+    """The site's discovery message for Home Assistant, as the broker has it."""
+
+    payload: bytes
+
+
+Event = MessageArrived | BundleArrived | SourceFlooded | HomeAssistantStarted | DiscoveryArrived
 
 
 class Acquaintances(Protocol):
@@ -124,9 +131,8 @@ class FusionInbox:
 
     def receive(self, message: Received) -> None:
         """Accept a message (in the network's thread)."""
-        if message.topic == home_assistant.BIRTH_TOPIC:
-            if message.payload == home_assistant.BIRTH_PAYLOAD:
-                self._events.put(message.topic, HomeAssistantStarted(), limit=1)
+        if message.topic.startswith(f"{home_assistant.PREFIX}/"):
+            self._receive_from_home(message)
             return
         try:
             topic = _parse(message.topic)
@@ -154,6 +160,12 @@ class FusionInbox:
                 self._known.note_announce()
         is_announce = topic.kind is Kind.ANNOUNCE
         self._events.put(source, MessageArrived(topic, message), limit=max_waiting, is_fast=is_announce)
+
+    def _receive_from_home(self, message: Received) -> None:
+        if message.topic != home_assistant.BIRTH_TOPIC:
+            self._events.put(message.topic, DiscoveryArrived(message.payload), limit=1)
+        elif message.payload == home_assistant.BIRTH_PAYLOAD:
+            self._events.put(message.topic, HomeAssistantStarted(), limit=1)
 
     def put(self, event: Event) -> None:
         """Add an event of the node's own: it is never dropped, and comes before messages that wait."""

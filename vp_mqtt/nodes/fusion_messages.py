@@ -7,7 +7,7 @@ from vp_mqtt.fusion.handover import Handover, Place
 from vp_mqtt.fusion.known_nodes import KnownNode, KnownNodes
 from vp_mqtt.fusion.window import WindowResult
 from vp_mqtt.fusion.windows import Windows
-from vp_mqtt.integrations.home_assistant import Announcer
+from vp_mqtt.integrations.announcer import Announcer
 from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.nodes.fusion_inbox import MessageArrived
 from vp_mqtt.protocol import votes
@@ -102,6 +102,8 @@ class FusionMessages:
             if node.presence.at(now) is Presence.SILENT:
                 node.is_counted = False
                 results += self._windows.set_node(name, None, now)
+        if self._home is not None:
+            self._home.note_presences(self.nodes.presences("variant", now))
         return results
 
     def _check_deadline(self) -> None:
@@ -139,9 +141,12 @@ class FusionMessages:
         self._pending.pop(name, None)
         if not event.message.payload:
             # The retained status was cleared: the node is gone for good.
-            self.nodes.forget(name)
             if self._home is not None:
                 self._home.note_board(name, None, now)
+                gone = self.nodes.find(name)
+                if gone is not None and gone.presence.status.camera is not None:
+                    self._home.forget_camera(gone.presence.status.camera, now)
+            self.nodes.forget(name)
             return self._windows.set_node(name, None, now, arrived=event.message.at)
         status = StatusMessage.decode(event.message.payload)
         if status.node != name:
@@ -151,9 +156,12 @@ class FusionMessages:
             raise MessageError("too many nodes")
         if status.variant is None:
             self._note_fusion_node(status, now)
+            if self._home is not None and status.camera is not None:
+                self._home.note_camera(status.camera, now)
             return []
         if self._home is not None:
             self._home.note_board(name, status.variant, now)
+            self._home.note_presence(name, node.presence.at(now))
         node.place = self._place(event, status, status.variant) if status.state is State.ONLINE else None
         self._note_doubles(node.place, now)
         return self._count(name, node, now, arrived=event.message.at)

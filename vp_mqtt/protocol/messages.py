@@ -20,7 +20,7 @@ MAX_MESSAGE_BYTES = 65_536
 
 MAX_PROBLEM_LETTERS = 500
 
-_Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 # In a text for people: whoever wrote it, it controls no terminal that shows it.
 _PLAIN = AfterValidator(plain)
 _Index = Annotated[int, Field(ge=0, lt=65_536)]
@@ -99,7 +99,7 @@ class ClassScore(Message):
 class LabelMessage(Message):
     """The fused result for one frame."""
 
-    camera: _Name
+    camera: Name
     frame: _FrameIdText
     label: ClassName | None = Field(description="the class name; null if no vote arrived in time")
     class_index: _Index | None
@@ -113,7 +113,7 @@ class LabelMessage(Message):
     latency_ms: _Milliseconds = Field(description="from the window's opening to its closing")
     captured: _Seconds = Field(description="as the camera announced it")
     valid_for_s: _Seconds = Field(description="after this time the label is out of date")
-    bundle: _Name
+    bundle: Name
     digest: _ShortDigest | None = Field(default=None, description="of the bundle whose votes were fused, as in votes")
     truth: ClassName | None = None
 
@@ -146,7 +146,7 @@ class StatusMessage(Message):
     """A node's status, retained; the same message with state "offline" is its will."""
 
     state: State
-    node: _Name
+    node: Name
     role: Role = Field(description="camera, variant or fusion; further kinds of nodes are possible")
     version: Annotated[str, Field(max_length=64), _PLAIN]
     host: Annotated[str, Field(max_length=255), _PLAIN]
@@ -156,7 +156,7 @@ class StatusMessage(Message):
     )
     started: _Seconds = Field(description="on the node's wall clock, in seconds since 1970")
     variant: _Index | None = None
-    bundle: _Name | None = None
+    bundle: Name | None = None
     digest: _ShortDigest | None = Field(
         default=None, description="first 4 bytes of the bundle's digest, in hexadecimal"
     )
@@ -167,7 +167,7 @@ class StatusMessage(Message):
     stats_every_s: Annotated[float, Field(gt=0, le=MAX_STATS_EVERY_S)] | None = Field(
         default=None, description="interval of its stats, in seconds; 5 if it is not given"
     )
-    camera: _Name | None = Field(
+    camera: Name | None = Field(
         default=None, description="of a camera node: the name that its frames are published under"
     )
     problem: Annotated[str, Field(max_length=MAX_PROBLEM_LETTERS), _PLAIN] | None = Field(
@@ -189,7 +189,7 @@ class Quantiles(Message):
 class StatsMessage(Message):
     """A node's counters since it started, and recent latencies (sliding window)."""
 
-    node: _Name
+    node: Name
     uptime_s: _Seconds
     counts: dict[str, _Count]
     latency_ms: Quantiles | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from vp_mqtt.protocol.messages import DEFAULT_STATS_EVERY_S, State, StatusMessage
+from vp_mqtt.protocol.messages import DEFAULT_STATS_EVERY_S, Message, Name, State, StatusMessage
 
 SILENT_AFTER_PERIODS = 3
 """A node is silent when nothing has been heard of it for this many times the interval of its stats."""
@@ -22,6 +22,13 @@ class Presence(StrEnum):
     """Its status says that it is online, but nothing has been heard of it for three intervals of its stats."""
     STOPPED = "stopped"
     OFFLINE = "offline"
+
+
+class PresenceMessage(Message):
+    """What the fusion node hears of another node; retained, sent when it changes and every minute."""
+
+    presence: Presence
+    node: Name
 
 
 def silent_after_s(status: StatusMessage) -> float:

@@ -15,7 +15,14 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 _NAME = re.compile(NAME_PATTERN)
 _INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
 # Of the topics that end with their kind: the level above the source.
-_BRANCHES = {"frame": "camera", "announce": "camera", "label": "camera", "status": "node", "stats": "node"}
+_BRANCHES = {
+    "frame": "camera",
+    "announce": "camera",
+    "label": "camera",
+    "status": "node",
+    "stats": "node",
+    "presence": "node",
+}
 
 
 class Kind(StrEnum):
@@ -27,6 +34,7 @@ class Kind(StrEnum):
     LABEL = "label"
     STATUS = "status"
     STATS = "stats"
+    PRESENCE = "presence"
     BUNDLE = "bundle"
     """Which bundle the site runs."""
     CHUNK = "chunk"
@@ -90,6 +98,10 @@ class Topics:
     def stats(self, node: str) -> str:
         """Return the topic of a node's counters."""
         return f"{ROOT}/{self.site}/node/{node}/stats"
+
+    def presence(self, node: str) -> str:
+        """Return the topic of what the fusion node hears of a node, retained."""
+        return f"{ROOT}/{self.site}/node/{node}/presence"
 
     def bundle(self) -> str:
         """Return the topic of the site's pointer: which bundle it runs."""

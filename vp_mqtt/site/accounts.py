@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from vp_mqtt.integrations.home_assistant import device_id
 from vp_mqtt.protocol.topics import ANY, ROOT, Topics
 from vp_mqtt.site.plan import SitePlan
 
@@ -120,7 +121,14 @@ def accounts(plan: SitePlan) -> list[Account]:
         for board in plan.boards
         for variant in board.variants
     ]
-    home = (Right("read", _HOME_STATUS), Right("write", _HOME_CONFIG)) if plan.fusion.home_assistant else ()
+    home: tuple[Right, ...] = ()
+    if plan.fusion.home_assistant:
+        own_config = f"homeassistant/device/{device_id(plan.name)}/config"
+        home = (
+            Right("read", _HOME_STATUS),
+            Right("readwrite", own_config),
+            Right("write", site.presence(ANY)),
+        )
     found.append(
         Account(
             "fusion",
@@ -138,7 +146,12 @@ def accounts(plan: SitePlan) -> list[Account]:
 
 
 def _people(plan: SitePlan, site: Topics) -> list[Account]:
-    look = (Right("read", site.label(ANY)), Right("read", site.status(ANY)), Right("read", site.stats(ANY)))
+    look = (
+        Right("read", site.label(ANY)),
+        Right("read", site.status(ANY)),
+        Right("read", site.stats(ANY)),
+        Right("read", site.presence(ANY)),
+    )
     found = []
     for person in plan.people:
         if person.role == "operator":

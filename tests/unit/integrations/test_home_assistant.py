@@ -7,15 +7,17 @@ their types, and refuse any other.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Annotated, Literal
 
+import jinja2
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from vp_mqtt.integrations import home_assistant
-from vp_mqtt.integrations.home_assistant import Announcer, config_topic, device_id, discovery
+from vp_mqtt.integrations.home_assistant import config_topic, device_id, discovery, entities_of, parse_components
 
 Topic = Annotated[str, Field(min_length=1, max_length=65_535, pattern=r"^[^+#]+$")]
 Template = Annotated[str, Field(pattern=r"^\{\{ .* \}\}$")]
@@ -51,8 +53,6 @@ class Entity(Documented):
     name: str | None = None
     icon: Annotated[str, Field(pattern="^mdi:")] | None = None
     entity_category: Literal["diagnostic", "config"] | None = None
-    json_attributes_topic: Topic | None = None
-    json_attributes_template: Template | None = None
 
 
 class Sensor(Entity):
@@ -62,10 +62,9 @@ class Sensor(Entity):
     expire_after: Annotated[int, Field(ge=0)] = 0
 
 
-class Image(Entity):
-    platform: Literal["image"]
-    image_topic: Topic
-    content_type: str = "image/jpeg"
+class Camera(Entity):
+    platform: Literal["camera"]
+    topic: Topic
 
 
 class BinarySensor(Entity):
@@ -73,13 +72,20 @@ class BinarySensor(Entity):
     state_topic: Topic
     value_template: Template | None = None
     device_class: Literal["problem", "connectivity", "running"] | None = None
+    expire_after: Annotated[int, Field(ge=1)] | None = None
+
+
+class Removed(Documented):
+    """A component with its platform only: Home Assistant removes it."""
+
+    platform: Literal["sensor", "camera", "image", "binary_sensor"]
 
 
 class DeviceDiscovery(Documented):
     device: Device
     origin: Origin
     availability: list[Availability]
-    components: dict[str, Annotated[Sensor | Image | BinarySensor, Field(discriminator="platform")]]
+    components: dict[str, Annotated[Sensor | Camera | BinarySensor, Field(discriminator="platform")] | Removed]
     qos: Literal[0, 1, 2] = 0
 
 
@@ -87,24 +93,110 @@ def decode(payload: bytes) -> DeviceDiscovery:
     return DeviceDiscovery.model_validate_json(payload)
 
 
+def described(cameras: set[str], boards: dict[str, int], removed: dict[str, str]) -> DeviceDiscovery:
+    return decode(discovery("home", "fusion-pi", entities_of("home", cameras, boards, 5.0), removed).payload)
+
+
 def test_a_site_is_described_as_documented() -> None:
-    message = discovery("home", "fusion-pi", {"cam0", "door"}, {"v0": 0, "v1": 1}, 5.0)
+    message = discovery("home", "fusion-pi", [], {})
     assert message.topic == "homeassistant/device/vp-home/config"
     assert message.retain
-    config = decode(message.payload)
+    config = described({"cam0", "door"}, {"v0": 0, "v1": 1}, {})
     kinds = sorted(component.platform for component in config.components.values())
-    assert kinds == ["binary_sensor"] * 2 + ["image"] * 2 + ["sensor"] * 2
-    assert all(key == component.unique_id for key, component in config.components.items())
+    assert kinds == ["binary_sensor"] * 2 + ["camera"] * 2 + ["sensor"] * 2
+    for key, component in config.components.items():
+        assert not isinstance(component, Removed)
+        assert key == component.unique_id
     sensor = config.components["vp-home_cam0-label"]
     assert isinstance(sensor, Sensor)
-    assert sensor.state_topic == sensor.json_attributes_topic == "vp/home/camera/cam0/label"
-    assert sensor.json_attributes_template is not None
-    for attribute in ("confidence", "voted", "missing"):
-        assert f"value_json.{attribute}" in sensor.json_attributes_template
+    assert sensor.state_topic == "vp/home/camera/cam0/label"
+    camera = config.components["vp-home_cam0-camera"]
+    assert isinstance(camera, Camera)
+    assert camera.topic == "vp/home/camera/cam0/frame"
     problem = config.components["vp-home_v1-problem"]
     assert isinstance(problem, BinarySensor)
-    assert problem.state_topic == "vp/home/node/v1/status"
+    assert problem.state_topic == "vp/home/node/v1/presence"
     assert config.availability[0].topic == "vp/home/node/fusion-pi/status"
+
+
+def test_no_entity_has_attributes_or_a_state_that_changes_with_every_frame() -> None:
+    payload = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0}, 5.0), {}).payload.decode()
+    assert "json_attributes" not in payload
+    assert '"image"' not in payload
+    assert "latency" not in payload
+    assert "confidence" not in payload
+
+
+def test_what_is_removed_is_named_by_its_platform_alone() -> None:
+    config = described(set(), {"v0": 0}, {"vp-home_v7-problem": "binary_sensor", "vp-home_cam0-frame": "image"})
+    assert config.components["vp-home_v7-problem"] == Removed(platform="binary_sensor")
+    assert config.components["vp-home_cam0-frame"] == Removed(platform="image")
+    assert isinstance(config.components["vp-home_v0-problem"], BinarySensor)
+
+
+@pytest.mark.parametrize(
+    ("payload", "found"),
+    [
+        (b"", {}),
+        (b"{}", {}),
+        (b"[]", {}),
+        (b"\xff", {}),
+        (b'{"components": []}', {}),
+        (b'{"components": {"a": {"platform": "image"}, "b": {}}}', {}),
+        (b'{"components": {"a": {"platform": "image", "x": 1}}}', {"a": "image"}),
+        (b"[" * 100_000, {}),
+    ],
+)
+def test_a_discovery_message_that_is_not_ours_is_read_as_nothing(payload: bytes, found: dict[str, str]) -> None:
+    assert parse_components(payload) == found
+
+
+def test_the_components_of_our_own_message_are_read() -> None:
+    message = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0}, 5.0), {"old": "image"})
+    assert parse_components(message.payload) == {
+        "old": "image",
+        "vp-home_cam0-label": "sensor",
+        "vp-home_cam0-camera": "camera",
+        "vp-home_v0-problem": "binary_sensor",
+    }
+
+
+VALUES = {
+    "label": {
+        '{"label": "cup"}': "cup",
+        '{"label": null}': "unknown",
+        f'{{"label": "{"x" * 300}"}}': "x" * 255,
+        "": "unknown",
+        "no json": "unknown",
+    },
+    "problem": {
+        '{"presence": "online"}': "OFF",
+        '{"presence": "silent"}': "ON",
+        '{"presence": "offline"}': "ON",
+        "": "ON",
+        "[]": "ON",
+    },
+    "availability": {'{"state": "online"}': "online", '{"state": "stopped"}': "offline", "": "offline", "7": "offline"},
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "payload"), [(what, payload) for what, values in VALUES.items() for payload in values]
+)
+def test_templates_stand_every_payload(what: str, payload: str) -> None:
+    config = described({"cam0"}, {"v0": 0}, {})
+    template = config.availability[0].value_template
+    if what != "availability":
+        component = config.components["vp-home_cam0-label" if what == "label" else "vp-home_v0-problem"]
+        assert isinstance(component, Sensor | BinarySensor)
+        template = component.value_template
+    assert template is not None
+    variables: dict[str, object] = {"value": payload}
+    with contextlib.suppress(ValueError):
+        variables["value_json"] = json.loads(payload)
+    # As Home Assistant does, but an undefined variable is an error.
+    rendered = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(template)
+    assert rendered.render(variables) == VALUES[what][payload]
 
 
 @pytest.mark.parametrize("site", ["home", "a.b", "a_b", "a-b", "A.b_c-d", "a..b", "a__b", "a_-b", "a._b"])
@@ -117,32 +209,10 @@ def test_different_sites_have_different_ids() -> None:
     assert len({config_topic(site) for site in sites}) == len(sites)
 
 
-def test_changes_are_announced_once_and_a_birth_is_answered_after_its_wait() -> None:
-    announcer = Announcer("home", "fusion", 5.0)
-    assert announcer.discovery_if_due(0.0) is not None
-    assert announcer.discovery_if_due(1.0) is None
-    announcer.note_camera("cam0", 2.0)
-    announcer.note_board("v0", 0, 2.0)
-    first = announcer.discovery_if_due(2.0)
-    assert first is not None
-    assert set(decode(first.payload).components) == {"vp-home_cam0-label", "vp-home_cam0-frame", "vp-home_v0-problem"}
-    announcer.note_camera("cam0", 3.0)
-    announcer.note_board("v0", 0, 3.0)
-    assert announcer.discovery_if_due(3.0) is None
-    announcer.note_birth(4.0, 2.0)
-    assert announcer.discovery_if_due(5.9) is None
-    again = announcer.discovery_if_due(6.0)
-    assert again == first
-    announcer.note_board("v0", None, 7.0)
-    gone = announcer.discovery_if_due(7.0)
-    assert gone is not None
-    assert "vp-home_v0-problem" not in decode(gone.payload).components
-
-
 def test_the_removal_is_an_empty_retained_message() -> None:
     message = home_assistant.removal("home")
     assert (message.topic, message.payload, message.retain) == ("homeassistant/device/vp-home/config", b"", True)
 
 
 def test_the_message_is_json() -> None:
-    assert json.loads(discovery("home", "fusion", [], {}, 0.2).payload)["components"] == {}
+    assert json.loads(discovery("home", "fusion", [], {}).payload)["components"] == {}

@@ -29,6 +29,7 @@ def written(topic: Topic) -> str:
         Kind.LABEL: topics.label,
         Kind.STATUS: topics.status,
         Kind.STATS: topics.stats,
+        Kind.PRESENCE: topics.presence,
     }
     return plain[topic.kind](topic.source)
 

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from tests.unit.integrations.test_home_assistant import DeviceDiscovery, Removed, decode
+from vp_mqtt.integrations.announcer import Announcer
+from vp_mqtt.integrations.home_assistant import discovery, entities_of
+from vp_mqtt.mqtt.message import Outgoing
+from vp_mqtt.protocol.presence import Presence, PresenceMessage
+
+SETTLED = 3.0
+
+
+def announcer(now: float = 0.0) -> Announcer:
+    return Announcer("home", "fusion", 5.0, now)
+
+
+def configs(messages: list[Outgoing]) -> list[DeviceDiscovery]:
+    return [decode(message.payload) for message in messages if message.topic.startswith("homeassistant/")]
+
+
+def presences(messages: list[Outgoing]) -> dict[str, str]:
+    found = {}
+    for message in messages:
+        if message.topic.endswith("/presence"):
+            assert message.retain
+            node = message.topic.split("/")[3]
+            found[node] = PresenceMessage.decode(message.payload).presence if message.payload else ""
+    return found
+
+
+def test_changes_are_announced_once_and_a_birth_is_answered_after_its_wait() -> None:
+    home = announcer()
+    assert home.messages_due(SETTLED - 0.1) == []
+    assert len(configs(home.messages_due(SETTLED))) == 1
+    assert home.messages_due(SETTLED + 1) == []
+    home.note_camera("cam0", 5.0)
+    home.note_board("v0", 0, 5.0)
+    (first,) = configs(home.messages_due(5.0))
+    assert set(first.components) == {"vp-home_cam0-label", "vp-home_cam0-camera", "vp-home_v0-problem"}
+    home.note_camera("cam0", 6.0)
+    home.note_board("v0", 0, 6.0)
+    assert home.messages_due(6.0) == []
+    home.note_birth(7.0, 2.0)
+    assert home.messages_due(8.9) == []
+    assert configs(home.messages_due(9.0)) == [first]
+
+
+def test_a_board_that_is_gone_for_good_is_removed_by_its_platform_and_so_is_a_camera() -> None:
+    home = announcer()
+    home.note_board("v0", 0, 0.0)
+    home.note_board("v1", 1, 0.0)
+    home.note_camera("cam0", 0.0)
+    home.note_presence("v1", Presence.ONLINE)
+    assert presences(home.messages_due(SETTLED)) == {"v1": "online"}
+    home.note_board("v1", None, 5.0)
+    home.note_camera("door", 5.0)
+    home.forget_camera("cam0", 5.0)
+    messages = home.messages_due(5.0)
+    (config,) = configs(messages)
+    assert presences(messages) == {"v1": ""}
+    removed = {key for key, component in config.components.items() if isinstance(component, Removed)}
+    assert removed == {"vp-home_v1-problem", "vp-home_cam0-label", "vp-home_cam0-camera"}
+    home.note_board("v1", 1, 6.0)
+    (config,) = configs(home.messages_due(6.0))
+    assert not isinstance(config.components["vp-home_v1-problem"], Removed)
+
+
+def test_what_a_fusion_node_before_us_announced_and_nobody_names_is_removed() -> None:
+    home = announcer()
+    former = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0, "v9": 9}, 5.0), {"x": "image"})
+    home.adopt(former.payload)
+    home.note_board("v0", 0, 1.0)
+    home.note_camera("cam0", 1.0)
+    assert home.messages_due(SETTLED - 0.1) == []
+    (config,) = configs(home.messages_due(SETTLED))
+    removed = {key: one.platform for key, one in config.components.items() if isinstance(one, Removed)}
+    assert removed == {"vp-home_v9-problem": "binary_sensor", "x": "image"}
+    home.adopt(b"no discovery message")
+
+
+def test_presence_is_published_when_it_changes_and_every_minute() -> None:
+    home = announcer()
+    home.note_board("v0", 0, 0.0)
+    home.note_presence("v0", Presence.ONLINE)
+    home.note_presence("stranger", Presence.ONLINE)
+    assert presences(home.messages_due(SETTLED)) == {"v0": "online"}
+    home.note_presence("v0", Presence.ONLINE)
+    assert home.messages_due(10.0) == []
+    home.note_presence("v0", Presence.SILENT)
+    assert home.next_due() == 0.0
+    assert presences(home.messages_due(11.0)) == {"v0": "silent"}
+    assert home.next_due() == 60.0
+    assert home.messages_due(59.9) == []
+    assert presences(home.messages_due(60.0)) == {"v0": "silent"}
+    assert home.next_due() == 120.0
+
+
+def test_messages_without_a_connection_are_due_again_in_a_second() -> None:
+    home = announcer()
+    home.note_board("v0", 0, 0.0)
+    home.note_presence("v0", Presence.ONLINE)
+    home.publish_due(SETTLED, lambda _: None)
+    assert home.messages_due(SETTLED + 0.9) == []
+    sent: list[Outgoing] = []
+
+    def publish(message: Outgoing) -> bool:
+        sent.append(message)
+        return True
+
+    home.publish_due(SETTLED + 1.0, publish)
+    assert len(configs(sent)) == 1
+    assert presences(sent) == {"v0": "online"}
+    home.publish_due(SETTLED + 2.0, publish)
+    assert len(sent) == 2
+
+
+def test_a_flood_of_names_is_bounded() -> None:
+    home = announcer()
+    for number in range(2000):
+        home.note_board(f"v{number}", number, 0.0)
+        home.note_camera(f"c{number}", 0.0)
+        home.note_presence(f"v{number}", Presence.ONLINE)
+    messages = home.messages_due(SETTLED)
+    (config,) = configs(messages)
+    assert len(config.components) == 256 * 3
+    assert len(presences(messages)) == 256

@@ -1,0 +1,140 @@
+"""When a site is described to Home Assistant, and what is said of its boards. Pure: the clock is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from vp_mqtt.integrations.home_assistant import PRESENCE_EVERY_S, discovery, entities_of, parse_components
+from vp_mqtt.mqtt.message import Outgoing
+from vp_mqtt.protocol.presence import Presence, PresenceMessage
+from vp_mqtt.protocol.topics import Topics
+
+_RETRY_S = 1.0
+_MAX_ENTITIES = 256
+_MAX_REMOVED = 256
+_SETTLE_S = 3.0
+
+
+class Announcer:
+    """Decides when the discovery message is due, and repeats what is heard of the boards.
+
+    The first message waits until the broker has sent what it retains: the statuses of the nodes, and the site's former
+    discovery message. What that one named and nobody names any more is removed from Home Assistant. An entity that was
+    removed stays in the message by its platform, in case Home Assistant was away.
+    """
+
+    def __init__(self, site: str, fusion: str, valid_for: float, now: float) -> None:
+        """Start with neither cameras nor boards.
+
+        Args:
+            site: the site's name.
+            fusion: the fusion node's name.
+            valid_for: how long a label is valid, in s.
+            now: on the caller's clock, in s.
+        """
+        self._site = site
+        self._fusion = fusion
+        self._valid_for = valid_for
+        self._due: float | None = now + _SETTLE_S
+        self._cameras: set[str] = set()
+        self._boards: dict[str, int] = {}
+        self._former: dict[str, str] = {}
+        self._presences: dict[str, Presence | None] = {}
+        self._repeat_at = now + PRESENCE_EVERY_S
+        self._unsent: set[str] = set()
+
+    def next_due(self) -> float | None:
+        """Return when `messages_due` has something to say, on the caller's clock."""
+        if self._unsent:
+            return 0.0
+        return self._repeat_at if self._due is None else min(self._due, self._repeat_at)
+
+    def adopt(self, payload: bytes) -> None:
+        """Note the site's discovery message as the broker has it: of a fusion node before us, or our own."""
+        self._former |= parse_components(payload)
+
+    def note_camera(self, camera: str, now: float) -> None:
+        """Note a camera that announces frames."""
+        if camera not in self._cameras and len(self._cameras) < _MAX_ENTITIES:
+            self._cameras.add(camera)
+            self._announce_from(now)
+
+    def forget_camera(self, camera: str, now: float) -> None:
+        """Note that a camera is gone for good."""
+        if camera in self._cameras:
+            self._cameras.discard(camera)
+            self._announce_from(now)
+
+    def note_board(self, node: str, variant: int | None, now: float) -> None:
+        """Note a variant node, or, without a variant, that its status was cleared: it is gone for good."""
+        if self._boards.get(node) == variant or (variant is not None and len(self._boards) >= _MAX_ENTITIES):
+            return
+        if variant is None:
+            del self._boards[node]
+            self._presences[node] = None
+            self._unsent.add(node)
+        else:
+            self._boards[node] = variant
+        self._announce_from(now)
+
+    def note_presence(self, node: str, presence: Presence) -> None:
+        """Note what is heard of a board."""
+        if node in self._boards and self._presences.get(node) != presence:
+            self._presences[node] = presence
+            self._unsent.add(node)
+
+    def note_presences(self, presences: Mapping[str, Presence]) -> None:
+        """Note what is heard of boards, by their names."""
+        for node, presence in presences.items():
+            self.note_presence(node, presence)
+
+    def note_birth(self, now: float, wait: float) -> None:
+        """Note Home Assistant's birth message, which is answered after so many seconds."""
+        self._due = max(self._due or 0.0, now + wait)
+        self._repeat_at = min(self._repeat_at, now + wait)
+
+    def _announce_from(self, now: float) -> None:
+        self._due = now if self._due is None else max(self._due, now)
+
+    def messages_due(self, now: float) -> list[Outgoing]:
+        """Return the messages that are due, once."""
+        messages = []
+        if self._due is not None and now >= self._due:
+            self._due = None
+            messages.append(self._discovery())
+        if now >= self._repeat_at:
+            self._repeat_at = now + PRESENCE_EVERY_S
+            self._unsent.update(self._presences)
+        if self._due is None:
+            topics = Topics(self._site)
+            messages += [self._presence(topics.presence(node), node) for node in sorted(self._unsent)]
+            self._unsent.clear()
+        return messages
+
+    def _discovery(self) -> Outgoing:
+        entities = entities_of(self._site, self._cameras, self._boards, self._valid_for)
+        current = {str(entity["unique_id"]): str(entity["platform"]) for entity in entities}
+        removed = {key: platform for key, platform in self._former.items() if key not in current}
+        removed = dict(list(removed.items())[-_MAX_REMOVED:])
+        self._former = removed | current
+        return discovery(self._site, self._fusion, entities, removed)
+
+    def _presence(self, topic: str, node: str) -> Outgoing:
+        presence = self._presences[node]
+        if presence is None:
+            del self._presences[node]
+            return Outgoing(topic, b"", qos=1, retain=True)
+        payload = PresenceMessage(presence=presence, node=node).encode()
+        return Outgoing(topic, payload, qos=1, retain=True, content_type="application/json")
+
+    def publish_due(self, now: float, publish: Callable[[Outgoing], object]) -> None:
+        """Publish what is due.
+
+        Args:
+            now: on the caller's clock, in s.
+            publish: returns None if there is no connection; then all is due again in a second.
+        """
+        sent = [publish(message) for message in self.messages_due(now)]
+        if None in sent:
+            self._due = now + _RETRY_S
+            self._unsent.update(self._presences)
