@@ -95,6 +95,6 @@ def test_no_password_is_ever_shown_whatever_is_in_it(scheme: str, user: str, mor
 
 @pytest.mark.parametrize("text", ["a" * 100_000, "?" * 100_000, "a=" * 50_000, "http://" * 15_000, "@:" * 50_000])
 def test_long_texts_take_no_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     hide_secrets(text)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
