@@ -39,6 +39,7 @@ class MemoryBroker:
         acknowledges: whether the broker acknowledges a message.
         max_publish_bytes: largest packet that it accepts.
         sessions: the client ids of all sessions so far.
+        asked: the topic filters that were subscribed to, together, in order.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,7 @@ class MemoryBroker:
         self.acknowledges: Callable[[str], bool] = lambda _: True
         self.max_publish_bytes = 1_000_000
         self.sessions: list[str] = []
+        self.asked: list[list[str]] = []
         self.running: list[MemorySession] = []
 
     def use_in(self, monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
@@ -67,6 +69,7 @@ class MemoryBroker:
         max_packet_bytes: int,
     ) -> MemorySession:
         assert options.url == BrokerOptions().url
+        self.asked.append([topic for topic, _ in subscriptions])
         assert max_packet_bytes > 0
         assert all(qos == 1 for topic, qos in subscriptions if not topic.endswith("/stats"))
         self.sessions.append(client_id)
@@ -111,6 +114,17 @@ class MemorySession:
     def deliver(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
         if any(topic_matches_sub(one, topic) for one in self._filters):
             self._on_message(Received(topic, payload, None, time.monotonic(), retained))
+
+    def subscribe(self, topics: Sequence[str], qos: int = 0) -> None:
+        assert qos == 1
+        self._broker.asked.append(list(topics))
+        self._filters += topics
+        for topic, payload in list(self._broker.retained.items()):
+            if any(topic_matches_sub(one, topic) for one in topics):
+                self.deliver(topic, payload, retained=True)
+
+    def unsubscribe(self, topic: str) -> None:
+        self._filters.remove(topic)
 
     def check(self) -> None:
         if self._broker.failure is not None:

@@ -8,24 +8,59 @@ import re
 import shutil
 import time
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field
 
 from vp_mqtt.bundle.folder import Bundle, open_bundle
+from vp_mqtt.bundle.incoming import PartialFiles, delete_partial_files
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.bundle.signing import SignatureError, Verifier
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import PARTIAL_FILES, cache_folder, write_to_cache
 from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
-from vp_mqtt.protocol.messages import MessageError
+from vp_mqtt.protocol.messages import Message, MessageError
 
 _ABANDONED_S = 3600
 _PRIVATE = 0o600
 _POINTER = "current.json"
+_RAN = "ran-{}.json"
+_SWITCH = "switch.json"
+_PARTIAL = "partial"
+_MAX_RAN = 2
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def default_folder() -> Path:
     """Return where bundles are kept by default."""
     return cache_folder() / "bundles"
+
+
+class RanBundles(Message):
+    """The bundles that have run on this machine as a certain variant, the newest first."""
+
+    refs: tuple[BundleRef, ...] = Field(default=(), max_length=_MAX_RAN)
+
+    def with_newest(self, ref: BundleRef) -> RanBundles:
+        """Return them with another one that has run."""
+        older = [one for one in self.refs if one.digest != ref.digest]
+        return RanBundles(refs=(ref, *older)[:_MAX_RAN])
+
+
+class NewestSwitch(Message):
+    """The newest signed switch that was accepted on this machine."""
+
+    number: int = Field(default=0, ge=0)
+
+
+_Record = TypeVar("_Record", RanBundles, NewestSwitch)
+
+
+def _read(path: Path, record: type[_Record]) -> _Record:
+    try:
+        return record.decode(path.read_bytes())
+    except (OSError, MessageError):
+        return record()
 
 
 class Cache:
@@ -43,6 +78,7 @@ class Cache:
         self._verifier = verifier
         # Of bundles of which a file had to be written elsewhere: there all of it is.
         self._elsewhere: dict[str, Path] = {}
+        self._newest_switch = 0
 
     def find(self, ref: BundleRef, variant: int | None) -> Bundle | None:
         """Return a bundle that is on the disk whole, after verifying it; None if it must be fetched.
@@ -91,30 +127,77 @@ class Cache:
             self._complete(written, folder)
             self._elsewhere[ref.digest] = written
 
-    def remember(self, pointer: BundlePointer) -> None:
-        """Write down what the site runs, for a start without the broker, and delete the bundles it no longer needs.
+    def partial(self, ref: BundleRef) -> PartialFiles:
+        """Return where the chunks of a bundle are kept while it is being fetched."""
+        return PartialFiles(self._folder / _PARTIAL / ref.digest)
+
+    def remember(self, pointer: BundlePointer, variant: int | None) -> None:
+        """Write down what has run on this machine, for a start without the broker, and delete what is not needed.
+
+        Args:
+            pointer: its current bundle is the one that has run.
+            variant: of the node that it has run on; None for a fusion node.
 
         Raises:
             UserError: it cannot be written, not even to a temporary folder.
         """
         if write_to_cache(self._folder / _POINTER, pointer.encode(), mode=_PRIVATE).parent != self._folder:
             return
+        if pointer.current is not None:
+            ran = self._ran(variant).with_newest(pointer.current)
+            write_to_cache(self._ran_file(variant), ran.encode(), mode=_PRIVATE)
         for partial in self._folder.rglob(PARTIAL_FILES):
             # Old ones are left from a power cut; a younger one may be another node's work in progress.
             with contextlib.suppress(OSError):
                 if time.time() - partial.stat().st_mtime > _ABANDONED_S:
                     partial.unlink()
+        needed = set(pointer.digests())
+        for file in self._folder.glob(_RAN.format("*")):
+            needed |= {ref.digest for ref in _read(file, RanBundles).refs}
         for folder in self._folder.iterdir():
-            if _DIGEST.fullmatch(folder.name) and folder.name not in pointer.digests():
+            if _DIGEST.fullmatch(folder.name) and folder.name not in needed:
                 shutil.rmtree(folder, ignore_errors=True)
+        delete_partial_files(self._folder / _PARTIAL, pointer.digests())
 
-    def recall(self, variant: int | None) -> Bundle | None:
-        """Return the bundle that the site ran last; None if it is not here whole, or not valid."""
-        try:
+    def recall(self, variant: int | None) -> list[Bundle]:
+        """Return the bundles that have run here, the newest first, of those that are here whole and valid."""
+        refs = list(self._ran(variant).refs)
+        with contextlib.suppress(OSError, MessageError):
+            # Earlier versions wrote down the pointer alone.
             pointer = BundlePointer.decode((self._folder / _POINTER).read_bytes())
-            return self.find(pointer.current, variant) if pointer.current else None
-        except (OSError, MessageError, SignatureError, UserError):
-            return None
+            refs += [pointer.current] if pointer.current is not None else []
+        found: dict[str, Bundle] = {}
+        for ref in refs:
+            with contextlib.suppress(SignatureError, UserError):
+                bundle = self.find(ref, variant)
+                if bundle is not None:
+                    found.setdefault(ref.digest, bundle)
+        return list(found.values())
+
+    def has_run(self, digest: str, variant: int | None) -> bool:
+        """Return whether a bundle has run here, with this variant."""
+        return any(ref.digest == digest for ref in self._ran(variant).refs)
+
+    def _ran(self, variant: int | None) -> RanBundles:
+        return _read(self._ran_file(variant), RanBundles)
+
+    def _ran_file(self, variant: int | None) -> Path:
+        return self._folder / _RAN.format("fusion" if variant is None else variant)
+
+    @property
+    def newest_switch(self) -> int:
+        """The number of the newest signed switch that was accepted on this machine; 0 if none was."""
+        return max(self._newest_switch, _read(self._folder / _SWITCH, NewestSwitch).number)
+
+    def note_switch(self, number: int) -> None:
+        """Write down the number of a signed switch; older ones are no longer accepted.
+
+        Raises:
+            UserError: it cannot be written, not even to a temporary folder.
+        """
+        if number > self.newest_switch:
+            self._newest_switch = number
+            write_to_cache(self._folder / _SWITCH, NewestSwitch(number=number).encode(), mode=_PRIVATE)
 
     @staticmethod
     def _complete(written: Path, folder: Path) -> None:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from pydantic import ValidationError
 
 from vp_mqtt.bundle.cache import Cache
 from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.incoming import IncomingFiles
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, Manifest
+from vp_mqtt.bundle.model_file import check_model
 from vp_mqtt.bundle.signing import SignatureError, Verifier
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import first_error
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import Session
-from vp_mqtt.protocol import topics
-from vp_mqtt.protocol.bundle_pointer import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, BundleRef
-from vp_mqtt.protocol.chunks import Assembly, ChunkError
-from vp_mqtt.protocol.topics import ANY, Topics
+from vp_mqtt.protocol.bundle_pointer import SHORT_DIGITS, BundleRef
+from vp_mqtt.protocol.topics import Topics
 
 MAX_PACKET_BYTES = 1_000_000
-STALL_S = 20.0
-"""If no chunk arrives for so long, the broker has no more of them."""
-_POLL_S = 0.1
+STALL_S = 60.0
+"""If nothing new arrives for so long, the broker has no more of it. A chunk takes 10 s at 100 kbit/s."""
+_POLL_S = 0.05
+_REPORT_S = 5.0
+_KEEPALIVE_S = 60
+_MAX_KNOWN = 64
 _LONGEST_FILE_NAME = 100
 
 Pause = Callable[[float], bool]
@@ -42,49 +44,8 @@ class Interrupted(Exception):  # noqa: N818 (not an error)
     """The node has been told to stop while it was waiting."""
 
 
-class IncomingFiles:
-    """The manifest and at most one model of a bundle, put together from their chunks.
-
-    Attributes:
-        manifest: the manifest's chunks.
-        model: the model's chunks; None where no model is wanted.
-        complete: set once all chunks are there.
-        refusal: why the last invalid chunk was refused; None if none was.
-        newest_at: when the last valid chunk arrived, on the monotonic clock, in seconds.
-    """
-
-    def __init__(self, digest: str, variant: int | None, now: float) -> None:
-        """Prepare for the chunks of a bundle.
-
-        Args:
-            digest: the bundle's, in hexadecimal.
-            variant: whose model is wanted; None for the manifest alone.
-            now: the monotonic clock, in seconds.
-        """
-        self._digest = digest
-        self._variant = variant
-        self.manifest = Assembly(max_bytes=MAX_MANIFEST_BYTES)
-        self.model = Assembly(max_bytes=MAX_MODEL_BYTES) if variant is not None else None
-        self.complete = threading.Event()
-        self.refusal: str | None = None
-        self.newest_at = now
-
-    def add(self, message: Received) -> None:
-        """Add a chunk; messages that are not chunks of these files are ignored."""
-        try:
-            topic = topics.parse(message.topic)
-            if topic.source != self._digest or topic.chunk is None or not message.payload:
-                return
-            file = self.manifest if topic.variant is None else self.model
-            if file is None or topic.variant not in {None, self._variant}:
-                return
-            file.add(topic.chunk, message.payload)
-        except (topics.TopicError, ChunkError) as error:
-            self.refusal = str(error)
-            return
-        self.newest_at = message.at
-        if self.manifest.is_complete and (self.model is None or self.model.is_complete):
-            self.complete.set()
+class Superseded(Exception):  # noqa: N818 (not an error)
+    """The site runs another bundle by now than the one that is being fetched."""
 
 
 def check_manifest(data: bytes, ref: BundleRef, verifier: Verifier) -> Manifest:
@@ -111,7 +72,11 @@ def check_manifest(data: bytes, ref: BundleRef, verifier: Verifier) -> Manifest:
 
 
 class Fetcher:
-    """Fetches the bundles of one site for one node."""
+    """Fetches the bundles of one site for one node: chunk by chunk, so that a slow link's connection stays usable.
+
+    Attributes:
+        on_progress: called with a line for people every few seconds.
+    """
 
     def __init__(
         self,
@@ -133,13 +98,74 @@ class Fetcher:
             cache: where bundles are kept.
             verifier: what they must pass.
         """
-        self._broker = broker
+        # Pings wait behind chunks on a slow link.
+        self._broker = replace(broker, keepalive_s=max(broker.keepalive_s, _KEEPALIVE_S))
         self._topics = Topics(site)
         self._client_id = client_id
         self._variant = variant
         self._cache = cache
         self._verifier = verifier
         self._reported: tuple[str, str] | None = None
+        self._known: dict[str, str] = {}
+        self.on_progress: Callable[[str], None] = lambda _: None
+
+    def find(self, ref: BundleRef) -> Bundle | None:
+        """Return a bundle from the cache; None if it must be fetched.
+
+        Raises:
+            FetchError: it has the short digest of another one.
+            SignatureError: it is not signed by the trusted key.
+            UserError: it has no such variant.
+        """
+        self._check_short_digest(ref)
+        bundle = self._cache.find(ref, self._variant)
+        if bundle is not None:
+            self.note(ref.digest)
+        return bundle
+
+    def try_find(self, ref: BundleRef) -> Bundle | None:
+        """Return a bundle like `find`; None also if it cannot be used."""
+        try:
+            return self.find(ref)
+        except (FetchError, SignatureError, UserError):
+            return None
+
+    def is_newest(self, ref: BundleRef) -> bool:
+        """Return whether a site may switch to a bundle: no newer switch was signed. Without a key, it always may."""
+        try:
+            number = self._verifier.check_switch(ref, self._topics.site)
+        except SignatureError as error:
+            self._log_once(ref, error)
+            return False
+        if number is None or number >= self._cache.newest_switch:
+            return True
+        self._log_once(ref, "a newer switch was signed; to go back, sign that: vp push --rollback --sign KEY")
+        return False
+
+    def note_newest(self, ref: BundleRef) -> None:
+        """Write down that a site has switched to a bundle, so that it does not go back to an older switch.
+
+        Raises:
+            UserError: it cannot be written, not even to a temporary folder.
+        """
+        self._cache.note_switch(self._verifier.check_switch(ref, self._topics.site) or 0)
+
+    def _log_once(self, ref: BundleRef, reason: object) -> None:
+        report = ref.digest, str(reason)
+        if self._reported != report:
+            self._reported = report
+            LOGGER.warning("the bundle '%s' (%s) is not accepted: %s", ref.name, ref.digest[:8], reason)
+
+    def note(self, digest: str) -> None:
+        """Remember that votes may arrive that name this bundle."""
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.pop(next(iter(self._known)))
+        self._known.setdefault(digest[:SHORT_DIGITS], digest)
+
+    def _check_short_digest(self, ref: BundleRef) -> None:
+        # Votes carry the short digest only: those of two bundles could not be told apart.
+        if self._known.get(ref.digest[:SHORT_DIGITS], ref.digest) != ref.digest:
+            raise FetchError("it has the short digest of another bundle that this node knows; export it again")
 
     def fetch(self, ref: BundleRef, pause: Pause) -> Bundle:
         """Return a bundle: from the cache if it is there whole, else from the broker.
@@ -154,13 +180,17 @@ class Fetcher:
             UserError: it has no such variant, it cannot be written, or the broker refuses us.
             Interrupted: the node has been told to stop.
         """
-        cached = self._cache.find(ref, self._variant)
+        cached = self.find(ref)
         if cached is not None:
             return cached
+        self._check_short_digest(ref)
         files = self._receive(ref, pause)
-        model = files.model.data if files.model is not None else None
-        manifest = self._store(ref, files.manifest.data, model)
-        bundle = self._cache.find(ref, self._variant)
+        try:
+            manifest = self._store(ref, files.manifest.data, files.model.data if files.model is not None else None)
+        finally:
+            # What was put together and refused is not to be put together again.
+            files.forget()
+        bundle = self.find(ref)
         if bundle is None:
             raise FetchError("it was changed on disk while it was written")
         LOGGER.info("fetched the bundle '%s' (%s) from the broker", manifest.name, ref.digest[:8])
@@ -175,10 +205,7 @@ class Fetcher:
         try:
             return self.fetch(ref, pause)
         except (FetchError, SignatureError, UserError) as error:
-            report = ref.digest, str(error)
-            if self._reported != report:
-                self._reported = report
-                LOGGER.warning("the bundle '%s' (%s) is not accepted: %s", ref.name, ref.digest[:8], error)
+            self._log_once(ref, error)
         return None
 
     def _store(self, ref: BundleRef, manifest_bytes: bytes, model: bytes | None) -> Manifest:
@@ -189,20 +216,26 @@ class Fetcher:
             entry = manifest.variants[self._variant]
             if hashlib.sha256(model).hexdigest() != entry.sha256:
                 raise FetchError(f"the model of its variant {self._variant} has another digest than the manifest says")
+            check_model(model)
             self._cache.put(ref, entry.file, model)
         # The manifest comes last: a bundle that has one has its model, too.
         self._cache.put(ref, MANIFEST_NAME, manifest_bytes)
         return manifest
 
     def _receive(self, ref: BundleRef, pause: Pause) -> IncomingFiles:
-        files = IncomingFiles(ref.digest, self._variant, time.monotonic())
-        wanted = [(self._topics.manifest(ref.digest, ANY), 1)]
-        if self._variant is not None:
-            wanted.append((self._topics.model(ref.digest, self._variant, ANY), 1))
+        files = IncomingFiles(ref.digest, self._variant, self._cache.partial(ref), time.monotonic())
+        files.resume()
+        if not files.complete.is_set():
+            self._download(ref, files, pause)
+        return files
+
+    def _download(self, ref: BundleRef, files: IncomingFiles, pause: Pause) -> None:
+        wanted = files.wanted(self._topics)
+        reported_at = time.monotonic()
         with Session(
             self._broker,
             client_id=self._client_id,
-            subscriptions=wanted,
+            subscriptions=[(topic, 1) for topic in sorted(wanted)],
             on_message=files.add,
             max_packet_bytes=MAX_PACKET_BYTES,
         ) as session:
@@ -210,9 +243,27 @@ class Fetcher:
                 session.check()
                 if pause(_POLL_S):
                     raise Interrupted
+                now = time.monotonic()
                 if not session.connected.is_set():
-                    files.newest_at = time.monotonic()
-                if time.monotonic() - files.newest_at > STALL_S:
+                    files.progress_at = now
+                if now - files.progress_at > STALL_S:
                     reason = f" ({files.refusal})" if files.refusal else ""
                     raise FetchError(f"the broker does not have all of it{reason}")
-        return files
+                if now - reported_at > _REPORT_S:
+                    reported_at = now
+                    self._report_progress(ref, files)
+                wanted = self._ask_for_more(session, files, wanted)
+
+    def _ask_for_more(self, session: Session, files: IncomingFiles, asked: set[str]) -> set[str]:
+        wanted = files.wanted(self._topics)
+        for topic in asked - wanted:
+            session.unsubscribe(topic)
+        if more := sorted(wanted - asked):
+            session.subscribe(more, qos=1)
+        return wanted
+
+    def _report_progress(self, ref: BundleRef, files: IncomingFiles) -> None:
+        share = files.received_bytes / max(files.total_bytes, 1)
+        text = f"fetching the bundle '{ref.name}' ({ref.digest[:8]}): {share:.0%} of {files.total_bytes:,} bytes"
+        LOGGER.info("%s", text)
+        self.on_progress(text)

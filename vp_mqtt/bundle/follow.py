@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vp_mqtt.bundle.cache import Cache, default_folder
-from vp_mqtt.bundle.fetch import Fetcher, Interrupted, Pause
+from vp_mqtt.bundle.fetch import Fetcher, Interrupted, Pause, Superseded
 from vp_mqtt.bundle.folder import Bundle, open_bundle
-from vp_mqtt.bundle.initial import InitialSearch
+from vp_mqtt.bundle.initial import InitialSearch, Use
 from vp_mqtt.bundle.signing import Verifier
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
@@ -78,8 +78,16 @@ class InitialBundle:
     follower: Follower | None
 
 
+def _ignore(_: str | None) -> None:
+    """Report to nobody."""
+
+
 class Follower:
-    """Fetches the bundles that a site's pointer names, in a thread of its own."""
+    """Fetches the bundles that a site's pointer names, in a thread of its own.
+
+    Attributes:
+        refused: how often a pointer named a bundle that was not used.
+    """
 
     def __init__(self, fetcher: Fetcher, cache: Cache, variant: int | None) -> None:
         """Prepare, without connecting.
@@ -94,6 +102,9 @@ class Follower:
         self._variant = variant
         self._change = threading.Condition()
         self._newest: BundlePointer | None = None
+        self._report_to = _ignore
+        self._problem: str | None = None
+        self.refused = 0
 
     def offer(self, payload: bytes) -> None:
         """Accept the site's pointer as the broker sent it; may be called from any thread.
@@ -108,15 +119,23 @@ class Follower:
             self._newest = pointer
             self._change.notify_all()
 
-    def follow(self, switch: Callable[[Bundle], None], stopping: threading.Event) -> None:
+    def follow(
+        self,
+        switch: Callable[[Bundle], None],
+        stopping: threading.Event,
+        report: Callable[[str | None], None] = _ignore,
+    ) -> None:
         """Switch the node from bundle to bundle, in the background, until it stops.
 
         Args:
             switch: called with a verified bundle on disk: by a variant node's follower with the one to run, by a
-                fusion node's with every one whose votes may arrive. It may raise a UserError, and then the node
-                continues with the bundle before.
+                fusion node's with every one whose votes may arrive. If it raises, the node continues with the bundle
+                before.
             stopping: set when the node stops.
+            report: called with what keeps the node from running what its site runs; None if nothing does.
         """
+        self._report_to = report
+        self._fetcher.on_progress = self._report
         threading.Thread(target=self._run, args=(switch, stopping), name="bundle", daemon=True).start()
 
     def _run(self, switch: Callable[[Bundle], None], stopping: threading.Event) -> None:
@@ -130,6 +149,13 @@ class Follower:
                 is_done = self.apply(pointer, switch, stopping.wait)
             except Interrupted:
                 return
+            except Superseded:
+                continue
+            except Exception as error:  # noqa: BLE001 (whatever this bundle brought about, the next one is to be taken)
+                LOGGER.error("following the site's bundle failed", exc_info=error)
+                self.refused += 1
+                self._report(f"following the site's bundle failed ({type(error).__name__}); see the log")
+                is_done = False
             if is_done:
                 done, retry_s = pointer, _RETRY_S[0]
             else:
@@ -158,42 +184,72 @@ class Follower:
         Raises:
             Interrupted: the node has been told to stop.
         """
+
+        def pause_while_named(seconds: float) -> bool:
+            if self._is_superseded(pointer):
+                raise Superseded
+            return pause(seconds)
+
         is_done = True
+        problem: str | None = None
         for ref in pointer.refs():
             is_current = ref == pointer.current
             is_previous = ref == pointer.previous and not is_current
             if is_previous and self._variant is not None:
                 continue
-            bundle = self._fetcher.try_fetch(ref, pause)
+            if is_current and not self._fetcher.is_newest(ref):
+                problem = f"'{ref.name}' ({ref.digest[:8]}) is older than what was signed last"
+                continue
+            bundle = self._fetcher.try_fetch(ref, pause_while_named)
             if bundle is None:
                 # A site can do without the previous bundle.
                 is_done = is_done and is_previous
-            elif (is_current or self._variant is None) and self._switch(ref, bundle, switch) and is_current:
-                self._remember(pointer)
+                problem = problem if is_previous else f"'{ref.name}' ({ref.digest[:8]}) is not accepted; see the log"
+            elif is_current or self._variant is None:
+                reason = self._switch(ref, bundle, switch)
+                problem = reason or problem
+                if is_current and reason is None:
+                    self.remember(pointer)
+        self.refused += problem is not None
+        self._report(f"the site's bundle {problem}" if problem else None)
         return is_done
 
+    def remember(self, pointer: BundlePointer) -> None:
+        """Write down that a pointer's current bundle runs."""
+        try:
+            if pointer.current is not None:
+                self._fetcher.note_newest(pointer.current)
+            self._cache.remember(pointer, self._variant)
+        except UserError as error:
+            LOGGER.warning("%s", error)
+
+    def _report(self, problem: str | None) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            self._report_to(problem)
+
+    def _is_superseded(self, pointer: BundlePointer) -> bool:
+        newest = self._newest
+        return newest is not None and newest.digests() != pointer.digests()
+
     @staticmethod
-    def _switch(ref: BundleRef, bundle: Bundle, switch: Callable[[Bundle], None]) -> bool:
+    def _switch(ref: BundleRef, bundle: Bundle, switch: Callable[[Bundle], None]) -> str | None:
+        """Switch, and return what is wrong with the bundle, if anything is."""
         try:
             switch(bundle)
         except UserError as error:
             LOGGER.error("the bundle '%s' (%s) cannot be used: %s", ref.name, ref.digest[:8], error)
-            return False
-        return True
-
-    def _remember(self, pointer: BundlePointer) -> None:
-        try:
-            self._cache.remember(pointer)
-        except UserError as error:
-            LOGGER.warning("%s", error)
+            return f"'{ref.name}' ({ref.digest[:8]}) cannot be used: {error}"
+        return None
 
 
-def initial_bundle(options: BundleOptions, broker: BrokerOptions, pause: Pause) -> InitialBundle:
+def initial_bundle(options: BundleOptions, broker: BrokerOptions, use: Use, pause: Pause) -> InitialBundle:
     """Return what a node starts with; wait for the broker where the bundle is what the site runs.
 
     Args:
         options: which bundle.
         broker: how to reach the broker.
+        use: loads a bundle.
         pause: called while waiting.
 
     Raises:
@@ -201,18 +257,26 @@ def initial_bundle(options: BundleOptions, broker: BrokerOptions, pause: Pause) 
         Interrupted: the node has been told to stop.
     """
     if options.is_pinned:
-        return InitialBundle(open_bundle(options.bundle), [], None)
+        bundle = open_bundle(options.bundle)
+        use(bundle, True)
+        return InitialBundle(bundle, [], None)
     verifier = Verifier(options.key_file)
     cache = options.cache(verifier)
     site, client_id, variant = options.site, options.client_id, options.variant
-    fetcher = Fetcher(broker, site=site, client_id=client_id, variant=variant, cache=cache, verifier=verifier)
-    search = InitialSearch(broker, site=site, client_id=client_id, variant=variant, fetcher=fetcher, cache=cache)
+    # With a name of its own at the broker: with the search's, each would end the other's connection.
+    fetch_id = f"{client_id}-fetch"
+    fetcher = Fetcher(broker, site=site, client_id=fetch_id, variant=variant, cache=cache, verifier=verifier)
+    search = InitialSearch(
+        broker, site=site, client_id=client_id, variant=variant, fetcher=fetcher, cache=cache, use=use
+    )
     if options.bundle == BROKER:
         LOGGER.info("looking for the site's bundle at the broker %s", broker.address)
     fallback = options.fallback if options.bundle == AUTO else None
     bundle = search.find(fallback, pause)
-    others = search.find_others(fallback, pause) if variant is None else []
+    fetcher.note(bundle.manifest.digest.hex())
+    others = search.find_others(fallback) if variant is None else []
+    follower = Follower(fetcher, cache, variant)
     pointer = search.pointer
     if pointer is not None and pointer.current is not None and pointer.current.digest == bundle.manifest.digest.hex():
-        cache.remember(pointer)
-    return InitialBundle(bundle, others, Follower(fetcher, cache, variant))
+        follower.remember(pointer)
+    return InitialBundle(bundle, others, follower)

@@ -13,7 +13,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.protocol.bundle_names import BundleName
 from vp_mqtt.protocol.class_names import ClassName
+from vp_mqtt.protocol.votes import MAX_K
 
 MANIFEST_NAME = "manifest.json"
 MAX_VARIANTS = 64
@@ -51,7 +53,7 @@ class VariantSpec(_Strict):
 class FamilySpec(_Strict):
     """A family: the variants that are trained together, ordered by index."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: BundleName
     variants: tuple[VariantSpec, ...] = Field(min_length=1, max_length=MAX_VARIANTS)
 
     def weights(self) -> list[float]:
@@ -88,11 +90,11 @@ class Manifest(_Strict):
     """The contents of `manifest.json`."""
 
     format: Literal[1] = 1
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: BundleName
     classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=MAX_CLASSES)]
     variants: tuple[VariantEntry, ...] = Field(min_length=1, max_length=MAX_VARIANTS)
     preprocessing: Preprocessing = Preprocessing()
-    k: int = Field(default=3, ge=1, description="classes in a vote, unless a node's settings say otherwise")
+    k: int = Field(default=3, ge=1, le=MAX_K, description="classes in a vote, unless a node's settings say otherwise")
     provenance: dict[str, str | int | float] = Field(
         default_factory=dict, description="what the family was made from, for people"
     )

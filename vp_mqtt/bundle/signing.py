@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.protocol.bundle_pointer import BundleRef
 
 _INSTALL = "signatures need the library 'cryptography': `pip install cryptography`"
 
@@ -57,8 +58,13 @@ def generate(path: Path) -> Path:
     return public_path
 
 
+def switch_statement(site: str, digest: str, number: int) -> bytes:
+    """Return what is signed for a switch: that a site is to run a bundle, and its place in the order of switches."""
+    return f"vp-mqtt switch 1\n{site}\n{digest}\n{number}\n".encode()
+
+
 def sign(manifest: bytes, key_file: Path) -> str:
-    """Return the signature of a canonical manifest, in hexadecimal.
+    """Return the signature of a canonical manifest, or of a switch, in hexadecimal.
 
     Raises:
         UserError: the file is not a private Ed25519 key.
@@ -123,3 +129,19 @@ class Verifier:
             self._key.verify(bytes.fromhex(signature), manifest)
         except InvalidSignature:
             raise SignatureError("the bundle's signature is not by the trusted key") from None
+
+    def check_switch(self, ref: BundleRef, site: str) -> int | None:
+        """Check the signature of a switch to a bundle, and return its number.
+
+        Returns:
+            The number; 0 for a bundle that was pushed by a version that signed none; None without a key.
+
+        Raises:
+            SignatureError: it is not by the trusted key.
+        """
+        if self._key is None:
+            return None
+        if ref.switch is None or ref.switch_signature is None:
+            return 0
+        self.check(switch_statement(site, ref.digest, ref.switch), ref.switch_signature)
+        return ref.switch

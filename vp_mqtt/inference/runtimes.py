@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import statistics
@@ -39,6 +40,11 @@ def installed() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def import_runtime(runtime: str) -> None:
+    """Import what `load` imports for a runtime that is installed."""
+    importlib.import_module({"openvino": "vp_mqtt.inference.openvino"}.get(runtime, "vp_mqtt.inference.onnx"))
 
 
 def load(runtime: str, model: bytes, *, resolution: int, classes: int, threads: int) -> Predictor:

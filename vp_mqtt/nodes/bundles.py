@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.follow import BundleOptions, InitialBundle, initial_bundle
 from vp_mqtt.config.settings import FamilySettings
 from vp_mqtt.nodes import signals
 
 
-def find_initial_bundle(settings: FamilySettings, node: str, variant: int | None) -> InitialBundle:
+def find_initial_bundle(
+    settings: FamilySettings, node: str, variant: int | None, use: Callable[[Bundle, bool], None]
+) -> InitialBundle:
     """Return what a node starts with; see `vp_mqtt.bundle.follow.initial_bundle`.
 
     Args:
         settings: the node's.
         node: name of the node.
         variant: whose model the node needs; None for a fusion node.
+        use: loads a bundle, see `vp_mqtt.bundle.initial.Use`.
 
     Raises:
         UserError: the bundle or the key cannot be used, or the broker refuses us.
@@ -28,4 +34,4 @@ def find_initial_bundle(settings: FamilySettings, node: str, variant: int | None
         key_file=settings.bundle_key,
         cache_folder=settings.bundle_cache,
     )
-    return initial_bundle(options, settings.broker_options(), signals.wait)
+    return initial_bundle(options, settings.broker_options(), use, signals.wait)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from functools import partial
 
 from vp_mqtt.bundle import follow
 from vp_mqtt.bundle.folder import Bundle
@@ -89,7 +90,7 @@ class FusionNode:
             UserError: the bundle is not usable, or the broker refuses us.
             Interrupted: an ending signal came while it was waiting.
         """
-        start = find_initial_bundle(self._settings, self._node.name, None)
+        start = find_initial_bundle(self._settings, self._node.name, None, lambda _bundle, _is_proven: None)
         now = time.monotonic()
         for bundle in (start.bundle, *start.others):
             self._windows.add_family(bundle.manifest, now)
@@ -108,7 +109,7 @@ class FusionNode:
             LOGGER.warning("a deadline of %g ms passes before most votes arrive", self._settings.deadline_ms)
         if self._follower is not None:
             self._node.subscribe([self._node.topics.bundle()], qos=1)
-            self._follower.follow(self._on_bundle, self._node.stopping)
+            self._follower.follow(self._on_bundle, self._node.stopping, partial(self._node.set_problem, "bundle"))
         self._node.start(self._settings.broker_options())
 
     def run(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 
@@ -13,9 +15,11 @@ from vp_mqtt.bundle.manifest import Manifest, VariantEntry
 from vp_mqtt.config.settings import VariantSettings
 from vp_mqtt.inference import pictures, runtimes
 from vp_mqtt.inference.runtimes import Predictor
+from vp_mqtt.inference.trial import Trial
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Outgoing, Received, Subscription
+from vp_mqtt.nodes import signals
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.bundles import find_initial_bundle
 from vp_mqtt.protocol import topics
@@ -58,7 +62,15 @@ class LoadedVariant:
         return select(probabilities, self.k, self.manifest.short_digest, compute_ms)
 
 
-def load_variant(bundle: Bundle, variant: int, *, k: int | None, runtime: str, threads: int) -> LoadedVariant:
+def load_variant(
+    bundle: Bundle,
+    variant: int,
+    *,
+    k: int | None,
+    runtime: str,
+    threads: int,
+    trial_pause: Callable[[float], bool] | None = None,
+) -> LoadedVariant:
     """Load a variant of a bundle.
 
     Args:
@@ -67,14 +79,26 @@ def load_variant(bundle: Bundle, variant: int, *, k: int | None, runtime: str, t
         k: classes in a vote; None for what the bundle says.
         runtime: "auto" for the fastest that is installed, or a runtime's name.
         threads: of the runtime, at least 1.
+        trial_pause: called while the model is tried in a process of its own; None for a model that needs no trial.
 
     Raises:
-        UserError: variant, k or runtime are not usable.
+        UserError: variant, k or runtime are not usable, or the model fails its trial.
+        Interrupted: the node has been told to stop.
     """
     manifest, entry = bundle.manifest, bundle.variant(variant)
     if k is not None:
         manifest.check_k(k, "--k")
     model, classes = bundle.model_bytes(variant), len(manifest.classes)
+    if trial_pause is not None:
+        trial = Trial(
+            model=str((bundle.folder / entry.file).absolute()),
+            runtime=runtime,
+            resolution=entry.resolution,
+            classes=classes,
+            k=k or manifest.k,
+            threads=threads,
+        )
+        runtime = trial.run(trial_pause)
     if runtime == runtimes.AUTO:
         _, predict = runtimes.load_fastest(model, resolution=entry.resolution, classes=classes, threads=threads)
     else:
@@ -119,12 +143,12 @@ class VariantNode:
         """
         # OpenCV's own threads would compete with the model's for a decode of a millisecond.
         cv2.setNumThreads(1)
-        start = find_initial_bundle(self._settings, self._node.name, self._settings.variant)
+        start = find_initial_bundle(self._settings, self._node.name, self._settings.variant, self._load_first)
         self._follower = start.follower
-        self._load(start.bundle)
+        self._node.set_bundle(start.bundle.manifest, follows=self._follower is not None)
         if self._follower is not None:
             self._node.subscribe([self._bundle_topic], qos=1)
-            self._follower.follow(self._switch, self._node.stopping)
+            self._follower.follow(self._switch, self._node.stopping, partial(self._node.set_problem, "bundle"))
         self._node.start(self._settings.broker_options())
 
     def run(self) -> None:
@@ -139,13 +163,20 @@ class VariantNode:
         """End `run` soon; may be called from any thread."""
         self._node.stop()
 
-    def _load(self, bundle: Bundle) -> None:
+    def _load_first(self, bundle: Bundle, is_proven: bool) -> None:  # noqa: FBT001 (see `Use`)
+        self._load(bundle, None if is_proven else signals.wait)
+
+    def _load(self, bundle: Bundle, trial_pause: Callable[[float], bool] | None) -> None:
         settings = self._settings
         loaded = load_variant(
-            bundle, settings.variant, k=settings.k, runtime=settings.runtime, threads=settings.threads
+            bundle,
+            settings.variant,
+            k=settings.k,
+            runtime=settings.runtime,
+            threads=settings.threads,
+            trial_pause=trial_pause,
         )
         self._loaded = loaded
-        self._node.set_bundle(bundle.manifest, follows=self._follower is not None)
         resolution, classes = loaded.entry.resolution, len(bundle.manifest.classes)
         LOGGER.info(
             "variant %d of '%s': %d x %d pixels, %d classes",
@@ -159,7 +190,8 @@ class VariantNode:
             UserError: it has no such variant, or the model cannot be loaded; the previous bundle keeps running.
         """
         if self._loaded is None or bundle.manifest.digest != self._loaded.manifest.digest:
-            self._load(bundle)
+            self._load(bundle, self._node.stopping.wait)
+            self._node.set_bundle(bundle.manifest, follows=True)
 
     def _receive(self, message: Received) -> None:
         """Keep the newest frame of each camera (in the network's thread)."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from vp_mqtt.protocol.bundle_names import BundleName
 from vp_mqtt.protocol.messages import Message
 
 MAX_MANIFEST_BYTES = 4_000_000
@@ -13,16 +14,26 @@ MAX_MANIFEST_BYTES = 4_000_000
 MAX_MODEL_BYTES = 64_000_000
 """Of a model fetched from the broker; larger ones are refused."""
 
+SHORT_DIGITS = 8
+"""Hexadecimal digits of the short digest, by which votes name their bundle."""
+
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class BundleRef(Message):
     """A bundle at the broker, identified by its digest."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+    name: BundleName
     digest: Digest = Field(description="SHA-256 of the canonical manifest, in hexadecimal")
     signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")] | None = Field(
         default=None, description="Ed25519 signature of the canonical manifest (RFC 8032), in hexadecimal"
+    )
+    switch: Annotated[int, Field(ge=1, lt=2**53)] | None = Field(
+        default=None,
+        description="number of the switch to it: ms since 1970, and greater than that of the switch before",
+    )
+    switch_signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")] | None = Field(
+        default=None, description="Ed25519 signature of site, digest and number of the switch, in hexadecimal"
     )
 
 
@@ -36,6 +47,13 @@ class BundlePointer(Message):
     pushed: Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)] = Field(
         description="on the wall clock of `vp push`, in seconds since 1970, for people"
     )
+
+    @model_validator(mode="after")
+    def _tells_its_bundles_apart(self) -> Self:
+        digests = self.digests()
+        if len({digest[:SHORT_DIGITS] for digest in digests}) < len(digests):
+            raise ValueError("two bundles have one short digest")
+        return self
 
     def prepared(self, ref: BundleRef, pushed: float) -> BundlePointer:
         """Return the pointer that makes nodes fetch a bundle, but not switch to it."""

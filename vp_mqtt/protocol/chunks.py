@@ -70,6 +70,7 @@ class Assembly:
         self._header: tuple[int, int, int] | None = None
         self._data = bytearray()
         self._missing: set[int] = set()
+        self._first_missing = 0
 
     def add(self, index: int, chunk: bytes) -> bool:
         """Add a chunk, and return whether the file is complete.
@@ -100,9 +101,43 @@ class Assembly:
             self._header = (count, total, size)
             self._data = bytearray(total)
             self._missing = set(range(count))
+            self._first_missing = 0
         self._data[start : start + len(piece)] = piece
         self._missing.discard(index)
         return not self._missing
+
+    def missing(self, count: int) -> list[int]:
+        """Return the indices of the first chunks that are missing, at most so many; [0] before the first chunk."""
+        if self._header is None:
+            return [0]
+        chunks = self._header[0]
+        while self._first_missing < chunks and self._first_missing not in self._missing:
+            self._first_missing += 1
+        found: list[int] = []
+        for index in range(self._first_missing, chunks):
+            if len(found) == count:
+                break
+            if index in self._missing:
+                found.append(index)
+        return found
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of the file in every chunk but the last; 0 before the first chunk."""
+        return self._header[2] if self._header is not None else 0
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of the whole file; 0 before the first chunk."""
+        return self._header[1] if self._header is not None else 0
+
+    @property
+    def received_bytes(self) -> int:
+        """How much of the file is there, rounded up to whole chunks."""
+        if self._header is None:
+            return 0
+        count, total, size = self._header
+        return min(total, (count - len(self._missing)) * size)
 
     @property
     def is_complete(self) -> bool:

@@ -110,9 +110,9 @@ def _open_bundle(settings: FamilySettings) -> Bundle:
             return open_bundle(settings.bundle)
         cache = Cache(settings.bundle_cache or default_folder(), settings.site, Verifier(settings.bundle_key))
         found = cache.recall(variant)
-        if found is None and settings.bundle == "broker":
+        if not found and settings.bundle == "broker":
             raise CheckError("there is none yet", "push one: vp push BUNDLE --broker ..")
-        return found or open_bundle(settings.fallback)
+        return found[0] if found else open_bundle(settings.fallback)
     except UserError as error:
         raise CheckError(str(error), _OTHER_BUNDLE) from None
 

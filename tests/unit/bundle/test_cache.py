@@ -21,6 +21,7 @@ from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 
 VARIANT = 2
 MODEL = "variant-2.onnx"
+RAN = f"ran-{VARIANT}.json"
 
 
 class Refusing(Verifier):
@@ -95,6 +96,13 @@ def test_a_damaged_bundle_is_not_found(cache: Cache, place: Path, bundle: Path, 
     assert (cache.find(ref, None) is None) == (file == MANIFEST_NAME)
 
 
+def test_the_newest_switch_is_kept(cache: Cache, place: Path) -> None:
+    assert cache.newest_switch == 0
+    for number in (7, 5):
+        cache.note_switch(number)
+        assert Cache(place.parent, SITE, Verifier(None)).newest_switch == cache.newest_switch == 7
+
+
 def test_the_signature_is_checked_whenever_a_bundle_is_found(tmp_path: Path, bundle: Path) -> None:
     verifier = Refusing()
     cache = Cache(tmp_path, SITE, verifier)
@@ -105,25 +113,28 @@ def test_the_signature_is_checked_whenever_a_bundle_is_found(tmp_path: Path, bun
     assert cache.find(signed, None) is not None
     manifest = (bundle / MANIFEST_NAME).read_bytes()
     assert verifier.checked == [(manifest, None), (manifest, "ab" * 64)]
-    cache.remember(pointer(ref))
-    assert cache.recall(None) is None
-    cache.remember(pointer(signed))
-    assert cache.recall(None) is not None
+    cache.remember(pointer(ref), None)
+    assert cache.recall(None) == []
+    cache.remember(pointer(signed), None)
+    assert len(cache.recall(None)) == 1
 
 
 def test_the_bundle_that_ran_last_is_recalled(cache: Cache, place: Path, bundle: Path, other_bundle: Path) -> None:
-    assert cache.recall(VARIANT) is None
+    assert cache.recall(VARIANT) == []
     ref, previous = fill(cache, bundle), fill(cache, other_bundle)
-    assert cache.recall(VARIANT) is None, "never ran"
-    cache.remember(pointer(ref, previous))
+    assert cache.recall(VARIANT) == [], "never ran"
+    cache.remember(pointer(ref, previous), VARIANT)
     assert (place / "current.json").stat().st_mode & 0o777 == 0o600
-    recalled = cache.recall(VARIANT)
-    assert recalled is not None
-    assert recalled.manifest.name == "tiny"
-    assert cache.recall(6) is None, "no such variant"
+    assert [one.manifest.name for one in cache.recall(VARIANT)] == ["tiny"]
+    cache.remember(pointer(previous), VARIANT)
+    assert [one.manifest.name for one in cache.recall(VARIANT)] == ["other", "tiny"], "kept, though no pointer names it"
+    cache.remember(pointer(ref), VARIANT)
+    assert [one.manifest.name for one in cache.recall(VARIANT)] == ["tiny", "other"]
+    assert (cache.has_run(ref.digest, VARIANT), cache.has_run(ref.digest, 3)) == (True, False)
+    assert cache.recall(6) == [], "no such variant"
     (place / ref.digest / MODEL).unlink()
-    assert cache.recall(VARIANT) is None
-    assert cache.recall(None) is not None
+    assert [one.manifest.name for one in cache.recall(VARIANT)] == ["other"]
+    assert len(cache.recall(None)) == 1, "as earlier versions wrote it down"
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"{}", b'{"current": null, "pushed": 0}'])
@@ -132,7 +143,7 @@ def test_a_damaged_record_of_what_ran_last_recalls_nothing(
 ) -> None:
     fill(cache, bundle)
     (place / "current.json").write_bytes(content)
-    assert cache.recall(VARIANT) is None
+    assert cache.recall(VARIANT) == []
 
 
 def test_bundles_that_no_pointer_names_are_deleted(
@@ -145,9 +156,9 @@ def test_bundles_that_no_pointer_names_are_deleted(
     shutil.copytree(place, other_site)
     for name in ("ab" * 31, "AB" * 32, "ab" * 33, f"x{'ab' * 32}"):
         (place / name).mkdir()
-    cache.remember(pointer(kept, following=stranger))
+    cache.remember(pointer(kept, following=stranger), VARIANT)
     left = {path.name for path in place.iterdir()}
-    assert left == {kept.digest, stranger.digest, "current.json", "ab" * 31, "AB" * 32, "ab" * 33, f"x{'ab' * 32}"}
+    assert left == {kept.digest, stranger.digest, "current.json", RAN, "ab" * 31, "AB" * 32, "ab" * 33, f"x{'ab' * 32}"}
     assert (other_site / gone.digest).is_dir()
     assert BundlePointer.decode((place / "current.json").read_bytes()) == pointer(kept, following=stranger)
 
@@ -162,7 +173,7 @@ def test_abandoned_partial_files_are_deleted_but_not_those_of_another_node_at_wo
         for name, age in ages.items():
             (folder / name).write_bytes(b"")
             os.utime(folder / name, (now - age, now - age))
-    cache.remember(pointer(ref))
+    cache.remember(pointer(ref), VARIANT)
     for folder in (place, place / ref.digest):
         assert {path.name for path in folder.iterdir()} & ages.keys() == ages.keys() - {".old.part"}
 
@@ -188,9 +199,9 @@ def test_files_that_another_node_deletes_at_the_same_time_are_no_error(
 
     monkeypatch.setattr(Path, "unlink", unlinked_already)
     monkeypatch.setattr(Path, "iterdir", folder_gone_already)
-    cache.remember(pointer(ref))
+    cache.remember(pointer(ref), VARIANT)
     monkeypatch.undo()
-    assert {path.name for path in place.iterdir()} == {ref.digest, "current.json"}
+    assert {path.name for path in place.iterdir()} == {ref.digest, "current.json", RAN}
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(
@@ -201,11 +212,11 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     (tmp_path / "file").write_bytes(b"")
     cache = Cache(tmp_path / "file", SITE, Verifier(None))
     fill(cache, bundle)
-    cache.remember(pointer(ref_of(bundle)))
+    cache.remember(pointer(ref_of(bundle)), VARIANT)
     found = cache.find(ref_of(bundle), VARIANT)
     assert found is not None
     assert found.model_bytes(VARIANT)
-    assert cache.recall(None) is None
+    assert cache.recall(None) == []
     assert caplog.text.count("Not a directory): continuing without a cache that lasts") == len(caplog.records) == 1
 
 

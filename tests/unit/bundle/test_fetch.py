@@ -13,85 +13,22 @@ from typing import Any
 import pytest
 
 from tests.support.memory_broker import MemoryBroker
-from tests.unit.bundle.helpers import NAMES, SITE, chunks_of, publish_bundle, ref_of
+from tests.unit.bundle.helpers import NAMES, SITE, publish_bundle, ref_of
 from vp_mqtt.bundle import fetch
 from vp_mqtt.bundle.cache import Cache
-from vp_mqtt.bundle.fetch import Fetcher, FetchError, IncomingFiles, Interrupted, check_manifest
+from vp_mqtt.bundle.fetch import Fetcher, FetchError, Interrupted, check_manifest
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.bundle.signing import SignatureError, Verifier, generate, sign
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
-from vp_mqtt.mqtt.message import Received
 from vp_mqtt.protocol.bundle_pointer import BundleRef
-
-
-def received(topic: str, payload: bytes, at: float = 1.0) -> Received:
-    return Received(topic, payload, None, at)
 
 
 def never(seconds: float) -> bool:
     """Wait for nothing, and do not stop."""
     assert 0 < seconds <= 1
     return False
-
-
-# Chunks as they come in
-
-
-@pytest.mark.parametrize("variant", [None, 0, 5])
-def test_the_manifest_and_one_model_are_put_together(bundle: Path, variant: int | None) -> None:
-    files = IncomingFiles(ref_of(bundle).digest, variant, 0.0)
-    for at, (topic, chunk) in enumerate(chunks_of(bundle).items()):
-        is_wanted = "/manifest/" in topic or f"/model/{variant}/" in topic
-        newest_at = files.newest_at
-        files.add(received(topic, chunk, at + 1.0))
-        assert files.newest_at == (at + 1.0 if is_wanted else newest_at)
-    assert files.complete.is_set()
-    assert files.refusal is None
-    assert files.manifest.data == (bundle / MANIFEST_NAME).read_bytes()
-    if variant is None:
-        assert files.model is None
-    else:
-        assert files.model is not None
-        assert files.model.data == (bundle / f"variant-{variant}.onnx").read_bytes()
-
-
-@pytest.mark.parametrize("part", ["manifest", "model"])
-def test_with_a_chunk_missing_the_files_are_not_complete(bundle: Path, part: str) -> None:
-    ref = ref_of(bundle)
-    missing = NAMES.manifest(ref.digest, 1) if part == "manifest" else NAMES.model(ref.digest, 1, 0)
-    files = IncomingFiles(ref.digest, 1, 0.0)
-    chunks = chunks_of(bundle)
-    for topic, chunk in chunks.items():
-        if topic != missing:
-            files.add(received(topic, chunk))
-    assert not files.complete.is_set()
-    files.add(received(missing, chunks[missing]))
-    assert files.complete.is_set()
-
-
-def test_messages_that_are_no_chunks_of_the_bundle_are_ignored(bundle: Path, other_bundle: Path) -> None:
-    ref, stranger = ref_of(bundle), ref_of(other_bundle)
-    files = IncomingFiles(ref.digest, 1, 5.0)
-    chunk = chunks_of(bundle)[NAMES.manifest(ref.digest, 0)]
-    for topic, payload in (
-        (NAMES.manifest(stranger.digest, 0), chunk),
-        (NAMES.model(ref.digest, 0, 0), chunk),
-        (NAMES.manifest(ref.digest, 0), b""),
-        (NAMES.bundle(), chunk),
-        (NAMES.status(ref.digest), chunk),
-    ):
-        files.add(received(topic, payload, 9.0))
-    assert (files.newest_at, files.refusal, files.complete.is_set()) == (5.0, None, False)
-
-
-def test_the_last_refusal_is_remembered_and_does_not_count_as_progress(bundle: Path) -> None:
-    files = IncomingFiles(ref_of(bundle).digest, None, 5.0)
-    files.add(received(NAMES.manifest(ref_of(bundle).digest, 0), b"\x01", 9.0))
-    assert (files.newest_at, files.refusal) == (5.0, "chunk too short")
-    files.add(received("vp/home/other", b"", 9.0))
-    assert (files.newest_at, files.refusal) == (5.0, "unknown topic")
 
 
 # Manifests
@@ -197,22 +134,16 @@ def test_a_bundle_is_fetched_once_with_the_model_that_is_needed(
     assert broker.sessions == ["me"], "from the disk"
 
 
-def test_only_the_chunks_that_are_needed_are_subscribed_to(
-    make: Callable[..., Fetcher], broker: MemoryBroker, bundle: Path, monkeypatch: pytest.MonkeyPatch
+def test_chunks_are_asked_for_a_few_at_a_time_and_only_those_that_are_needed(
+    make: Callable[..., Fetcher], broker: MemoryBroker, bundle: Path
 ) -> None:
-    wanted: list[list[tuple[str, int]]] = []
-    session = broker.session
-
-    def recording_session(*arguments: Any, **options: Any) -> Any:
-        wanted.append(options["subscriptions"])
-        return session(*arguments, **options)
-
-    monkeypatch.setattr("vp_mqtt.bundle.fetch.Session", recording_session)
-    ref = publish_bundle(broker, bundle)
-    make(None).fetch(ref, never)
+    ref = publish_bundle(broker, bundle, 20)
     make(2).fetch(ref, never)
-    manifest = (f"vp/{SITE}/bundle/{ref.digest}/manifest/+", 1)
-    assert wanted == [[manifest], [manifest, (f"vp/{SITE}/bundle/{ref.digest}/model/2/+", 1)]]
+    first, *more = broker.asked
+    assert first == [NAMES.manifest(ref.digest, 0), NAMES.model(ref.digest, 2, 0)]
+    assert all(len(asked) <= 64 for asked in more)
+    asked = [topic for topics in broker.asked for topic in topics]
+    assert sorted(asked) == sorted(t for t in broker.topics if "/manifest/" in t or "/model/2/" in t), "each once"
 
 
 def test_a_model_with_another_digest_is_refused_and_nothing_is_kept(
@@ -260,7 +191,7 @@ def test_waiting_ends_when_the_node_is_told_to_stop(
 
     with pytest.raises(Interrupted):
         make().fetch(ref_of(bundle), stop_at_third)
-    assert waits == [0.1] * 3
+    assert waits == [0.05] * 3
     assert broker.running == []
 
 

@@ -34,6 +34,9 @@ class Site:
         switched: names of the bundles that were switched to, in order.
         missing: names of the bundles that cannot be fetched.
         unusable: names of the bundles that cannot be switched to.
+        old: names of the bundles that a newer switch was signed after.
+        newest: name of the bundle whose switch is the newest.
+        problems: what was reported.
     """
 
     def __init__(self, tmp_path: Path, variant: int | None) -> None:
@@ -42,6 +45,10 @@ class Site:
         self.switched: list[str] = []
         self.missing: set[str] = set()
         self.unusable: set[str] = set()
+        self.old: set[str] = set()
+        self.newest = ""
+        self.problems: list[str | None] = []
+        self.on_progress: object = None
         self.stopping = threading.Event()
         self.variant = variant
         self.follower = Follower(self, self.cache, variant)  # type: ignore[arg-type]
@@ -52,6 +59,12 @@ class Site:
         self.fetched.append(ref.name)
         bundle = Bundle(Path(ref.name), open_bundle("fashion-mnist").manifest)
         return None if ref.name in self.missing else bundle
+
+    def is_newest(self, ref: BundleRef) -> bool:
+        return ref.name not in self.old
+
+    def note_newest(self, ref: BundleRef) -> None:
+        self.newest = ref.name
 
     def switch(self, bundle: Bundle) -> None:
         if bundle.folder.name in self.unusable:
@@ -258,3 +271,56 @@ def test_another_pointer_ends_a_wait_at_once_and_the_same_one_does_not(variant: 
     assert variant.follower._await_other(None, 60.0) == ALL
     assert variant.follower._await_other(pointer(CURRENT), 60.0) == ALL
     assert variant.follower._await_other(ALL, 0.01) == ALL
+
+
+def test_whatever_a_bundle_brings_about_the_next_one_is_taken(
+    variant: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(follow, "_RETRY_S", (1000.0, 1000.0))
+
+    def switch(bundle: Bundle) -> None:
+        if bundle.folder.name == "current":
+            raise MemoryError
+        variant.switch(bundle)
+
+    variant.follower.follow(switch, variant.stopping, variant.problems.append)
+    variant.follower.offer(pointer(CURRENT).encode())
+    until(lambda: bool(variant.problems))
+    assert variant.problems == ["following the site's bundle failed (MemoryError); see the log"]
+    assert "following the site's bundle failed" in caplog.text
+    variant.follower.offer(pointer(NEXT).encode())
+    until(lambda: variant.switched == ["next"])
+    until(lambda: variant.problems[1:] == [None])
+    variant.stopping.set()
+    assert variant.follower.refused == 1
+
+
+def test_a_push_during_a_fetch_ends_it(variant: Site) -> None:
+    variant.follower._newest = pointer(NEXT)
+    with pytest.raises(fetch.Superseded):
+        variant.apply(pointer(CURRENT))
+    variant.follower._newest = pointer(CURRENT, pushed=7.0)
+    assert variant.apply(pointer(CURRENT)), "the same bundles"
+
+
+def test_what_is_wrong_with_the_sites_bundle_is_reported(variant: Site) -> None:
+    variant.follower._report_to = variant.problems.append
+    variant.missing = {"current"}
+    variant.apply(pointer(CURRENT))
+    variant.missing, variant.unusable = set(), {"current"}
+    variant.apply(pointer(CURRENT))
+    variant.unusable = set()
+    variant.apply(pointer(CURRENT))
+    assert variant.problems == [
+        "the site's bundle 'current' (aaaaaaaa) is not accepted; see the log",
+        "the site's bundle 'current' (aaaaaaaa) cannot be used: it has no variant 7",
+        None,
+    ]
+
+
+def test_an_older_switch_is_not_followed(variant: Site, tmp_path: Path) -> None:
+    variant.old = {"current"}
+    assert variant.apply(pointer(CURRENT, PREVIOUS, NEXT))
+    assert (variant.switched, variant.remembered(tmp_path)) == ([], None)
+    assert variant.apply(pointer(NEXT))
+    assert (variant.switched, variant.newest) == (["next"], "next")
