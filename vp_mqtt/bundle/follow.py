@@ -102,7 +102,7 @@ class Follower:
         self._variant = variant
         self._change = threading.Condition()
         self._newest: BundlePointer | None = None
-        self._report_to = _ignore
+        self._report_to: Callable[[str | None], None] = _ignore
         self._problem: str | None = None
         self.refused = 0
 

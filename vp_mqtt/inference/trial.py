@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,11 +24,6 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.runtimes import Predictor
 from vp_mqtt.protocol.votes import select
-
-try:
-    import resource
-except ImportError:  # pragma: no cover (Windows: there are no limits)
-    resource = None  # type: ignore[assignment]
 
 LIMIT_S = 60.0
 """For the whole trial: slow boards take several seconds to import a runtime."""
@@ -105,8 +101,6 @@ def _limit(threads: int) -> None:
     with contextlib.suppress(OSError):
         # Where memory runs out, this process is to end, not the node.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    if resource is None:
-        return
     seconds = int(LIMIT_S * threads)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
@@ -120,10 +114,11 @@ def _limit(threads: int) -> None:
 
 
 def _load(trial: Trial, model: bytes) -> tuple[str, Predictor]:
-    sizes = {"resolution": trial.resolution, "classes": trial.classes, "threads": trial.threads}
+    resolution, classes, threads = trial.resolution, trial.classes, trial.threads
     if trial.runtime == runtimes.AUTO:
-        return runtimes.load_fastest(model, **sizes)
-    return trial.runtime, runtimes.load(trial.runtime, model, **sizes)
+        return runtimes.load_fastest(model, resolution=resolution, classes=classes, threads=threads)
+    predict = runtimes.load(trial.runtime, model, resolution=resolution, classes=classes, threads=threads)
+    return trial.runtime, predict
 
 
 def check_answers(predict: Predictor, trial: Trial) -> None:
