@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support.broker import Mosquitto
+from tests.support.jpegs import many_scans
 from tests.support.site import SITE, Site, picture
 from tests.support.tiny import write_bundle
 from vp_mqtt.bundle.folder import open_bundle
@@ -42,6 +43,8 @@ def assert_the_next_good_frame_is_labelled(site: Site) -> None:
         ("text", b"hello", GOOD.encode(), "not a picture"),
         ("empty", b"", GOOD.encode(), "empty picture"),
         ("60,000 x 60,000", claims_60000_by_60000(), GOOD.encode(), "picture too large"),
+        ("many scans", many_scans(5000, 5000, 200), GOOD.encode(), "JPEG with too many scans"),
+        ("another format", b"II*\x00" + bytes(100), GOOD.encode(), "TIFF, not JPEG"),
         ("no frame id", encode_jpeg(picture("red"), 90), None, "no frame id"),
         ("short frame id", encode_jpeg(picture("red"), 90), b"1234", "no frame id"),
     ],

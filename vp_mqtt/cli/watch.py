@@ -22,6 +22,7 @@ from vp_mqtt.site.overview import Overview, SeenLabel
 from vp_mqtt.terminal import can_redraw
 
 _MAX_WAITING = 1000
+_MAX_WAITING_BYTES = 16_000_000
 _REFRESHES_PER_S = 8
 _LOOK_EVERY_S = 0.5
 
@@ -122,7 +123,9 @@ def run(settings: WatchSettings, *, json_lines: bool) -> None:
     Raises:
         UserError: a certificate, key or password file is not usable, or the broker cannot be reached or refuses us.
     """
-    inbox: Inbox[Received] = Inbox(per_source=_MAX_WAITING)
+    inbox: Inbox[Received] = Inbox(
+        per_source=_MAX_WAITING, max_bytes=_MAX_WAITING_BYTES, size_of=lambda message: len(message.payload)
+    )
     # Several may watch a site from one machine.
     name = settings.node_name(str(time.time_ns() % 1_000_000))
     site = Topics(settings.site)
