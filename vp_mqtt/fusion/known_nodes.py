@@ -1,4 +1,4 @@
-"""The nodes of a site, as the fusion node knows them: their statuses, and when they were last heard. Pure."""
+"""The variant and fusion nodes that the fusion node knows: their statuses, and when they were last heard. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vp_mqtt.protocol.messages import StatusMessage
 from vp_mqtt.protocol.presence import NodePresence, Presence
 
 # Any client can name a node.
-_MAX_NODES = 1024
+_MAX_NODES = 512
 # A busy board may be late with its stats, however often it is to send them.
 _LEAST_SILENCE_S = 3.0
 

@@ -19,7 +19,8 @@ from vp_mqtt.protocol.topics import Kind
 _MAX_PENDING = 256
 _TICK_S = 1.0
 _ENOUGH_OVERDUE = 30
-HEARD_ROLES = ("variant", "fusion")
+_FUSION = "fusion"
+HEARD_ROLES = ("variant", _FUSION)
 """Roles of the nodes whose stats show whether they are alive."""
 
 
@@ -151,9 +152,12 @@ class FusionMessages:
         status = StatusMessage.decode(event.message.payload)
         if status.node != name:
             raise MessageError("status of another node")
+        if status.variant is None and status.role != _FUSION:
+            return []
         node = self.nodes.note_status(status, retained=event.message.retained, now=now)
         if node is None:
-            raise MessageError("too many nodes")
+            self._refusals.add("nodes that are not known yet", "too many nodes")
+            return []
         if status.variant is None:
             self._note_fusion_node(status, now)
             if self._home is not None and status.camera is not None:
@@ -201,7 +205,7 @@ class FusionMessages:
     def _note_fusion_node(self, status: StatusMessage, now: float) -> None:
         """Say so when another fusion node is alive."""
         node = self.nodes.find(status.node)
-        if status.role != "fusion" or node is None:
+        if status.role != _FUSION or node is None:
             return
         if not node.presence.is_heard(now):
             if status.state is not State.ONLINE:

@@ -42,14 +42,14 @@ def test_a_busy_board_is_not_silent_within_three_seconds_however_short_its_perio
 
 def test_the_nodes_that_came_first_keep_their_place_while_they_live() -> None:
     nodes = KnownNodes()
-    for number in range(1024):
+    for number in range(512):
         assert nodes.note_status(status(f"n{number}"), retained=False, now=0.0) is not None
     assert nodes.note_status(status("new"), retained=False, now=1.0) is None
     assert "new" not in nodes
     nodes.note_status(status("n7", State.STOPPED), retained=False, now=1.0)
     assert nodes.note_status(status("new"), retained=False, now=1.0) is not None
     assert "n7" not in nodes
-    assert len(nodes.names()) == 1024
+    assert len(nodes.names()) == 512
 
 
 def test_nodes_of_a_variant_and_of_a_role() -> None:
