@@ -171,7 +171,6 @@ class FusionMessages:
         return self._count(name, node, now, arrived=event.message.at)
 
     def _stats(self, event: MessageArrived, now: float) -> list[WindowResult]:
-        """Note that a node is alive; what its stats say is for people."""
         node = self.nodes.find(event.topic.source)
         if node is None or event.message.retained:
             return []
@@ -203,7 +202,6 @@ class FusionMessages:
         return family.digest, variant
 
     def _note_fusion_node(self, status: StatusMessage, now: float) -> None:
-        """Say so when another fusion node is alive."""
         node = self.nodes.find(status.node)
         if status.role != _FUSION or node is None:
             return
@@ -218,7 +216,6 @@ class FusionMessages:
             )
 
     def _note_doubles(self, place: Place | None, now: float) -> None:
-        """Say so when several boards run one variant."""
         if place is None:
             return
         names = self.nodes.online_in(place, now)
