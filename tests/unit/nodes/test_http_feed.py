@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -177,6 +179,29 @@ def test_user_and_password_are_sent_when_they_are_asked_for(user: str) -> None:
         assert len(list(client.pictures(2))) == 2
         client.feed.close()
     assert problem(answer, "admin:wrong") == "the server answers 401 Unauthorized; check user and password"
+
+
+def test_a_digest_is_sent_when_it_is_asked_for() -> None:
+    def md5(text: str) -> str:
+        return hashlib.md5(text.encode()).hexdigest()
+
+    def answer(camera: HttpCamera, request: BaseHTTPRequestHandler) -> None:
+        given = urllib.request.parse_keqv_list(
+            urllib.request.parse_http_list(request.headers.get("Authorization", "").removeprefix("Digest "))
+        )
+        middle = ":".join(given.get(key, "") for key in ("nonce", "nc", "cnonce", "qop"))
+        expected = md5(f"{md5('admin:camera:p@ss')}:{middle}:{md5('GET:/video')}")
+        if given.get("response") != expected:
+            challenge = 'Digest realm="camera", nonce="5f3a", qop="auth", algorithm=MD5'
+            head(request, "text/html", 401, WWW_Authenticate=challenge, Content_Length="0")
+            return
+        stream(JPEGS, MULTIPART)(camera, request)
+
+    with HttpCamera(answer) as camera:
+        client = Client(camera.url(user="admin:p%40ss"))
+        assert len(list(client.pictures(2))) == 2
+        client.feed.close()
+    assert "401" in problem(answer, "admin:wrong")
 
 
 @pytest.mark.parametrize(
