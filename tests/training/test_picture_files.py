@@ -190,7 +190,10 @@ def test_check_data_lists_what_is_wrong(tmp_path: Path) -> None:
     for file in (things / "test").rglob("*.png"):
         noise = np.random.default_rng(int(file.stem) + 9 * int(file.parent.name[-1])).integers(0, 256, (50, 60, 3))
         Image.fromarray(noise.astype(np.uint8)).save(file)
-    (things / "train" / "class 1" / "4.png").write_bytes(b"nothing")
+    # Of this one, libpng would complain on standard error.
+    damaged = (things / "train" / "class 1" / "4.png").read_bytes()
+    middle = len(damaged) // 2
+    (things / "train" / "class 1" / "4.png").write_bytes(damaged[:middle] + bytes(50) + damaged[middle + 50 :])
     (things / "test" / "class 0" / "1.png").write_bytes((things / "train" / "class 0" / "2.png").read_bytes())
     (things / "test" / "class 2" / "0.png").write_bytes((things / "test" / "class 0" / "0.png").read_bytes())
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -191,9 +191,12 @@ def check_data(
     json: Json = False,
 ) -> None:
     """Read every picture once, and list unusable pictures and duplicates that would spoil a result."""
+    from vp_mqtt.nodes.native_output import NATIVE_OUTPUT  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
     from vp_mqtt.training.datasets.check import check_dataset  # noqa: PLC0415
 
+    # Decoders print complaints without a file's name; the report names the files.
+    NATIVE_OUTPUT.capture()
     report = check_dataset(datasets.load(data, root, seed))
     if json:
         typer.echo(json_module.dumps(report.as_dict()))
