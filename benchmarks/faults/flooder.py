@@ -77,7 +77,7 @@ def packets(kind: str, site: str, digest: str, run: int) -> Callable[[int], byte
         return publish(topics.announce(camera), json.dumps({"frame": str(frame), "captured": 1.0}).encode())
 
     makers: dict[str, Callable[[int], bytes]] = {
-        "votes": lambda n: publish(topics.vote("cam0", 0), vote, FrameId(run, (_HIGH_SEQUENCE + n) % 2**32).encode()),
+        "votes": lambda n: publish(topics.vote("evil", 0), vote, FrameId(run, (_HIGH_SEQUENCE + n) % 2**32).encode()),
         "announces": lambda n: announce("evil", n),
         "statuses": lambda n: publish(topics.status("evil"), _status("evil", n // 6 * 6, digest)),
         "cameras": lambda n: announce(f"evil{n % _NAMES}", 0),

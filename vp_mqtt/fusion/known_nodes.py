@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from vp_mqtt.fusion.handover import Place
@@ -13,6 +14,7 @@ from vp_mqtt.protocol.presence import NodePresence, Presence
 _MAX_NODES = 512
 # A busy board may be late with its stats, however often it is to send them.
 _LEAST_SILENCE_S = 3.0
+_LOOK_FOR_ROOM_S = 1.0
 
 
 @dataclass(slots=True)
@@ -38,6 +40,8 @@ class KnownNodes:
     def __init__(self) -> None:
         """Start without nodes."""
         self._nodes: dict[str, KnownNode] = {}
+        self._in_place: dict[Place, set[str]] = {}
+        self._is_full_until = 0.0
 
     def __contains__(self, name: str) -> bool:
         return name in self._nodes
@@ -57,10 +61,13 @@ class KnownNodes:
             node.presence.note_status(status, retained=retained, now=now)
             return node
         if len(self._nodes) >= _MAX_NODES:
+            if now < self._is_full_until:
+                return None
             dead = next((name for name, n in self._nodes.items() if n.presence.at(now) is not Presence.ONLINE), None)
             if dead is None:
+                self._is_full_until = now + _LOOK_FOR_ROOM_S
                 return None
-            del self._nodes[dead]
+            self.forget(dead)
         node = self._nodes[status.node] = KnownNode(NodePresence(status, retained=retained, now=now), now)
         return node
 
@@ -71,7 +78,22 @@ class KnownNodes:
 
     def forget(self, name: str) -> None:
         """Forget a node whose status was cleared."""
-        self._nodes.pop(name, None)
+        if name in self._nodes:
+            self.set_place(name, None)
+            del self._nodes[name]
+
+    def set_place(self, name: str, place: Place | None) -> None:
+        """Note which variant a known node runs; None where it runs none, or is not online."""
+        node = self._nodes[name]
+        if node.place == place:
+            return
+        if node.place is not None:
+            self._in_place[node.place].discard(name)
+            if not self._in_place[node.place]:
+                del self._in_place[node.place]
+        if place is not None:
+            self._in_place.setdefault(place, set()).add(name)
+        node.place = place
 
     def silent(self, now: float) -> list[tuple[str, KnownNode]]:
         """Return the nodes that are waited for but have fallen silent, with their names."""
@@ -83,13 +105,9 @@ class KnownNodes:
             and now - max(node.first_heard, node.presence.heard_at or 0.0) >= _LEAST_SILENCE_S
         ]
 
-    def online_in(self, place: Place, now: float) -> list[str]:
-        """Return the names of the nodes that are online and run this variant, in ascending order."""
-        return sorted(
-            name
-            for name, node in self._nodes.items()
-            if node.place == place and node.presence.at(now) is Presence.ONLINE
-        )
+    def in_place(self, place: Place) -> AbstractSet[str]:
+        """Return the names of the nodes that run this variant."""
+        return self._in_place.get(place, set())
 
     def of_roles(self, roles: Iterable[str]) -> set[str]:
         """Return the names of the nodes with one of these roles."""

@@ -10,6 +10,7 @@ from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.integrations.announcer import Announcer
 from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.nodes.fusion_inbox import MessageArrived
+from vp_mqtt.nodes.site_notices import FUSION, SiteNotices
 from vp_mqtt.protocol import votes
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import AnnounceMessage, MessageError, State, StatusMessage
@@ -19,8 +20,7 @@ from vp_mqtt.protocol.topics import Kind
 _MAX_PENDING = 256
 _TICK_S = 1.0
 _ENOUGH_OVERDUE = 30
-_FUSION = "fusion"
-HEARD_ROLES = ("variant", _FUSION)
+HEARD_ROLES = ("variant", FUSION)
 """Roles of the nodes whose stats show whether they are alive."""
 
 
@@ -47,8 +47,7 @@ class FusionMessages:
         self._home = home
         # The newest status of nodes whose bundle is not known, or not yet.
         self._pending: dict[str, MessageArrived] = {}
-        self._other_fusion_nodes: set[str] = set()
-        self._doubles: set[Place] = set()
+        self._notices = SiteNotices(self.nodes)
         self._has_warned = False
         self._voted: dict[Place | None, float] = {}
         self._next_tick = 0.0
@@ -152,22 +151,23 @@ class FusionMessages:
         status = StatusMessage.decode(event.message.payload)
         if status.node != name:
             raise MessageError("status of another node")
-        if status.variant is None and status.role != _FUSION:
+        if status.variant is None and status.role != FUSION:
             return []
         node = self.nodes.note_status(status, retained=event.message.retained, now=now)
         if node is None:
             self._refusals.add("nodes that are not known yet", "too many nodes")
             return []
         if status.variant is None:
-            self._note_fusion_node(status, now)
+            self._notices.note_fusion_node(status, now)
             if self._home is not None and status.camera is not None:
                 self._home.note_camera(status.camera, now)
             return []
         if self._home is not None:
             self._home.note_board(name, status.variant, now)
             self._home.note_presence(name, node.presence.at(now))
-        node.place = self._place(event, status, status.variant) if status.state is State.ONLINE else None
-        self._note_doubles(node.place, now)
+        is_online = status.state is State.ONLINE
+        self.nodes.set_place(name, self._place(event, status, status.variant) if is_online else None)
+        self._notices.note_variant(node.place)
         return self._count(name, node, now, arrived=event.message.at)
 
     def _stats(self, event: MessageArrived, now: float) -> list[WindowResult]:
@@ -176,7 +176,7 @@ class FusionMessages:
             return []
         was_heard = node.is_counted and node.presence.heard_at is not None
         node.presence.note_heard(now)
-        self._note_fusion_node(node.presence.status, now)
+        self._notices.note_fusion_node(node.presence.status, now)
         return [] if was_heard or node.place is None else self._count(event.topic.source, node, now)
 
     def _count(self, name: str, node: KnownNode, now: float, arrived: float | None = None) -> list[WindowResult]:
@@ -200,27 +200,3 @@ class FusionMessages:
         if variant >= len(family.weights):
             raise MessageError("no such variant")
         return family.digest, variant
-
-    def _note_fusion_node(self, status: StatusMessage, now: float) -> None:
-        node = self.nodes.find(status.node)
-        if status.role != _FUSION or node is None:
-            return
-        if not node.presence.is_heard(now):
-            if status.state is not State.ONLINE:
-                self._other_fusion_nodes.discard(status.node)
-        elif status.node not in self._other_fusion_nodes:
-            self._other_fusion_nodes.add(status.node)
-            LOGGER.warning(
-                "another fusion node, '%s' on %s, runs on this site: every frame gets two labels; stop one of them",
-                *(status.node, status.host),
-            )
-
-    def _note_doubles(self, place: Place | None, now: float) -> None:
-        if place is None:
-            return
-        names = self.nodes.online_in(place, now)
-        if len(names) <= 1:
-            self._doubles.discard(place)
-        elif place not in self._doubles:
-            self._doubles.add(place)
-            LOGGER.info("variant %d runs on several boards: %s; the first vote counts", place[1], ", ".join(names[:3]))

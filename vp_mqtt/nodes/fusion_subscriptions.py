@@ -42,9 +42,12 @@ class _Names:
         is_first = not self._blocked
         self._blocked.add(name)
         if is_first and self._has_wildcard:
-            # In this order nothing is lost that somebody else sends meanwhile.
+            # What is retained comes again. Of the rest, in the other order, nothing is lost that others send meanwhile.
+            if self._retained:
+                self._node.session.unsubscribe(self._topic(ANY))
             self._add(self._known())
-            self._node.session.unsubscribe(self._topic(ANY))
+            if not self._retained:
+                self._node.session.unsubscribe(self._topic(ANY))
         elif name in self._single:
             self._single.discard(name)
             self._node.session.unsubscribe(self._topic(name))

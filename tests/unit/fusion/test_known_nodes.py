@@ -47,7 +47,9 @@ def test_the_nodes_that_came_first_keep_their_place_while_they_live() -> None:
     assert nodes.note_status(status("new"), retained=False, now=1.0) is None
     assert "new" not in nodes
     nodes.note_status(status("n7", State.STOPPED), retained=False, now=1.0)
-    assert nodes.note_status(status("new"), retained=False, now=1.0) is not None
+    # It is not looked for a place more than once a second.
+    assert nodes.note_status(status("new"), retained=False, now=1.9) is None
+    assert nodes.note_status(status("new"), retained=False, now=2.0) is not None
     assert "n7" not in nodes
     assert len(nodes.names()) == 512
 
@@ -55,14 +57,15 @@ def test_the_nodes_that_came_first_keep_their_place_while_they_live() -> None:
 def test_nodes_of_a_variant_and_of_a_role() -> None:
     nodes = KnownNodes()
     for name in ("b", "a", "c"):
-        node = nodes.note_status(status(name), retained=False, now=0.0)
-        assert node is not None
-        node.place = PLACE
-    nodes.note_status(status("c", State.OFFLINE), retained=False, now=1.0)
+        nodes.note_status(status(name), retained=False, now=0.0)
+        nodes.set_place(name, PLACE)
     nodes.note_status(status("f", role="fusion"), retained=True, now=1.0)
-    assert nodes.online_in(PLACE, 2.0) == ["a", "b"]
+    nodes.set_place("c", None)
+    assert nodes.in_place(PLACE) == {"a", "b"}
     assert nodes.of_roles(["fusion", "camera"]) == {"f"}
+    nodes.set_place("b", (b"bbbb", 2))
     nodes.forget("a")
     nodes.forget("never seen")
-    assert nodes.online_in(PLACE, 2.0) == ["b"]
+    assert nodes.in_place(PLACE) == set()
+    assert nodes.in_place((b"bbbb", 2)) == {"b"}
     assert nodes.find("a") is None
