@@ -15,7 +15,7 @@ class Inbox(Generic[T]):
 
     Putting never blocks. When the queue of a source is full, its oldest item is dropped and counted: what is read is as
     recent as possible, and a source that floods the inbox delays no other. When all items together are too large, the
-    oldest item of the source that takes most of the memory is dropped. The node's own events go first.
+    oldest item of the source that takes most of the memory is dropped.
 
         inbox: Inbox[Received] = Inbox(per_source=1, max_bytes=64_000_000, size_of=lambda message: len(message.payload))
         session = Session(options, ..., on_message=lambda message: inbox.put(message.topic, message))
@@ -49,7 +49,6 @@ class Inbox(Generic[T]):
         # Of the items in all queues, and in the queue of each source.
         self._bytes = 0
         self._bytes_by_source: dict[str, int] = {}
-        self._first: deque[T] = deque()
         self._queues: OrderedDict[str, deque[T]] = OrderedDict()
         self._condition = threading.Condition()
         self._closed = False
@@ -72,15 +71,6 @@ class Inbox(Generic[T]):
                 self._drop_oldest(max(self._bytes_by_source, key=self._bytes_by_source.__getitem__))
             self._condition.notify()
 
-    def put_first(self, item: T) -> None:
-        """Add an event of the node's own, which is never dropped and is read before all items of sources.
-
-        The queue of these has no bound: they must be few. May be called from any thread.
-        """
-        with self._condition:
-            self._first.append(item)
-            self._condition.notify()
-
     def get(self, timeout: float | None = None) -> T | None:
         """Wait for an item and return it; may be called from any thread.
 
@@ -88,15 +78,12 @@ class Inbox(Generic[T]):
             timeout: in seconds; None for no limit, 0 to not wait.
 
         Returns:
-            The oldest of the node's own events, else that of the source whose turn it is; None if the time is up or the
-            inbox is closed.
+            The oldest item of the source whose turn it is; None if the time is up or the inbox is closed.
         """
         with self._condition:
-            self._condition.wait_for(lambda: self._first or self._queues or self._closed, timeout)
-            if self._closed or not (self._first or self._queues):
+            self._condition.wait_for(lambda: self._queues or self._closed, timeout)
+            if self._closed or not self._queues:
                 return None
-            if self._first:
-                return self._first.popleft()
             source = next(iter(self._queues))
             item = self._take_oldest(source)
             if source in self._queues:

@@ -155,23 +155,6 @@ def test_items_from_several_threads_are_read_or_counted_as_dropped(per_source: i
     assert received + inbox.dropped == 4 * each
 
 
-def test_items_put_first_come_first_and_are_never_dropped() -> None:
-    inbox: Inbox[int] = Inbox(per_source=1, max_sources=1)
-    inbox.put("a", 1)
-    for item in (7, 8, 9):
-        inbox.put_first(item)
-    assert emptied(inbox) == [7, 8, 9, 1]
-    assert inbox.dropped == 0
-
-
-def test_put_first_wakes_a_waiting_get() -> None:
-    inbox: Inbox[int] = Inbox(per_source=1)
-    thread, got = waiting_getter(inbox)
-    inbox.put_first(5)
-    thread.join(WAIT)
-    assert got == [5]
-
-
 def bounded(max_bytes: int, **limits: int) -> Inbox[bytes]:
     return Inbox(**{"per_source": 1, **limits}, max_bytes=max_bytes, size_of=len)
 
