@@ -14,7 +14,7 @@ from tests.support.broker import Mosquitto
 from tests.support.command_line import run_vp
 from tests.support.site import SITE, Probe, Site
 from vp_mqtt.config.settings import VariantSettings
-from vp_mqtt.protocol.messages import State, StatusMessage
+from vp_mqtt.protocol.messages import State, StatsMessage, StatusMessage
 from vp_mqtt.protocol.topics import Topics
 from vp_mqtt.site import board_checks, broker_checks
 from vp_mqtt.site.finding import CheckError
@@ -73,6 +73,8 @@ def test_the_doctor_does_not_take_a_retained_status_for_a_node_that_runs(broker:
         broker_checks.status(settings(broker))
     with retained(broker, DEAD), pytest.raises(CheckError, match=r"nothing was heard of it for 0\.9 s"):
         broker_checks.status(settings(broker))
+    with retained(broker, DEAD):
+        assert not broker_checks.is_online(settings(broker))
     gone = DEAD.model_copy(update={"state": State.OFFLINE})
     with retained(broker, gone), pytest.raises(CheckError, match="its status is 'offline'"):
         broker_checks.status(settings(broker))
@@ -81,6 +83,39 @@ def test_the_doctor_does_not_take_a_retained_status_for_a_node_that_runs(broker:
         probe.publish(Topics(SITE).status("v7"), DEAD.encode())
     finally:
         probe.close()
+
+
+def test_the_doctor_passes_on_what_the_node_itself_says_is_wrong(broker: Mosquitto) -> None:
+    troubled = DEAD.model_copy(update={"problem": "no pictures from 0: no such device"})
+    publish = ["mosquitto_pub", "-p", str(broker.port), "-t", Topics(SITE).stats("v7"), "--repeat", "20"]
+    speaking = subprocess.Popen([*publish, "--repeat-delay", "0.1", "-m", "any"])
+    with retained(broker, troubled), pytest.raises(CheckError, match="online, but says: no pictures from 0"):
+        broker_checks.status(settings(broker))
+    speaking.wait()
+
+
+def test_stats_that_the_broker_has_kept_do_not_make_a_node_heard(broker: Mosquitto) -> None:
+    topic = Topics(SITE).stats("v7")
+    publish = ["mosquitto_pub", "-p", str(broker.port), "-q", "1", "-r", "-t", topic]
+    old = StatsMessage(node="v7", uptime_s=5.0, counts={}).encode().decode()
+    subprocess.run([*publish, "-m", old], check=True)
+    look = ["site", "status", "--broker", broker.url, "--site", SITE, "--wait", "1.2", "--json"]
+    with retained(broker, DEAD):
+        _, out, _ = run_vp(*look)
+        with pytest.raises(CheckError, match="nothing was heard of it"):
+            broker_checks.status(settings(broker))
+    subprocess.run([*publish, "-n"], check=True)
+    assert [(node["state"], node["rate"]) for node in json.loads(out)["nodes"]] == [("silent", None)]
+
+
+def test_nobody_says_under_one_nodes_name_what_another_does(broker: Mosquitto) -> None:
+    lie = Topics(SITE).status("v9")
+    publish = ["mosquitto_pub", "-p", str(broker.port), "-q", "1", "-r", "-t", lie]
+    subprocess.run([*publish, "-m", DEAD.encode().decode()], check=True)
+    look = ["site", "status", "--broker", broker.url, "--site", SITE, "--wait", "0.3", "--json"]
+    _, out, _ = run_vp(*look)
+    subprocess.run([*publish, "-n"], check=True)
+    assert json.loads(out)["nodes"] == []
 
 
 def test_the_doctor_hears_a_node_that_runs(site: Site, broker: Mosquitto) -> None:
@@ -95,6 +130,7 @@ def test_the_doctor_hears_a_node_that_runs(site: Site, broker: Mosquitto) -> Non
     [
         ("LoadState=loaded\nActiveState=active\nSubState=running\nNRestarts=0\n", "vp-node@7.service is active"),
         ("LoadState=loaded\nActiveState=active\nNRestarts=3\n", "vp-node@7.service is active, restarted 3 times"),
+        ("LoadState=loaded\nActiveState=active\nUnitFileState=disabled\n", CheckError),
         ("LoadState=not-found\nActiveState=inactive\n", None),
         ("LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nNRestarts=5\n", CheckError),
         ("LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\nNRestarts=0\n", CheckError),
@@ -108,7 +144,7 @@ def test_the_doctor_asks_systemd_for_the_service(
     systemctl.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     if verdict is CheckError:
-        with pytest.raises(CheckError, match=r"vp-node@7\.service is (failed|inactive)"):
+        with pytest.raises(CheckError, match=r"vp-node@7\.service is (failed|inactive|active, but would not start)"):
             board_checks.service(settings(broker))
     else:
         found = board_checks.service(settings(broker))

@@ -7,7 +7,7 @@ from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
-from vp_mqtt.protocol.messages import MessageError, State, StatusMessage
+from vp_mqtt.protocol.messages import MessageError, State, StatusMessage, decode_of_node
 from vp_mqtt.protocol.presence import NodePresence
 from vp_mqtt.protocol.topics import ANY, Kind, TopicError, Topics
 
@@ -56,8 +56,8 @@ class RetainedState:
                 chunks = self._chunks.setdefault(topic.source, set())
                 (chunks.add if message.payload else chunks.discard)(message.topic)
             elif topic.kind is Kind.STATUS and message.payload:
-                self._note_status(topic.source, StatusMessage.decode(message.payload), message)
-            elif topic.kind is Kind.STATS and topic.source in self._nodes:
+                self._note_status(topic.source, decode_of_node(StatusMessage, topic.source, message.payload), message)
+            elif topic.kind is Kind.STATS and topic.source in self._nodes and not message.retained:
                 self._nodes[topic.source].note_heard(message.at)
         except (TopicError, MessageError) as error:
             LOGGER.warning("%s: %s; left as it is", message.topic, error)

@@ -16,7 +16,7 @@ from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import Session, connected
 from vp_mqtt.protocol import topics
-from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, LabelMessage, StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, LabelMessage, StatsMessage, StatusMessage, decode_of_node
 from vp_mqtt.protocol.topics import ANY, Kind, Topics
 from vp_mqtt.site.overview import Overview, SeenLabel
 from vp_mqtt.terminal import can_redraw
@@ -80,9 +80,11 @@ class _Listener:
             self._overview.note_label(LabelMessage.decode(message.payload), now, time.time())
             return True
         if topic.kind is Kind.STATS:
-            self._overview.note_stats(StatsMessage.decode(message.payload), now)
+            stats = decode_of_node(StatsMessage, topic.source, message.payload)
+            self._overview.note_stats(stats, retained=message.retained, now=now)
         elif message.payload:
-            self._overview.note_status(StatusMessage.decode(message.payload), retained=message.retained, now=now)
+            status = decode_of_node(StatusMessage, topic.source, message.payload)
+            self._overview.note_status(status, retained=message.retained, now=now)
         else:
             self._overview.forget(topic.source)
         return False

@@ -13,7 +13,7 @@ from vp_mqtt.nodes.fusion_inbox import MessageArrived
 from vp_mqtt.nodes.site_notices import FUSION, SiteNotices
 from vp_mqtt.protocol import votes
 from vp_mqtt.protocol.frames import FrameId
-from vp_mqtt.protocol.messages import AnnounceMessage, MessageError, State, StatusMessage
+from vp_mqtt.protocol.messages import AnnounceMessage, MessageError, State, StatusMessage, decode_of_node
 from vp_mqtt.protocol.presence import Presence
 from vp_mqtt.protocol.topics import Kind
 
@@ -148,9 +148,7 @@ class FusionMessages:
                     self._home.forget_camera(gone.presence.status.camera, now)
             self.nodes.forget(name)
             return self._windows.set_node(name, None, now, arrived=event.message.at)
-        status = StatusMessage.decode(event.message.payload)
-        if status.node != name:
-            raise MessageError("status of another node")
+        status = decode_of_node(StatusMessage, name, event.message.payload)
         if status.variant is None and status.role != FUSION:
             return []
         node = self.nodes.note_status(status, retained=event.message.retained, now=now)

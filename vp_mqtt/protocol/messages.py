@@ -6,7 +6,7 @@ Votes are binary: see `vp_mqtt.protocol.votes`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -195,3 +195,23 @@ class StatsMessage(Message):
     latency_ms: Quantiles | None = None
     rss_mb: _Megabytes | None = Field(default=None, description="resident memory, in MB")
     temperature_c: _Celsius | None = Field(default=None, description="of the board, in degrees Celsius")
+
+
+_OfNode = TypeVar("_OfNode", bound=StatusMessage | StatsMessage)
+
+
+def decode_of_node(kind: type[_OfNode], node: str, data: bytes) -> _OfNode:
+    """Decode a message that was published under a node's topic, which is where access rules say who may speak for it.
+
+    Args:
+        kind: the message's.
+        node: the node that the topic names.
+        data: the payload.
+
+    Raises:
+        MessageError: it is invalid, or says that it is of another node.
+    """
+    message = kind.decode(data)
+    if message.node != node:
+        raise MessageError("of another node")
+    return message

@@ -49,7 +49,7 @@ def clock() -> str | None:
 def service(settings: CommonSettings) -> str | None:
     """Ask systemd whether the node's service runs; unknown where the node is not run by one."""
     unit = unit_name(settings.role, settings.variant if isinstance(settings, VariantSettings) else None)
-    command = ["systemctl", "show", unit, "--property", "LoadState,ActiveState,SubState,Result,NRestarts"]
+    command = ["systemctl", "show", unit, "--property", "LoadState,ActiveState,SubState,Result,NRestarts,UnitFileState"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     except (OSError, subprocess.TimeoutExpired):
@@ -58,6 +58,8 @@ def service(settings: CommonSettings) -> str | None:
     if answer.returncode != 0 or found.get("LoadState") != "loaded":
         return None
     state, restarts = found.get("ActiveState"), found.get("NRestarts", "0")
+    if state == "active" and found.get("UnitFileState") == "disabled":
+        raise CheckError(f"{unit} is active, but would not start when the board does", f"sudo systemctl enable {unit}")
     if state == "active":
         return f"{unit} is active" + ("" if restarts == "0" else f", restarted {restarts} times since it was started")
     raise CheckError(

@@ -120,10 +120,13 @@ def _may_publish(settings: CommonSettings, session: Session) -> str:
 
 
 def is_online(settings: CommonSettings) -> bool:
-    """Return whether the node itself is running, according to its retained status."""
+    """Return whether the node itself is running: whether it is online and heard."""
     with _NodeListener(settings) as node:
         found = node.wait_for(lambda _: True, _STATUS_WITHIN_S)
-    return found is not None and found.status.state is State.ONLINE
+        if found is None or found.status.state is not State.ONLINE:
+            return False
+        node.wait_for(lambda presence: presence.is_heard(time.monotonic()), silent_after_s(found.status))
+        return found.is_heard(time.monotonic())
 
 
 def status(settings: CommonSettings) -> str:
@@ -142,6 +145,8 @@ def status(settings: CommonSettings) -> str:
         raise CheckError(
             f"its status says online, but nothing was heard of it for {seconds:g} s: it is dead or cut off", remedy
         )
+    if found.status.problem is not None:
+        raise CheckError(f"online, but says: {found.status.problem}", "see its log")
     return f"online and heard, on {found.status.host}, version {found.status.version}"
 
 
@@ -178,7 +183,8 @@ class _NodeListener:
                     self._presence = NodePresence(status, retained=message.retained, now=message.at)
                 else:
                     self._presence.note_status(status, retained=message.retained, now=message.at)
-            elif self._presence is not None and message.payload:  # `account` publishes an empty one
+            # `account` publishes an empty one.
+            elif self._presence is not None and message.payload and not message.retained:
                 self._presence.note_heard(message.at)
             self._change.notify_all()
 

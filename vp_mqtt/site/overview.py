@@ -96,9 +96,9 @@ class Overview:
         elif len(self._nodes) < _MAX_NODES:
             self._nodes[status.node] = NodePresence(status, retained=retained, now=now)
 
-    def note_stats(self, stats: StatsMessage, now: float) -> None:
-        """Note a node's stats."""
-        if (node := self._nodes.get(stats.node)) is not None:
+    def note_stats(self, stats: StatsMessage, *, retained: bool, now: float) -> None:
+        """Note a node's stats; those that a broker has kept say nothing about now."""
+        if not retained and (node := self._nodes.get(stats.node)) is not None:
             node.note_heard(now)
 
     def forget(self, node: str) -> None:

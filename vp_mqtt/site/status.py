@@ -16,7 +16,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import connected
 from vp_mqtt.protocol import topics
-from vp_mqtt.protocol.messages import StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import StatsMessage, StatusMessage, decode_of_node
 from vp_mqtt.protocol.topics import ANY, Kind, Topics
 from vp_mqtt.site.accounts import accounts, folder_of
 from vp_mqtt.site.overview import NodeState, Overview, own_problems, twin_problems
@@ -121,7 +121,7 @@ def person_settings(plan: SitePlan, root: Path, name: str) -> WatchSettings:
 
 
 class _Listener:
-    """Collects the newest status and all stats of every node."""
+    """Collects the newest status, and the first and the last stats, of every node."""
 
     def __init__(self, site: str) -> None:
         self._site = site
@@ -134,12 +134,15 @@ class _Listener:
             try:
                 topic = topics.parse(message.topic)
                 if topic.kind is Kind.STATUS and message.payload:
-                    status = StatusMessage.decode(message.payload)
+                    status = decode_of_node(StatusMessage, topic.source, message.payload)
                     self.overview.note_status(status, retained=message.retained, now=message.at)
-                elif topic.kind is Kind.STATS and len(self.stats) < _MAX_NODES:
-                    stats = StatsMessage.decode(message.payload)
-                    self.stats.setdefault(topic.source, []).append(stats)
-                    self.overview.note_stats(stats, message.at)
+                elif topic.kind is Kind.STATUS:
+                    self.overview.forget(topic.source)
+                elif topic.kind is Kind.STATS and len(self.stats) < _MAX_NODES and not message.retained:
+                    stats = decode_of_node(StatsMessage, topic.source, message.payload)
+                    # The first and the last say all, however many come.
+                    self.stats[topic.source] = [*self.stats.get(topic.source, ())[:1], stats]
+                    self.overview.note_stats(stats, retained=False, now=message.at)
             except ValueError:
                 return
             self._change.notify_all()

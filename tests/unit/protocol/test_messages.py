@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vp_mqtt.protocol.class_names import normalize
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
 from vp_mqtt.protocol.messages import (
     MAX_MESSAGE_BYTES,
@@ -20,6 +21,7 @@ from vp_mqtt.protocol.messages import (
     State,
     StatsMessage,
     StatusMessage,
+    decode_of_node,
 )
 
 thorough = settings(max_examples=200, deadline=None)
@@ -96,13 +98,15 @@ def test_every_field_survives_the_way_through_json(kind: type[Message], fields: 
 
 
 SHOWN = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"])
+# The composed form may be longer.
+CLASS_NAMES = st.text(SHOWN, min_size=1, max_size=60).map(normalize)
 
 
 @thorough
 @given(
     st.builds(FrameId, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
     st.floats(0, 1e11),
-    st.none() | st.text(SHOWN, min_size=1, max_size=200),
+    st.none() | CLASS_NAMES,
 )
 def test_announces_survive_the_wire(frame: FrameId, captured: float, truth: str | None) -> None:
     announce = Announce(frame, captured, truth)
@@ -114,9 +118,7 @@ def test_announces_survive_the_wire(frame: FrameId, captured: float, truth: str 
     st.lists(st.integers(0, 65_535), max_size=64),
     st.none() | st.floats(0, 1),
     st.sampled_from(ClosedBy),
-    st.lists(
-        st.builds(ClassScore, label=st.text(SHOWN, min_size=1, max_size=9), confidence=st.floats(0, 1)), max_size=10
-    ),
+    st.lists(st.builds(ClassScore, label=CLASS_NAMES, confidence=st.floats(0, 1)), max_size=10),
 )
 def test_labels_survive_the_wire(
     variants: list[int], share: float | None, closed_by: ClosedBy, top: list[ClassScore]
@@ -312,3 +314,11 @@ def test_stats_without_latencies_leave_them_out() -> None:
 def test_what_a_status_says_to_people_controls_no_terminal(field: str) -> None:
     status = StatusMessage.decode(json.dumps(STATUS | {field: "a\x1b]0;x\x07\nb"}).encode())
     assert getattr(status, field) == "a?]0;x??b"
+
+
+@pytest.mark.parametrize(("kind", "fields"), [(StatusMessage, STATUS), (StatsMessage, STATS)])
+def test_a_node_speaks_for_itself_only(kind: type[StatusMessage | StatsMessage], fields: dict[str, Any]) -> None:
+    data = json.dumps(fields).encode()
+    assert decode_of_node(kind, fields["node"], data) == kind.decode(data)
+    with pytest.raises(MessageError, match="of another node"):
+        decode_of_node(kind, "variant-1-pi", data)

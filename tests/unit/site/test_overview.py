@@ -55,7 +55,7 @@ class Heard:
         while self.now < until:
             self.now = min(until, self.now + 1.0)
             for node in self.alive:
-                self.overview.note_stats(StatsMessage(node=node, uptime_s=1.0, counts={}), self.now)
+                self.overview.note_stats(StatsMessage(node=node, uptime_s=1.0, counts={}), retained=False, now=self.now)
             if labels:
                 self.overview.note_label(label("Coat"), self.now, 0.02)
         return self.overview.problems(self.now)
