@@ -197,7 +197,7 @@ class StatsMessage(Message):
     temperature_c: _Celsius | None = Field(default=None, description="of the board, in degrees Celsius")
 
 
-_OfNode = TypeVar("_OfNode", bound=StatusMessage | StatsMessage)
+_OfNode = TypeVar("_OfNode", StatusMessage, StatsMessage)
 
 
 def decode_of_node(kind: type[_OfNode], node: str, data: bytes) -> _OfNode:
