@@ -29,7 +29,7 @@ LIMITS = {
     Kind.BUNDLE: Limit(burst=100, per_second=5.0),
 }
 """What one camera, node or variant may send before it is blocked, by kind of message."""
-STRANGERS_LIMITS = {Kind.ANNOUNCE: Limit(burst=256, per_second=20.0), Kind.STATUS: Limit(burst=600, per_second=20.0)}
+STRANGERS_LIMITS = {Kind.ANNOUNCE: Limit(burst=256, per_second=20.0), Kind.STATUS: Limit(burst=300, per_second=20.0)}
 """What all cameras, and all nodes, together may send that are not known (yet)."""
 # Bytes of a payload, and messages of a source that may wait.
 _BOUNDS = {
