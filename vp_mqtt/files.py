@@ -239,6 +239,15 @@ def _too_many(context: Mapping[str, Any]) -> str:
     return f"must have at most {_counted(context['max_length'], 'item')}" + (f", not {found}" if found else "")
 
 
+_NAME = "must have 1 to 64 characters from A-Z a-z 0-9 _ . - and start with a letter or a digit"
+PATTERN_TEXTS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": _NAME,
+    r"^\+$|^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": f"{_NAME}, or be + for all",
+    r"^[a-z0-9][a-z0-9-]*$": "must have only a-z 0-9 - and start with a letter or a digit",
+    r"^[0-9]{2,4}x[0-9]{2,4}$": "must be WIDTHxHEIGHT, such as 640x480",
+}
+"""What to say of patterns that users meet."""
+
 _REASONS: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
@@ -261,7 +270,9 @@ _REASONS: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
     "missing": "is missing",
     "model_attributes_type": "must be a table",
     "model_type": "must be a table",
-    "string_pattern_mismatch": lambda context: f"must match the pattern {context['pattern']}",
+    "string_pattern_mismatch": lambda context: PATTERN_TEXTS.get(
+        context["pattern"], f"must match the pattern {context['pattern']}"
+    ),
     "string_too_long": lambda context: f"must have at most {_counted(context['max_length'], 'character')}",
     "string_too_short": lambda context: f"must have at least {_counted(context['min_length'], 'character')}",
     "string_type": "must be text",

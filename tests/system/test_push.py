@@ -187,7 +187,7 @@ def test_nothing_to_go_back_to_and_nothing_to_push_are_refused_in_one_line(
 ) -> None:
     assert "no bundle to go back to" in site.push("--rollback", code=2)
     assert "name a bundle" in site.push(code=2)
-    assert "name a bundle" in site.push(str(bundles["one"]), "--rollback", code=2)
+    assert "do not name one" in site.push(str(bundles["one"]), "--rollback", code=2)
 
 
 def kill_push_when(site: Pushing, seen: Callable[[Received], bool], *arguments: str) -> None:

@@ -107,4 +107,4 @@ def test_a_measurement_says_that_it_needs_a_checkout(scripts: Path, arguments: t
     done = run(scripts / "vp", *arguments)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert f"{arguments[0]} {arguments[1]}: measured from a checkout" in done.stderr
+    assert f"{arguments[0]} {arguments[1]}: most measurements are only in a clone of vp-mqtt" in done.stderr

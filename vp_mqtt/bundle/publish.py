@@ -174,7 +174,7 @@ class Pusher:
             self._read_state()
             before = self._state.pointer
             if before is None or before.previous is None:
-                raise UserError(f"site '{self._site}': there is no bundle to go back to")
+                raise UserError(f"site '{self._site}': there is no bundle to go back to: only one was pushed yet")
             done = self._switch_to(before.previous, before)
         return done | {"seconds": round(time.monotonic() - started, 3)}
 
@@ -276,7 +276,9 @@ def run(settings: PushSettings, bundle: str | Path | None, *, rollback: bool) ->
     Raises:
         UserError: what was asked for is not possible.
     """
-    if rollback == (bundle is not None):
+    if rollback and bundle is not None:
+        raise UserError(f"--rollback returns to the bundle pushed before: do not name one ('{bundle}')")
+    if not rollback and bundle is None:
         raise UserError("name a bundle to push, or give --rollback")
     package = pack(open_bundle(bundle), settings.sign) if bundle is not None else None
     pusher = Pusher(

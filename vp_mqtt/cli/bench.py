@@ -62,11 +62,8 @@ class _CheckoutGroup(LazyGroup):
             UserError: this is an installed package, which does not have the command.
         """
         if _IN_CHECKOUT is None and args[0] not in self.commands and not ctx.resilient_parsing:
-            own = f"here are {' and '.join(self.commands)}; " if self.commands else ""
-            raise UserError(
-                f"{ctx.info_name} {args[0]}: measured from a checkout: {own}clone the repository, and run "
-                f"`{ctx.command_path} {args[0]}` there"
-            )
+            own = f"; this installation has: {', '.join(self.commands)}" if self.commands else ""
+            raise UserError(f"{ctx.command_path} {args[0]}: most measurements are only in a clone of vp-mqtt{own}")
         return super().resolve_command(ctx, args)
 
 

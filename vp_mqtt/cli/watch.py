@@ -103,7 +103,7 @@ def _print_lines(listener: _Listener, overview: Overview, *, as_json: bool) -> N
             if problem not in problems:
                 LOGGER.warning("%s", problem)
         if problems and not current:
-            LOGGER.info("site '%s' is well again", overview.site)
+            LOGGER.info("site '%s': no problems any more", overview.site)
         problems = set(current)
 
 

@@ -16,6 +16,7 @@ file can serve a whole site:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,7 +117,8 @@ def load(model: type[SettingsT], flags: Mapping[str, object], config: Path | Non
     is_hidden = (
         is_secret(field) or (field == "password_file" and given not in reason) or hide_in_address(given) != given
     )
-    shown = "" if is_hidden or given in reason else f" (given: {details['input']!r})"
+    is_named = bool(given) and re.search(rf"(?<!\w){re.escape(given)}(?!\w)", reason) is not None and len(given) > 1
+    shown = "" if is_hidden or is_named else f" (given: {details['input']!r})"
     raise UserError(f"{names.get(source, flag_of(field))}: {reason}{shown}")
 
 
@@ -130,6 +132,16 @@ def source_of(field: str, flags: Mapping[str, object], table: Mapping[str, objec
     return "file" if field in table else "default"
 
 
+def _as_given(value: object) -> str:
+    """Return a value as its flag and its variable take it."""
+    if value is None:
+        return "(not set)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    is_size = isinstance(value, tuple) and len(value) == 2 and all(isinstance(one, int) for one in value)  # noqa: PLR2004
+    return f"{value[0]}x{value[1]}" if isinstance(value, tuple) and is_size else str(value)
+
+
 def describe(settings: CommonSettings, flags: Mapping[str, object], config: Path | None) -> list[tuple[str, str, str]]:
     """Return (field, value, source) of every setting, for `--show-settings`; secrets are masked.
 
@@ -138,5 +150,5 @@ def describe(settings: CommonSettings, flags: Mapping[str, object], config: Path
     """
     model = type(settings)
     table = read_table(config, model) if config is not None else {}
-    shown = {field: hide_in_address(str(getattr(settings, field))) for field in model.model_fields}
+    shown = {field: hide_in_address(_as_given(getattr(settings, field))) for field in model.model_fields}
     return [(field, value, source_of(field, flags, table)) for field, value in shown.items()]

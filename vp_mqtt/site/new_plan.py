@@ -102,7 +102,7 @@ def write(file: Path, answers: Answers, boards: Sequence[str]) -> None:
         UserError: an answer is not valid, or the file cannot be written.
     """
     plan = text(answers, boards)
-    parse_plan(plan, "site.toml")
+    parse_plan(plan, file.name)
     try:
         write_atomically(file, plan, mode=0o600 if holds_secret(answers["source"]) else 0o644)
     except OSError as error:

@@ -316,7 +316,9 @@ def test_a_roll_back_switches_to_the_previous_bundle(broker: MemoryBroker, bundl
 
 def test_a_roll_back_to_nothing_is_refused(broker: MemoryBroker, bundle: Path) -> None:
     for _ in range(2):
-        with pytest.raises(UserError, match=rf"^site '{SITE}': there is no bundle to go back to$"):
+        with pytest.raises(
+            UserError, match=rf"^site '{SITE}': there is no bundle to go back to: only one was pushed yet$"
+        ):
             pusher().roll_back()
         push(bundle)
     assert broker.running == []
@@ -338,9 +340,10 @@ def test_run_pushes_or_rolls_back_what_the_settings_say(
     broker: MemoryBroker, bundle: Path, other_bundle: Path, tmp_path: Path
 ) -> None:
     settings = PushSettings(site=SITE, chunk_bytes=300, ready_within=0, taken_within=0, name="me")
-    for wrong in ({"bundle": None, "rollback": False}, {"bundle": bundle, "rollback": True}):
-        with pytest.raises(UserError, match=r"^name a bundle to push, or give --rollback$"):
-            publish.run(settings, **wrong)
+    with pytest.raises(UserError, match=r"^name a bundle to push, or give --rollback$"):
+        publish.run(settings, None, rollback=False)
+    with pytest.raises(UserError, match=r"^--rollback returns to the bundle pushed before: do not name one"):
+        publish.run(settings, bundle, rollback=True)
     assert broker.sessions == []
     assert publish.run(settings, bundle, rollback=False)["chunk_bytes"] == 300
     assert broker.sessions == [f"vp-{SITE}-me-push", f"vp-{SITE}-me-check"]

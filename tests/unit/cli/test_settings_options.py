@@ -175,7 +175,7 @@ def test_the_file_may_be_named_in_the_environment(vp: VP, tmp_path: Path, monkey
     monkeypatch.setenv("VP_CONFIG", str(config))
     code, out, _ = vp("camera", "--show-settings", "--once")
     assert code == 0
-    assert re.search(r"^size +\(640, 480\)  \(file\)$", out, re.MULTILINE)
+    assert re.search(r"^size +640x480  \(file\)$", out, re.MULTILINE)
     assert re.search(r"^loop +False  \(flag\)$", out, re.MULTILINE)
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vp_mqtt.protocol.topics import ANY, Kind, Topic, TopicError, Topics, is_name, parse
+from vp_mqtt.files import PATTERN_TEXTS
+from vp_mqtt.protocol.topics import ANY, NAME_PATTERN, Kind, Topic, TopicError, Topics, is_name, parse
 
 thorough = settings(max_examples=200, deadline=None)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", fullmatch=True)
@@ -202,3 +203,8 @@ def test_legal_names(name: str) -> None:
 )
 def test_names_that_are_refused(name: str) -> None:
     assert not is_name(name)
+
+
+def test_the_rule_for_names_is_told_in_words() -> None:
+    assert NAME_PATTERN in PATTERN_TEXTS
+    assert rf"^\+$|{NAME_PATTERN}" in PATTERN_TEXTS

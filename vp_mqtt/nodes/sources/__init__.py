@@ -77,6 +77,10 @@ def _live(
         missing = f"--source {source}: no webcam with this number; try another, or check its cable"
         return LiveStream(f"webcam {source}", feed, open_error=missing, on_problem=on_problem)
     written, separator, rest = source.partition("://")
+    if not source or (separator and not rest.strip("/")):
+        raise UserError(
+            f"--source {source or '(empty)'}: name a webcam's number, a file, a folder, or an address with a host"
+        )
     scheme = STREAM_SCHEMES.get(written.lower()) if separator else None
     if scheme is None:
         return None
