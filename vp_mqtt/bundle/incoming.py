@@ -55,6 +55,7 @@ class PartialFiles:
             for path in self._folder.glob(f"{_name(variant)}-*"):
                 path.unlink(missing_ok=True)
             self._folder.rmdir()
+            self._folder.parent.rmdir()
 
 
 def _name(variant: int | None) -> str:

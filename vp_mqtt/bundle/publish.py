@@ -26,7 +26,7 @@ from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.message import Outgoing
 from vp_mqtt.mqtt.session import Session
-from vp_mqtt.protocol.bundle_pointer import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, BundlePointer, BundleRef
+from vp_mqtt.protocol.bundle_pointer import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, SHORT_DIGITS, BundlePointer, BundleRef
 from vp_mqtt.protocol.chunks import HEADER_BYTES, ChunkError, split
 from vp_mqtt.protocol.topics import Topics
 
@@ -36,6 +36,7 @@ _STALL_S = 30.0
 _POINTER_WITHIN_S = 10.0
 _POLL_S = 0.01
 _IN_FLIGHT = 10
+_MAX_AHEAD_MS = 86_400_000  # of clocks of operators, at most
 _CONTENT_TYPE = "application/json"
 
 
@@ -97,6 +98,31 @@ def pack(bundle: Bundle, signing_key: Path | None) -> Package:
     return Package(bundle, ref, data, models)
 
 
+def numbered(ref: BundleRef, before: BundlePointer | None, site: str, signing_key: Path | None) -> BundleRef:
+    """Return a reference to a bundle with a signed number, which is greater than those of all switches before.
+
+    Args:
+        ref: the bundle that a site is to switch to.
+        before: the site's pointer.
+        site: the site's name.
+        signing_key: private key (PEM); None for no number.
+
+    Raises:
+        UserError: the site's switches are signed, and there is no key, or it cannot be used.
+    """
+    now = int(time.time() * 1000)
+    numbers = [one.switch or 0 for one in before.refs()] if before is not None else []
+    # Anyone who may publish can claim a number: one from the far future must not use up all that come before.
+    last = max((number for number in numbers if number < now + _MAX_AHEAD_MS), default=0)
+    if signing_key is None:
+        if last and ref.signature is not None:
+            raise UserError("the switches of this site are signed: name the key that they are signed with, --sign KEY")
+        return ref.model_copy(update={"switch": None, "switch_signature": None})
+    number = max(now, last + 1)
+    signature = signing.sign(signing.switch_statement(site, ref.digest, number), signing_key)
+    return ref.model_copy(update={"switch": number, "switch_signature": signature})
+
+
 class Pusher:
     """Switches one site from bundle to bundle."""
 
@@ -109,6 +135,7 @@ class Pusher:
         chunk_bytes: int,
         ready_within_s: float,
         taken_within_s: float,
+        signing_key: Path | None = None,
     ) -> None:
         """Prepare, without connecting.
 
@@ -119,6 +146,7 @@ class Pusher:
             chunk_bytes: largest chunk.
             ready_within_s: how long fusion nodes have to get ready before the switch, in seconds.
             taken_within_s: how long boards have to run the bundle after the switch, in seconds.
+            signing_key: private key (PEM) to sign switches with; None for no signature.
         """
         self._broker = broker
         self._site = site
@@ -127,6 +155,8 @@ class Pusher:
         self._chunk_bytes = chunk_bytes
         self._ready_within_s = ready_within_s
         self._taken_within_s = taken_within_s
+        self._signing_key = signing_key
+        self._pointer: BundlePointer | None = None
         self._state = RetainedState(site, time.monotonic())
         self._session = Session(
             broker,
@@ -145,8 +175,8 @@ class Pusher:
         ref = package.ref
         started = time.monotonic()
         with self._session:
-            self._read_state()
-            before = self._state.pointer
+            before = self._read_state()
+            _check_short_digest(ref, before)
             size = min(self._chunk_bytes, self._session.max_publish_bytes - HEADER_BYTES - _OVERHEAD_BYTES)
             if size < 1:
                 raise UserError(f"broker {self._broker.address}: it accepts no packets large enough for a chunk")
@@ -171,8 +201,7 @@ class Pusher:
         """
         started = time.monotonic()
         with self._session:
-            self._read_state()
-            before = self._state.pointer
+            before = self._read_state()
             if before is None or before.previous is None:
                 raise UserError(f"site '{self._site}': there is no bundle to go back to: only one was pushed yet")
             done = self._switch_to(before.previous, before)
@@ -181,14 +210,21 @@ class Pusher:
     def _switch_to(self, ref: BundleRef, before: BundlePointer | None) -> dict[str, Any]:
         """Switch the site to a bundle whose chunks are at the broker, and clear what is no longer needed."""
         check_kept(self._broker, site=self._site, client_id=f"{self._client_id}-check", ref=ref)
+        kept = self._state.chunks_of(ref.digest)
+        self._check_undisturbed()
+        ref = numbered(ref, before, self._site, self._signing_key)
         old = before or BundlePointer(pushed=0)
         if old.current is None or old.current.digest != ref.digest:
             self._point_to(old.prepared(ref, round(time.time(), 3)))
             self._await_ready(ref)
+            self._check_undisturbed()
         pointer = old.switched(ref, round(time.time(), 3))
         self._point_to(pointer)
         LOGGER.info("the bundle of the site '%s' is now '%s' (%s)", self._site, ref.name, ref.digest[:8])
         adoption = self._await_taken(ref)
+        self._check_undisturbed()
+        if not kept <= self._state.chunks_of(ref.digest):
+            raise UserError(f"someone else cleared chunks of '{ref.name}' from the broker meanwhile; push again")
         return {
             "bundle": ref.name,
             "digest": ref.digest,
@@ -198,13 +234,29 @@ class Pusher:
             "cleared": self._clear(self._state.chunks_of_others(pointer.digests())),
         }
 
-    def _read_state(self) -> None:
-        """Wait until the broker has sent what it retains: until nothing has arrived for a while."""
+    def _read_state(self) -> BundlePointer | None:
+        """Wait until the broker has sent what it retains, until nothing has arrived for a while; return the pointer."""
         self._session.wait_until_connected()
         self._state.newest_at = time.monotonic()
         while time.monotonic() - self._state.newest_at <= _QUIET_S:
             self._session.check()
             time.sleep(_POLL_S)
+        self._pointer = self._state.pointer
+        return self._pointer
+
+    def _check_undisturbed(self) -> None:
+        """Check that nobody else has switched the site since this push did.
+
+        Raises:
+            UserError: someone has.
+        """
+        if self._state.pointer != self._pointer:
+            found = self._state.pointer
+            name = (found.next or found.current) if found is not None else None
+            raise UserError(
+                f"someone else pushes {repr(name.name) if name else 'nothing'} to site '{self._site}' as well; "
+                "see which bundle it runs, and push again if need be"
+            )
 
     def _await_ready(self, ref: BundleRef) -> None:
         """Wait until the fusion nodes have fetched a bundle, or until their time is up."""
@@ -228,6 +280,7 @@ class Pusher:
 
     def _point_to(self, pointer: BundlePointer) -> None:
         topic = self._names.bundle()
+        self._pointer = pointer
         self._publish([Outgoing(topic, pointer.encode(), qos=1, retain=True, content_type=_CONTENT_TYPE)])
         # Not every broker reports that access rules forbid a message: it comes back to us, or it was not accepted.
         until = time.monotonic() + _POINTER_WITHIN_S
@@ -270,6 +323,13 @@ class Pusher:
             )
 
 
+def _check_short_digest(ref: BundleRef, before: BundlePointer | None) -> None:
+    # Votes carry the short digest only: those of two bundles could not be told apart.
+    others = before.digests() - {ref.digest} if before is not None else set()
+    if any(digest[:SHORT_DIGITS] == ref.digest[:SHORT_DIGITS] for digest in others):
+        raise UserError(f"'{ref.name}' has the short digest of another bundle of the site; export it again, renamed")
+
+
 def run(settings: PushSettings, bundle: str | Path | None, *, rollback: bool) -> dict[str, Any]:
     """Push a bundle, or go back to the previous one; return what was done.
 
@@ -288,5 +348,6 @@ def run(settings: PushSettings, bundle: str | Path | None, *, rollback: bool) ->
         chunk_bytes=settings.chunk_bytes,
         ready_within_s=settings.ready_within,
         taken_within_s=settings.taken_within,
+        signing_key=settings.sign,
     )
     return pusher.roll_back() if package is None else pusher.push(package)

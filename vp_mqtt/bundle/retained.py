@@ -29,6 +29,7 @@ class RetainedState:
         """
         self._topics = Topics(site)
         self._chunks: dict[str, set[str]] = {}
+        self._arriving: set[str] = set()
         self._nodes: dict[str, NodePresence] = {}
         self.pointer: BundlePointer | None = None
         self.newest_at = now
@@ -55,6 +56,8 @@ class RetainedState:
             elif topic.kind is Kind.CHUNK:
                 chunks = self._chunks.setdefault(topic.source, set())
                 (chunks.add if message.payload else chunks.discard)(message.topic)
+                if message.payload and not message.retained:
+                    self._arriving.add(topic.source)
             elif topic.kind is Kind.STATUS and message.payload:
                 self._note_status(topic.source, decode_of_node(StatusMessage, topic.source, message.payload), message)
             elif topic.kind is Kind.STATS and topic.source in self._nodes and not message.retained:
@@ -74,10 +77,9 @@ class RetainedState:
         return set(self._chunks.get(digest, ()))
 
     def chunks_of_others(self, digests: set[str]) -> set[str]:
-        """Return the topics of the chunks that the broker has of bundles other than these."""
-        return {
-            topic for digest, chunks in list(self._chunks.items()) if digest not in digests for topic in set(chunks)
-        }
+        """Return the topics of the chunks that the broker has of other bundles, but those being pushed right now."""
+        kept = digests | self._arriving
+        return {topic for digest, chunks in list(self._chunks.items()) if digest not in kept for topic in set(chunks)}
 
     def not_ready(self, digest: str) -> list[str]:
         """Return the fusion nodes that are online, follow the site's bundle, and cannot fuse this one yet."""

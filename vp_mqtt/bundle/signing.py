@@ -141,6 +141,8 @@ class Verifier:
         """
         if self._key is None:
             return None
+        if ref.signature is None:
+            raise SignatureError("the bundle is not signed")
         if ref.switch is None or ref.switch_signature is None:
             return 0
         self.check(switch_statement(site, ref.digest, ref.switch), ref.switch_signature)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,15 @@ def test_the_state_follows_the_messages(bundle: Path, caplog: pytest.LogCaptureF
     assert (state.pointer, state.newest_at) == (pointer(ref_of(bundle)), 3.0)
     chunks = [NAMES.manifest("a", 0), NAMES.manifest("a", 1), NAMES.model("b", 0, 0), NAMES.model("c", 1, 0)]
     for topic in chunks:
-        state.accept(received(topic, b"chunk"))
+        state.accept(replace(received(topic, b"chunk"), retained=True))
     state.accept(received(chunks[1], b""))
     state.accept(received(NAMES.manifest("d", 0), b""))
     assert state.chunks_of("a") == {chunks[0]}
     assert state.chunks_of("x") == set()
     assert state.chunks_of_others({"a", "x"}) == set(chunks[2:])
     assert state.chunks_of_others({"a", "b", "c"}) == set()
+    state.accept(received(NAMES.model("c", 1, 1), b"chunk"))
+    assert state.chunks_of_others({"a"}) == {chunks[2]}, "someone pushes c right now"
     assert caplog.messages == []
     for topic, payload in (("vp/home/other", b"x"), (NAMES.bundle(), b"{}"), (NAMES.status("n"), b"x")):
         state.accept(received(topic, payload, 9.0))
