@@ -107,6 +107,7 @@ class Fetcher:
         self._verifier = verifier
         self._reported: tuple[str, str] | None = None
         self._known: dict[str, str] = {}
+        self._unfit: dict[str, str] = {}
         self.on_progress: Callable[[str], None] = lambda _: None
 
     def find(self, ref: BundleRef) -> Bundle | None:
@@ -183,7 +184,8 @@ class Fetcher:
         cached = self.find(ref)
         if cached is not None:
             return cached
-        self._check_short_digest(ref)
+        if ref.digest in self._unfit:
+            raise FetchError(self._unfit[ref.digest])
         files = self._receive(ref, pause)
         try:
             manifest = self._store(ref, files.manifest.data, files.model.data if files.model is not None else None)
@@ -216,7 +218,12 @@ class Fetcher:
             entry = manifest.variants[self._variant]
             if hashlib.sha256(model).hexdigest() != entry.sha256:
                 raise FetchError(f"the model of its variant {self._variant} has another digest than the manifest says")
-            check_model(model)
+            try:
+                check_model(model)
+            except UserError as error:
+                # It stays so, whatever the broker sends: it is not fetched again and again.
+                self._unfit[ref.digest] = str(error)
+                raise
             self._cache.put(ref, entry.file, model)
         # The manifest comes last: a bundle that has one has its model, too.
         self._cache.put(ref, MANIFEST_NAME, manifest_bytes)

@@ -255,6 +255,35 @@ def test_a_bundle_that_cannot_be_used_is_logged_once_per_reason(
     assert fetcher.try_fetch(ref, never) is not None
 
 
+def test_a_model_that_no_runtime_may_see_is_neither_kept_nor_fetched_again(
+    make: Callable[..., Fetcher],
+    broker: MemoryBroker,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(_: bytes) -> None:
+        raise UserError("the model is refused: it has subgraphs")
+
+    monkeypatch.setattr(fetch, "check_model", refuse)
+    ref, fetcher = publish_bundle(broker, bundle), make()
+    assert fetcher.try_fetch(ref, never) is None
+    assert fetcher.try_fetch(ref, never) is None
+    assert broker.sessions == ["me"]
+    assert stored(tmp_path) == set()
+    assert [message.partition(": ")[2] for message in caplog.messages] == ["the model is refused: it has subgraphs"]
+
+
+def test_a_bundle_with_the_short_digest_of_a_known_one_is_refused(
+    make: Callable[..., Fetcher], broker: MemoryBroker, bundle: Path
+) -> None:
+    ref, fetcher = publish_bundle(broker, bundle), make()
+    fetcher.note(ref.digest[:8] + "0" * 56)
+    with pytest.raises(FetchError, match="it has the short digest of another bundle"):
+        fetcher.fetch(ref, never)
+
+
 def test_being_told_to_stop_is_no_reason_to_log(make: Callable[..., Fetcher], bundle: Path) -> None:
     with pytest.raises(Interrupted):
         make().try_fetch(ref_of(bundle), lambda _: True)
