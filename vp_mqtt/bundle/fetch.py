@@ -71,6 +71,14 @@ def check_manifest(data: bytes, ref: BundleRef, verifier: Verifier) -> Manifest:
     return manifest
 
 
+def _ask_for_more(session: Session, wanted: set[str], asked: set[str]) -> set[str]:
+    for topic in asked - wanted:
+        session.unsubscribe(topic)
+    if more := sorted(wanted - asked):
+        session.subscribe(more, qos=1)
+    return wanted
+
+
 class Fetcher:
     """Fetches the bundles of one site for one node: chunk by chunk, so that a slow link's connection stays usable.
 
@@ -259,15 +267,7 @@ class Fetcher:
                 if now - reported_at > _REPORT_S:
                     reported_at = now
                     self._report_progress(ref, files)
-                wanted = self._ask_for_more(session, files, wanted)
-
-    def _ask_for_more(self, session: Session, files: IncomingFiles, asked: set[str]) -> set[str]:
-        wanted = files.wanted(self._topics)
-        for topic in asked - wanted:
-            session.unsubscribe(topic)
-        if more := sorted(wanted - asked):
-            session.subscribe(more, qos=1)
-        return wanted
+                wanted = _ask_for_more(session, files.wanted(self._topics), wanted)
 
     def _report_progress(self, ref: BundleRef, files: IncomingFiles) -> None:
         share = files.received_bytes / max(files.total_bytes, 1)

@@ -256,6 +256,7 @@ def test_a_bundle_that_cannot_be_used_is_logged_once_per_reason(
 
 
 def test_a_model_that_no_runtime_may_see_is_neither_kept_nor_fetched_again(
+    *,
     make: Callable[..., Fetcher],
     broker: MemoryBroker,
     bundle: Path,
