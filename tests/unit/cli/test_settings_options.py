@@ -176,7 +176,7 @@ def test_the_file_may_be_named_in_the_environment(vp: VP, tmp_path: Path, monkey
     code, out, _ = vp("camera", "--show-settings", "--once")
     assert code == 0
     assert re.search(r"^size +640x480  \(file\)$", out, re.MULTILINE)
-    assert re.search(r"^loop +False  \(flag\)$", out, re.MULTILINE)
+    assert re.search(r"^loop +false  \(flag\)$", out, re.MULTILINE)
 
 
 def test_the_password_is_not_shown(vp: VP, monkeypatch: pytest.MonkeyPatch) -> None:

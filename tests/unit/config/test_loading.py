@@ -78,7 +78,7 @@ def test_flag_over_environment_over_file_over_default(
         value, source = by_flag, "flag"
     loaded = load(FusionSettings, flags, config)
     assert getattr(loaded, field) == value
-    assert (field, str(value), source) in describe(loaded, flags, config)
+    assert (field, "(not set)" if value is None else str(value), source) in describe(loaded, flags, config)
 
 
 def test_flags_environment_and_file_are_merged(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
