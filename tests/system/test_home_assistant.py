@@ -10,9 +10,23 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.site import SITE, Site
-from tests.unit.integrations.test_home_assistant import decode
+from tests.unit.integrations.test_home_assistant import Removed, decode
 from vp_mqtt.integrations.home_assistant import BIRTH_TOPIC, config_topic
 from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.messages import State, StatusMessage
+from vp_mqtt.protocol.topics import Topics
+
+DOOR = StatusMessage(
+    state=State.STOPPED,
+    node="camera-door",
+    role="camera",
+    version="0.1.0",
+    host="pi",
+    client_id="vp-test-camera-door",
+    instance="0000002a",
+    started=1.0,
+    camera="door",
+)
 
 
 def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) -> None:
@@ -29,11 +43,18 @@ def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) 
 
         def entities() -> set[str]:
             payload = bytes(configs[-1].payload) if configs else b""
-            return set(decode(payload).components) if payload else set()
+            components = decode(payload).components if payload else {}
+            return {key for key, one in components.items() if not isinstance(one, Removed)}
 
         wanted = {f"vp-{SITE}_{name}" for name in ("cam0-label", "cam0-camera", "v0-problem", "v2-problem")}
         # Every stats message wakes the probe, which looks again.
         site.probe.until(lambda: entities() == wanted, "all entities", 20)
+        # A camera whose node has a status is there before its first frame, until the status is cleared.
+        door = {f"vp-{SITE}_door-{name}" for name in ("label", "camera")}
+        site.probe.publish(Topics(SITE).status("camera-door"), DOOR.encode())
+        site.probe.until(lambda: entities() == wanted | door, "the door's camera", 20)
+        site.probe.publish(Topics(SITE).status("camera-door"), b"")
+        site.probe.until(lambda: entities() == wanted, "the door's camera removed", 20)
         published = len(configs)
         site.probe.publish(BIRTH_TOPIC, b"online")
         site.probe.until(lambda: len(configs) > published, "discovery again", 20)

@@ -37,6 +37,7 @@ class Announcer:
         self._valid_for = valid_for
         self._due: float | None = now + _SETTLE_S
         self._cameras: set[str] = set()
+        self._camera_nodes: dict[str, str] = {}
         self._boards: dict[str, int] = {}
         self._former: dict[str, str] = {}
         self._presences: dict[str, Presence | None] = {}
@@ -59,9 +60,17 @@ class Announcer:
             self._cameras.add(camera)
             self._announce_from(now)
 
-    def forget_camera(self, camera: str, now: float) -> None:
-        """Note that a camera is gone for good."""
-        if camera in self._cameras:
+    def note_camera_node(self, node: str, camera: str, now: float) -> None:
+        """Note the status of a camera node: its camera is there, even if it announces no frames now."""
+        if node in self._camera_nodes or len(self._camera_nodes) < _MAX_ENTITIES:
+            self._camera_nodes[node] = camera
+        self.note_camera(camera, now)
+
+    def forget_node(self, node: str, now: float) -> None:
+        """Note that a node's status was cleared: it is gone for good, and so is a camera that no other node names."""
+        self.note_board(node, None, now)
+        camera = self._camera_nodes.pop(node, None)
+        if camera in self._cameras and camera not in self._camera_nodes.values():
             self._cameras.discard(camera)
             self._announce_from(now)
 

@@ -142,13 +142,12 @@ class FusionMessages:
         if not event.message.payload:
             # The retained status was cleared: the node is gone for good.
             if self._home is not None:
-                self._home.note_board(name, None, now)
-                gone = self.nodes.find(name)
-                if gone is not None and gone.presence.status.camera is not None:
-                    self._home.forget_camera(gone.presence.status.camera, now)
+                self._home.forget_node(name, now)
             self.nodes.forget(name)
             return self._windows.set_node(name, None, now, arrived=event.message.at)
         status = decode_of_node(StatusMessage, name, event.message.payload)
+        if self._home is not None and status.camera is not None:
+            self._home.note_camera_node(name, status.camera, now)
         if status.variant is None and status.role != FUSION:
             return []
         node = self.nodes.note_status(status, retained=event.message.retained, now=now)
@@ -157,8 +156,6 @@ class FusionMessages:
             return []
         if status.variant is None:
             self._notices.note_fusion_node(status, now)
-            if self._home is not None and status.camera is not None:
-                self._home.note_camera(status.camera, now)
             return []
         if self._home is not None:
             self._home.note_board(name, status.variant, now)

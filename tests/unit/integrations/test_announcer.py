@@ -48,12 +48,14 @@ def test_a_board_that_is_gone_for_good_is_removed_by_its_platform_and_so_is_a_ca
     home = announcer()
     home.note_board("v0", 0, 0.0)
     home.note_board("v1", 1, 0.0)
-    home.note_camera("cam0", 0.0)
+    home.note_camera_node("camera-0", "cam0", 0.0)
+    home.note_camera_node("camera-1", "cam1", 0.0)
+    home.note_camera_node("camera-2", "cam1", 0.0)
     home.note_presence("v1", Presence.ONLINE)
     assert presences(home.messages_due(SETTLED)) == {"v1": "online"}
-    home.note_board("v1", None, 5.0)
     home.note_camera("door", 5.0)
-    home.forget_camera("cam0", 5.0)
+    for gone in ("v1", "camera-0", "camera-1", "nobody"):
+        home.forget_node(gone, 5.0)
     messages = home.messages_due(5.0)
     (config,) = configs(messages)
     assert presences(messages) == {"v1": ""}
