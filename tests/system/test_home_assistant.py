@@ -48,7 +48,7 @@ def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) 
 
         wanted = {f"vp-{SITE}_{name}" for name in ("cam0-label", "cam0-camera", "v0-problem", "v2-problem")}
         # Every stats message wakes the probe, which looks again.
-        site.probe.until(lambda: entities() == wanted, "all entities", 20)
+        site.probe.until(lambda: entities() == wanted, "all entities", 40)
         # A camera whose node has a status is there before its first frame, until the status is cleared.
         door = {f"vp-{SITE}_door-{name}" for name in ("label", "camera")}
         site.probe.publish(Topics(SITE).status("camera-door"), DOOR.encode())
@@ -57,7 +57,7 @@ def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) 
         site.probe.until(lambda: entities() == wanted, "the door's camera removed", 20)
         published = len(configs)
         site.probe.publish(BIRTH_TOPIC, b"online")
-        site.probe.until(lambda: len(configs) > published, "discovery again", 20)
+        site.probe.until(lambda: len(configs) > published, "discovery again", 40)
         assert entities() == wanted
         site.kill("fusion")
         command = [sys.executable, "-m", "vp_mqtt", "home-assistant-remove", "--site", SITE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from vp_mqtt.integrations.home_assistant import PRESENCE_EVERY_S, discovery, entities_of, parse_components
@@ -10,9 +11,12 @@ from vp_mqtt.protocol.presence import Presence, PresenceMessage
 from vp_mqtt.protocol.topics import Topics
 
 _RETRY_S = 1.0
+_GATHER_S = 1.0
 _MAX_ENTITIES = 256
 _MAX_REMOVED = 256
 _SETTLE_S = 3.0
+# Home Assistant (2025.4) loses new components of a message that comes while those of the one before are still set up.
+_GAP_S = 10.0
 
 
 class Announcer:
@@ -41,14 +45,16 @@ class Announcer:
         self._boards: dict[str, int] = {}
         self._former: dict[str, str] = {}
         self._presences: dict[str, Presence | None] = {}
+        self._announced_at = self._not_before = -math.inf
         self._repeat_at = now + PRESENCE_EVERY_S
         self._unsent: set[str] = set()
 
-    def next_due(self) -> float | None:
+    def next_due(self) -> float:
         """Return when `messages_due` has something to say, on the caller's clock."""
-        if self._unsent:
-            return 0.0
-        return self._repeat_at if self._due is None else min(self._due, self._repeat_at)
+        due = self._repeat_at if self._due is None else min(self._due, self._repeat_at)
+        if self._unsent and self._announced_at > -math.inf:
+            due = 0.0
+        return max(due, self._not_before)
 
     def adopt(self, payload: bytes) -> None:
         """Note the site's discovery message as the broker has it: of a fusion node before us, or our own."""
@@ -103,18 +109,23 @@ class Announcer:
         self._repeat_at = min(self._repeat_at, now + wait)
 
     def _announce_from(self, now: float) -> None:
-        self._due = now if self._due is None else max(self._due, now)
+        """Announce a change: soon, together with those that follow at once, and not too soon after the last message."""
+        if self._due is None:
+            self._due = max(now + _GATHER_S, self._announced_at + _GAP_S)
 
     def messages_due(self, now: float) -> list[Outgoing]:
         """Return the messages that are due, once."""
-        messages = []
+        messages: list[Outgoing] = []
+        if now < self._not_before:
+            return messages
         if self._due is not None and now >= self._due:
             self._due = None
+            self._announced_at = now
             messages.append(self._discovery())
         if now >= self._repeat_at:
             self._repeat_at = now + PRESENCE_EVERY_S
             self._unsent.update(self._presences)
-        if self._due is None:
+        if self._announced_at > -math.inf:
             topics = Topics(self._site)
             messages += [self._presence(topics.presence(node), node) for node in sorted(self._unsent)]
             self._unsent.clear()
@@ -145,5 +156,5 @@ class Announcer:
         """
         sent = [publish(message) for message in self.messages_due(now)]
         if None in sent:
-            self._due = now + _RETRY_S
+            self._due = self._not_before = now + _RETRY_S
             self._unsent.update(self._presences)

@@ -17,8 +17,9 @@ from vp_mqtt.protocol.topics import Topics
 PREFIX = "homeassistant"
 BIRTH_TOPIC = f"{PREFIX}/status"
 BIRTH_PAYLOAD = b"online"
-WAIT_S = (0.5, 5.0)
-"""Range of the random wait after Home Assistant's birth message, so that not all devices answer at once."""
+WAIT_S = (5.0, 10.0)
+"""Range of the random wait after Home Assistant's birth message, so that not all devices answer at once, and so that it
+has read the retained message before it gets another."""
 
 PRESENCE_EVERY_S = 60.0
 """How often the presence of a board is repeated, in seconds."""

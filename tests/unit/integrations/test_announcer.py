@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from tests.unit.integrations.test_home_assistant import DeviceDiscovery, Removed, decode
 from vp_mqtt.integrations.announcer import Announcer
 from vp_mqtt.integrations.home_assistant import discovery, entities_of
@@ -33,15 +35,35 @@ def test_changes_are_announced_once_and_a_birth_is_answered_after_its_wait() -> 
     assert len(configs(home.messages_due(SETTLED))) == 1
     assert home.messages_due(SETTLED + 1) == []
     home.note_camera("cam0", 5.0)
-    home.note_board("v0", 0, 5.0)
-    (first,) = configs(home.messages_due(5.0))
+    home.note_board("v0", 0, 12.5)
+    assert home.messages_due(SETTLED + 9.9) == []
+    (first,) = configs(home.messages_due(SETTLED + 10))
     assert set(first.components) == {"vp-home_cam0-label", "vp-home_cam0-camera", "vp-home_v0-problem"}
-    home.note_camera("cam0", 6.0)
-    home.note_board("v0", 0, 6.0)
-    assert home.messages_due(6.0) == []
-    home.note_birth(7.0, 2.0)
-    assert home.messages_due(8.9) == []
-    assert configs(home.messages_due(9.0)) == [first]
+    home.note_camera("cam0", 16.0)
+    home.note_board("v0", 0, 16.0)
+    assert configs(home.messages_due(40.0)) == []
+    home.note_birth(41.0, 2.0)
+    assert home.messages_due(42.9) == []
+    assert configs(home.messages_due(43.0)) == [first]
+
+
+def test_messages_keep_a_distance_and_gather_what_changes_at_once() -> None:
+    home = announcer()
+    sent = []
+    for tenth in range(600):
+        now = tenth / 10
+        if tenth % 7 == 0:
+            home.note_board(f"v{tenth}", tenth, now)
+        sent += [now for message in home.messages_due(now) if message.topic.startswith("homeassistant/")]
+    assert len(sent) == 6
+    assert all(later - earlier >= 10.0 for earlier, later in itertools.pairwise(sent))
+    home = announcer()
+    home.messages_due(SETTLED)
+    home.note_board("v0", 0, 100.0)
+    home.note_board("v1", 1, 100.9)
+    assert home.messages_due(100.9) == []
+    (config,) = configs(home.messages_due(101.0))
+    assert len(config.components) == 2
 
 
 def test_a_board_that_is_gone_for_good_is_removed_by_its_platform_and_so_is_a_camera() -> None:
@@ -56,13 +78,13 @@ def test_a_board_that_is_gone_for_good_is_removed_by_its_platform_and_so_is_a_ca
     home.note_camera("door", 5.0)
     for gone in ("v1", "camera-0", "camera-1", "nobody"):
         home.forget_node(gone, 5.0)
-    messages = home.messages_due(5.0)
+    messages = home.messages_due(SETTLED + 10)
     (config,) = configs(messages)
     assert presences(messages) == {"v1": ""}
     removed = {key for key, component in config.components.items() if isinstance(component, Removed)}
     assert removed == {"vp-home_v1-problem", "vp-home_cam0-label", "vp-home_cam0-camera"}
-    home.note_board("v1", 1, 6.0)
-    (config,) = configs(home.messages_due(6.0))
+    home.note_board("v1", 1, 20.0)
+    (config,) = configs(home.messages_due(SETTLED + 20))
     assert not isinstance(config.components["vp-home_v1-problem"], Removed)
 
 
