@@ -49,7 +49,7 @@ def settings(broker: Mosquitto) -> VariantSettings:
 def test_site_status_without_a_site_file_shows_who_is_heard_and_who_is_silent(site: Site, broker: Mosquitto) -> None:
     site.start_all([0], "--stats-every", "0.3")
     with retained(broker, DEAD):
-        code, out, err = run_vp("site", "status", "--broker", broker.url, "--site", SITE, "--wait", "2", "--json")
+        code, out, err = run_vp("site", "status", "--broker", broker.url, "--site", SITE, "--wait", "4", "--json")
     report = json.loads(out)
     assert (code, err.count("warning")) == (1, 0)
     assert {node["node"]: node["state"] for node in report["nodes"]} == {
@@ -71,7 +71,7 @@ def test_a_short_look_does_not_call_a_node_online_that_it_has_not_heard(broker: 
 def test_the_doctor_does_not_take_a_retained_status_for_a_node_that_runs(broker: Mosquitto) -> None:
     with pytest.raises(CheckError, match="has no status at the broker"):
         broker_checks.status(settings(broker))
-    with retained(broker, DEAD), pytest.raises(CheckError, match=r"nothing was heard of it for 0\.9 s"):
+    with retained(broker, DEAD), pytest.raises(CheckError, match=r"nothing was heard of it for 3 s"):
         broker_checks.status(settings(broker))
     with retained(broker, DEAD):
         assert not broker_checks.is_online(settings(broker))
@@ -99,7 +99,7 @@ def test_stats_that_the_broker_has_kept_do_not_make_a_node_heard(broker: Mosquit
     publish = ["mosquitto_pub", "-p", str(broker.port), "-q", "1", "-r", "-t", topic]
     old = StatsMessage(node="v7", uptime_s=5.0, counts={}).encode().decode()
     subprocess.run([*publish, "-m", old], check=True)
-    look = ["site", "status", "--broker", broker.url, "--site", SITE, "--wait", "1.2", "--json"]
+    look = ["site", "status", "--broker", broker.url, "--site", SITE, "--wait", "3.5", "--json"]
     with retained(broker, DEAD):
         _, out, _ = run_vp(*look)
         with pytest.raises(CheckError, match="nothing was heard of it"):

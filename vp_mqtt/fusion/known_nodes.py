@@ -12,8 +12,6 @@ from vp_mqtt.protocol.presence import NodePresence, Presence
 
 # Any client can name a node.
 _MAX_NODES = 512
-# A busy board may be late with its stats, however often it is to send them.
-_LEAST_SILENCE_S = 3.0
 _LOOK_FOR_ROOM_S = 1.0
 
 
@@ -23,13 +21,11 @@ class KnownNode:
 
     Attributes:
         presence: its newest status, and when it was heard.
-        first_heard: when its first status arrived, in s, on the caller's clock.
         place: the bundle and variant that it runs, where it is a variant node and the bundle is known.
         is_counted: whether its variant is waited for because of it.
     """
 
     presence: NodePresence
-    first_heard: float
     place: Place | None = None
     is_counted: bool = False
 
@@ -68,7 +64,7 @@ class KnownNodes:
                 self._is_full_until = now + _LOOK_FOR_ROOM_S
                 return None
             self.forget(dead)
-        node = self._nodes[status.node] = KnownNode(NodePresence(status, retained=retained, now=now), now)
+        node = self._nodes[status.node] = KnownNode(NodePresence(status, retained=retained, now=now))
         return node
 
     def note_deaf(self, now: float) -> None:
@@ -100,9 +96,7 @@ class KnownNodes:
         return [
             (name, node)
             for name, node in self._nodes.items()
-            if node.is_counted
-            and node.presence.at(now) is Presence.SILENT
-            and now - max(node.first_heard, node.presence.heard_at or 0.0) >= _LEAST_SILENCE_S
+            if node.is_counted and node.presence.at(now) is Presence.SILENT
         ]
 
     def in_place(self, place: Place) -> AbstractSet[str]:

@@ -12,6 +12,8 @@ from vp_mqtt.protocol.messages import DEFAULT_STATS_EVERY_S, Message, Name, Stat
 
 SILENT_AFTER_PERIODS = 3
 """A node is silent when nothing has been heard of it for this many times the interval of its stats."""
+LEAST_SILENCE_S = 3.0
+"""A busy board may be late with its stats, however often it is to send them."""
 
 
 class Presence(StrEnum):
@@ -33,7 +35,7 @@ class PresenceMessage(Message):
 
 def silent_after_s(status: StatusMessage) -> float:
     """Return after how many seconds without a message a node that is online is silent."""
-    return SILENT_AFTER_PERIODS * (status.stats_every_s or DEFAULT_STATS_EVERY_S)
+    return max(LEAST_SILENCE_S, SILENT_AFTER_PERIODS * (status.stats_every_s or DEFAULT_STATS_EVERY_S))
 
 
 class NodePresence:

@@ -36,8 +36,8 @@ def test_a_busy_board_is_not_silent_within_three_seconds_however_short_its_perio
     node = nodes.note_status(status("a", stats_every_s=0.2), retained=False, now=0.0)
     assert node is not None
     node.is_counted = True
-    assert nodes.silent(2.9) == []
-    assert nodes.silent(3.0) == [("a", node)]
+    assert nodes.silent(3.0) == []
+    assert nodes.silent(3.1) == [("a", node)]
 
 
 def test_the_nodes_that_came_first_keep_their_place_while_they_live() -> None:

@@ -51,7 +51,7 @@ def test_a_fresh_status_is_heard() -> None:
 
 def test_the_interval_is_the_one_that_the_status_names() -> None:
     assert silent_after_s(status(stats_every_s=None)) == 15.0
-    assert silent_after_s(status(stats_every_s=0.5)) == 1.5
+    assert silent_after_s(status(stats_every_s=0.5)) == 3.0
     node = NodePresence(status(stats_every_s=60.0), retained=True, now=0.0)
     assert node.at(179.0) is Presence.ONLINE
     assert node.at(181.0) is Presence.SILENT
