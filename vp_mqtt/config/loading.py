@@ -28,6 +28,21 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.files import error_reason, read_toml
 from vp_mqtt.masking import hide_in_address
 
+_FILES = {
+    "ca_file",
+    "cert_file",
+    "key_file",
+    "password_file",
+    "bundle",
+    "fallback",
+    "bundle_key",
+    "bundle_cache",
+    "sign",
+    "source",
+    "source_file",
+}
+"""Settings that are, or may be, the name of a file or folder."""
+
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
 
@@ -64,7 +79,22 @@ def read_table(path: Path, model: type[CommonSettings]) -> dict[str, Any]:
         _check_keys(path, f"[{role}] ", table, models[role], models)
     values = document | tables.get(model.role, {})
     # Two models may share a role, and with it a table.
-    return {key: value for key, value in values.items() if key in model.model_fields}
+    return {key: _beside(path, key, value) for key, value in values.items() if key in model.model_fields}
+
+
+def _beside(settings: Path, key: str, value: object) -> object:
+    """Return the path of a file that lies beside the settings which name it; other values as they are.
+
+    A node can then run in another folder than that of its settings, where its keys and password are. What is not there
+    is looked for in the current folder.
+    """
+    if key not in _FILES or not isinstance(value, str) or not value or value.isdecimal():
+        return value
+    there = settings.parent / value
+    try:
+        return str(there) if there.exists() else value
+    except (OSError, ValueError):
+        return value
 
 
 def _check_keys(

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Self
 
 from vp_mqtt.config.broker import BrokerOptions
-from vp_mqtt.config.settings import CommonSettings, VariantSettings
+from vp_mqtt.config.settings import CommonSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.session import Session, connected
@@ -24,8 +24,6 @@ from vp_mqtt.protocol.presence import NodePresence, silent_after_s
 from vp_mqtt.protocol.topics import Topics
 from vp_mqtt.site.finding import PATIENCE_S, CheckError
 
-_CAMERA = "doctor"
-"""A camera that does not exist: the fusion node refuses one empty vote for it, and counts that."""
 _STATUS_WITHIN_S = 3.0
 
 
@@ -106,8 +104,6 @@ def _client_id(settings: CommonSettings) -> str:
 def _may_publish(settings: CommonSettings, session: Session) -> str:
     names = Topics(settings.site)
     topic = names.stats(settings.node_name())
-    if isinstance(settings, VariantSettings):
-        topic = names.vote(_CAMERA, settings.variant)
     sent = session.publish(Outgoing(topic, b"", qos=1))
     if sent is None or not sent.wait(PATIENCE_S):
         raise CheckError("no acknowledgement from the broker", "is it overloaded? see its log")

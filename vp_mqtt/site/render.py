@@ -70,7 +70,7 @@ def settings(plan: SitePlan, account: Account, bundle: str) -> str:
     file = account.file
     lines = [
         f"# Settings of '{account.name}' of the site '{plan.name}', written by `vp site provision`: change site.toml,",
-        "# not this file. It names files beside it: start the node in this folder.",
+        "# not this file. It names files beside it.",
         *_table(
             {
                 "broker": f"mqtts://{broker_address(plan)}",

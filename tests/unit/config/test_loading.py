@@ -376,3 +376,21 @@ def test_a_role_shared_by_two_commands_has_one_table(config: Path) -> None:
     config.write_text('[watch]\ncamera = "cam7"\nkeepalive = 20\n')
     assert load(WatchSettings, {}, config).camera == "cam7"
     assert load(RemoveSettings, {}, config).keepalive == 20
+
+
+def test_files_beside_the_settings_are_found_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, here = tmp_path / "etc", tmp_path / "here"
+    for folder in (there, here):
+        folder.mkdir()
+        (folder / "ca.crt").write_text(folder.name)
+    (here / "bundle.pub").write_text("here")
+    config = there / "site.toml"
+    config.write_text('ca_file = "ca.crt"\n[camera]\nsource = "0"\n[fusion]\nbundle_key = "bundle.pub"\n')
+    (there / "0").mkdir()
+    monkeypatch.chdir(here)
+    loaded = load(CameraSettings, {}, config)
+    assert loaded.ca_file == there / "ca.crt"
+    assert load(FusionSettings, {}, config).bundle_key == Path("bundle.pub")
+    assert loaded.source == "0"
+    (there / "ca.crt").unlink()
+    assert load(CameraSettings, {}, config).ca_file == Path("ca.crt")
