@@ -9,6 +9,8 @@ import sys
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.broker import Mosquitto
+from tests.support.command_line import run_vp
 from tests.support.site import SITE, Site
 from tests.unit.integrations.test_home_assistant import Removed, decode
 from vp_mqtt.integrations.home_assistant import BIRTH_TOPIC, config_topic
@@ -68,3 +70,14 @@ def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) 
     finally:
         home.disconnect()
         home.loop_stop()
+
+
+def test_a_removal_that_the_broker_refuses_is_no_success() -> None:
+    broker = Mosquitto()
+    rules = broker.folder / "rules"
+    rules.write_text("topic read #\n", encoding="utf-8")
+    broker.extra = f"acl_file {rules}"
+    with broker:
+        code, out, err = run_vp("home-assistant-remove", "--broker", broker.url, "--site", "test")
+    assert (code, out) == (2, "")
+    assert "may not publish to homeassistant/device/vp-test/config" in err

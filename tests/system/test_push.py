@@ -185,7 +185,7 @@ def test_a_push_says_which_boards_took_the_bundle_and_which_are_pinned(site: Pus
 def test_nothing_to_go_back_to_and_nothing_to_push_are_refused_in_one_line(
     site: Pushing, bundles: dict[str, Path]
 ) -> None:
-    assert "no bundle to go back to" in site.push("--rollback", code=2)
+    assert "no bundle was pushed to it yet" in site.push("--rollback", code=2)
     assert "name a bundle" in site.push(code=2)
     assert "do not name one" in site.push(str(bundles["one"]), "--rollback", code=2)
 

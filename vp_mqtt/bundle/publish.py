@@ -202,7 +202,9 @@ class Pusher:
         started = time.monotonic()
         with self._session:
             before = self._read_state()
-            if before is None or before.previous is None:
+            if before is None or before.current is None:
+                raise UserError(f"site '{self._site}': no bundle was pushed to it yet; is --site right?")
+            if before.previous is None:
                 raise UserError(f"site '{self._site}': there is no bundle to go back to: only one was pushed yet")
             done = self._switch_to(before.previous, before)
         return done | {"seconds": round(time.monotonic() - started, 3)}

@@ -21,6 +21,9 @@ def _remove(settings: RemoveSettings) -> None:
         sent = session.publish(home_assistant.removal(settings.site))
         if sent is None or not sent.wait(_WITHIN_S):
             raise UserError(f"broker {settings.broker}: the connection broke; try again")
+        if sent.is_refused:
+            topic = home_assistant.config_topic(settings.site)
+            raise UserError(f"broker {settings.broker}: this account may not publish to {topic}; use another one")
     typer.echo(
         f"{home_assistant.config_topic(settings.site)} is cleared: a device of that site, if there was one, is removed"
     )
