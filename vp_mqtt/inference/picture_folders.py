@@ -21,7 +21,7 @@ _TOOL_FOLDERS = frozenset(
     {"@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "__macosx", "$recycle.bin", "system volume information"}
     | {"lost+found", "__pycache__", "cvs"}
 )
-_TOOL_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+_TOOL_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "readme.md", "readme.txt", "license", "notice"})
 _CONVERTIBLE = frozenset(
     {".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".svg", ".psd"}
 )

@@ -23,8 +23,8 @@ class Announcer:
     """Decides when the discovery message is due, and repeats what is heard of the boards.
 
     The first message waits until the broker has sent what it retains: the statuses of the nodes, and the site's former
-    discovery message. What that one named and nobody names any more is removed from Home Assistant. An entity that was
-    removed stays in the message by its platform, in case Home Assistant was away.
+    discovery message. What that one named and nobody names any more is removed from Home Assistant, if it is there to
+    read the message: what is removed while it is stopped stays there, without its former states.
     """
 
     def __init__(self, site: str, fusion: str, valid_for: float, now: float) -> None:
@@ -44,6 +44,7 @@ class Announcer:
         self._camera_nodes: dict[str, str] = {}
         self._boards: dict[str, int] = {}
         self._former: dict[str, str] = {}
+        self._former_boards: dict[str, str] = {}
         self._presences: dict[str, Presence | None] = {}
         self._announced_at = self._not_before = -math.inf
         self._repeat_at = now + PRESENCE_EVERY_S
@@ -58,7 +59,9 @@ class Announcer:
 
     def adopt(self, payload: bytes) -> None:
         """Note the site's discovery message as the broker has it: of a fusion node before us, or our own."""
-        self._former |= parse_components(payload)
+        components = parse_components(self._site, payload)
+        self._former |= {key: component.platform for key, component in components.items()}
+        self._former_boards |= {key: one.board for key, one in components.items() if one.board is not None}
 
     def note_camera(self, camera: str, now: float) -> None:
         """Note a camera that announces frames."""
@@ -137,6 +140,11 @@ class Announcer:
         removed = {key: platform for key, platform in self._former.items() if key not in current}
         removed = dict(list(removed.items())[-_MAX_REMOVED:])
         self._former = removed | current
+        for board in {self._former_boards[key] for key in removed if key in self._former_boards} - self._boards.keys():
+            # Its presence is still at the broker.
+            self._presences[board] = None
+            self._unsent.add(board)
+        self._former_boards.clear()
         return discovery(self._site, self._fusion, entities, removed)
 
     def _presence(self, topic: str, node: str) -> Outgoing:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from vp_mqtt import __version__
 from vp_mqtt.mqtt.message import Outgoing
-from vp_mqtt.protocol.topics import Topics
+from vp_mqtt.protocol import topics
+from vp_mqtt.protocol.topics import Kind, Topics
 
 PREFIX = "homeassistant"
 BIRTH_TOPIC = f"{PREFIX}/status"
@@ -90,25 +92,48 @@ def entities_of(site: str, cameras: Iterable[str], boards: Mapping[str, int], va
         boards: variant index of each variant node, by its name.
         valid_for: how long a label is valid, in s.
     """
-    topics = Topics(site)
+    names = Topics(site)
     identity = device_id(site)
     entities: list[Entity] = []
     for camera in sorted(cameras):
         prefix = f"{identity}_{_escaped(camera)}"
-        entities += [_label_sensor(prefix, camera, topics, valid_for), _camera(prefix, camera, topics)]
+        entities += [_label_sensor(prefix, camera, names, valid_for), _camera(prefix, camera, names)]
     for node, variant in sorted(boards.items()):
-        entities.append(_problem_sensor(f"{identity}_{_escaped(node)}", node, variant, topics))
+        entities.append(_problem_sensor(f"{identity}_{_escaped(node)}", node, variant, names))
     return entities
 
 
-def parse_components(payload: bytes) -> dict[str, str]:
-    """Return the platforms of the components in a discovery message, by their keys; none if it is not one."""
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A component of a discovery message.
+
+    Attributes:
+        platform: what kind of entity it is.
+        board: the node whose presence it shows; None if it shows another thing.
+    """
+
+    platform: str
+    board: str | None = None
+
+
+def parse_components(site: str, payload: bytes) -> dict[str, Component]:
+    """Return the components in a site's discovery message, by their keys; none if it is not one."""
     try:
         components = json.loads(payload)["components"]
-        found = {str(key): str(one["platform"]) for key, one in components.items()}
+        return {
+            str(key): Component(str(one["platform"]), _board_of(site, str(one.get("state_topic"))))
+            for key, one in list(components.items())[:_MAX_COMPONENTS]
+        }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    return dict(list(found.items())[:_MAX_COMPONENTS])
+
+
+def _board_of(site: str, state_topic: str) -> str | None:
+    try:
+        topic = topics.parse(state_topic)
+    except topics.TopicError:
+        return None
+    return topic.source if topic.kind is Kind.PRESENCE and topic.site == site else None
 
 
 def _availability(status_topic: str) -> Entity:
@@ -126,38 +151,38 @@ def _template(text: str) -> str:
     return "{{ " + text.replace("{json}", "value_json is defined and value_json is mapping") + " }}"
 
 
-def _label_sensor(prefix: str, camera: str, topics: Topics, valid_for: float) -> Entity:
+def _label_sensor(prefix: str, camera: str, names: Topics, valid_for: float) -> Entity:
     # No attributes: Home Assistant would write a row to its database for every frame.
     return {
         "platform": "sensor",
         "unique_id": f"{prefix}-label",
         "name": f"{camera} label",
         "icon": "mdi:image-search",
-        "state_topic": topics.label(camera),
+        "state_topic": names.label(camera),
         # A label may be longer than a state.
         "value_template": _template(f"(value_json.label or 'unknown')[:{_MAX_STATE_CHARS}] if {{json}} else 'unknown'"),
         "expire_after": max(1, round(valid_for)),
     }
 
 
-def _camera(prefix: str, camera: str, topics: Topics) -> Entity:
+def _camera(prefix: str, camera: str, names: Topics) -> Entity:
     # Not the platform "image", whose state is the time of the newest picture: a row for every frame.
     return {
         "platform": "camera",
         "unique_id": f"{prefix}-camera",
         "name": f"{camera} frame",
-        "topic": topics.frame(camera),
+        "topic": names.frame(camera),
     }
 
 
-def _problem_sensor(prefix: str, node: str, variant: int, topics: Topics) -> Entity:
+def _problem_sensor(prefix: str, node: str, variant: int, names: Topics) -> Entity:
     return {
         "platform": "binary_sensor",
         "unique_id": f"{prefix}-problem",
         "name": f"variant {variant} ({node})",
         "device_class": "problem",
         "entity_category": "diagnostic",
-        "state_topic": topics.presence(node),
+        "state_topic": names.presence(node),
         "value_template": _template("'OFF' if {json} and value_json.presence == 'online' else 'ON'"),
         # Repeated every minute: nobody vouches for the board when the fusion node is gone, too.
         "expire_after": round(2.5 * PRESENCE_EVERY_S),

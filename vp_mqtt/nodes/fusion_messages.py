@@ -97,8 +97,9 @@ class FusionMessages:
         self._check_deadline()
         results = []
         for name, node in self.nodes.silent(now):
-            # A vote is a sign of life, too.
-            node.presence.note_heard(max(self._voted.get(node.place, 0.0), node.presence.heard_at or 0.0))
+            # A vote is a sign of life, too, unless another board with this variant may have sent it.
+            if node.place is not None and len(self.nodes.in_place(node.place)) == 1:
+                node.presence.note_heard(max(self._voted.get(node.place, 0.0), node.presence.heard_at or 0.0))
             if node.presence.at(now) is Presence.SILENT:
                 node.is_counted = False
                 results += self._windows.set_node(name, None, now)

@@ -161,6 +161,7 @@ def _people(plan: SitePlan, site: Topics) -> list[Account]:
                 # To clear the retained status, or the entry in Home Assistant, of a node that has been removed.
                 Right("write", site.status(ANY)),
                 Right("write", _HOME_CONFIG),
+                Right("write", site.presence(ANY)),
             )
         elif person.role == "home-assistant":
             rights = (

@@ -95,7 +95,9 @@ def test_what_a_fusion_node_before_us_announced_and_nobody_names_is_removed() ->
     home.note_board("v0", 0, 1.0)
     home.note_camera("cam0", 1.0)
     assert home.messages_due(SETTLED - 0.1) == []
-    (config,) = configs(home.messages_due(SETTLED))
+    messages = home.messages_due(SETTLED)
+    (config,) = configs(messages)
+    assert presences(messages) == {"v9": ""}
     removed = {key: one.platform for key, one in config.components.items() if isinstance(one, Removed)}
     assert removed == {"vp-home_v9-problem": "binary_sensor", "x": "image"}
     home.adopt(b"no discovery message")

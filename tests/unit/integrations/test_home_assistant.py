@@ -17,7 +17,14 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from vp_mqtt.integrations import home_assistant
-from vp_mqtt.integrations.home_assistant import config_topic, device_id, discovery, entities_of, parse_components
+from vp_mqtt.integrations.home_assistant import (
+    Component,
+    config_topic,
+    device_id,
+    discovery,
+    entities_of,
+    parse_components,
+)
 
 Topic = Annotated[str, Field(min_length=1, max_length=65_535, pattern=r"^[^+#]+$")]
 Template = Annotated[str, Field(pattern=r"^\{\{ .* \}\}$")]
@@ -144,21 +151,23 @@ def test_what_is_removed_is_named_by_its_platform_alone() -> None:
         (b'{"components": []}', {}),
         (b'{"components": {"a": {"platform": "image"}, "b": {}}}', {}),
         (b'{"components": {"a": {"platform": "image", "x": 1}}}', {"a": "image"}),
+        (b'{"components": {"a": {"platform": "image", "state_topic": 7}}}', {"a": "image"}),
         (b"[" * 100_000, {}),
     ],
 )
 def test_a_discovery_message_that_is_not_ours_is_read_as_nothing(payload: bytes, found: dict[str, str]) -> None:
-    assert parse_components(payload) == found
+    assert {key: one.platform for key, one in parse_components("home", payload).items()} == found
 
 
 def test_the_components_of_our_own_message_are_read() -> None:
     message = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0}, 5.0), {"old": "image"})
-    assert parse_components(message.payload) == {
-        "old": "image",
-        "vp-home_cam0-label": "sensor",
-        "vp-home_cam0-camera": "camera",
-        "vp-home_v0-problem": "binary_sensor",
+    assert parse_components("home", message.payload) == {
+        "old": Component("image"),
+        "vp-home_cam0-label": Component("sensor"),
+        "vp-home_cam0-camera": Component("camera"),
+        "vp-home_v0-problem": Component("binary_sensor", "v0"),
     }
+    assert parse_components("other", message.payload)["vp-home_v0-problem"] == Component("binary_sensor")
 
 
 VALUES = {
