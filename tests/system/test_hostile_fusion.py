@@ -28,7 +28,7 @@ def status_of(site: Site, node: str, **changes: object) -> StatusMessage:
 
 
 def test_votes_before_the_announce_decide_nothing_alone(site: Site) -> None:
-    site.start_all(range(5))
+    site.start_all(range(5), "--deadline-ms", "2000")
     for sequence in range(5):
         frame = FrameId(1, sequence)
         site.probe.publish(site.probe.topics.vote("cam0", 5), grey_vote(site), frame.encode())
