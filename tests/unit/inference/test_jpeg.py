@@ -116,3 +116,15 @@ def test_a_photograph_of_as_many_pixels_as_allowed_may_be_progressive() -> None:
     photo = np.zeros((5000, 5000), dtype=np.uint8)
     data = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     assert decode(data, 96).shape == (625, 625, 3)
+
+
+@pytest.mark.parametrize("reserved", [0x02, 0x4F, 0xBF])
+def test_scans_behind_a_reserved_marker_are_counted_since_a_decoder_that_resynchronises_finds_them(
+    reserved: int,
+) -> None:
+    plain = many_scans(64, 64, 30)
+    first = plain.index(b"\xff\xda")
+    second = plain.index(b"\xff\xda", first + 2)
+    hidden, end = plain[second:-2], plain[-2:]
+    disguised = plain[:second] + bytes((0xFF, reserved)) + (len(hidden) + 2).to_bytes(2, "big") + hidden + end
+    assert count_scans(disguised) == count_scans(plain) == 32
