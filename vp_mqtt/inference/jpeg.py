@@ -21,8 +21,8 @@ _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
 _SIZE_BYTES = 9  # from the marker of a frame header to the end of its width
 
 # libjpeg, too, takes the next 0xFF before a byte that makes it a marker, whatever is in between. Stuffed zeros, fill
-# bytes, restart markers and TEM do not end a segment or a scan. The reserved markers 0x02 to 0xBF have no segment either:
-# where libjpeg looks for a restart marker it skips their two bytes (elsewhere it gives up), and reads what follows.
+# bytes, restart markers and TEM do not end a segment or a scan. Nor do the reserved markers 0x02 to 0xBF: where libjpeg
+# looks for a restart marker it skips their two bytes (elsewhere it gives up), and reads what follows.
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 
 # The largest data of the JFIF and Adobe segments that decoders use; more is a thumbnail, or something hidden.
