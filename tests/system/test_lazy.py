@@ -54,6 +54,7 @@ def test_help_loads_no_command_at_all() -> None:
         "vp_mqtt.cli.lazy",
         "vp_mqtt.errors",
         "vp_mqtt.masking",
+        "vp_mqtt.plain_text",
         "vp_mqtt.terminal",
     }
 

@@ -179,7 +179,7 @@ def test_a_model_that_export_did_not_write_is_refused(halved: Path) -> None:
 def test_a_damaged_bundle_is_refused(halved: Path) -> None:
     garbage = np.random.default_rng(0).bytes(100)
     replace(halved, 1, garbage)
-    with pytest.raises(UserError, match=r"--pretrained bundle: variant-1\.onnx: not an ONNX model"):
+    with pytest.raises(UserError, match=r"variant-1\.onnx: the model is refused: it is not an ONNX file"):
         read_starting_weights([str(halved)], None, load_family("small"))
     (halved / "variant-1.onnx").write_bytes(garbage[1:])
     with pytest.raises(UserError, match=r"variant-1\.onnx.*export or copy the bundle again"):

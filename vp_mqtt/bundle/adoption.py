@@ -19,7 +19,8 @@ class Adoption:
         waiting: boards that follow the site and do not run it (yet).
         silent: boards of which nothing is heard, although the broker has kept that they are online.
         pinned: boards that keep a bundle of their own (`--bundle NAME`), each with its name.
-        fusion_pinned: fusion nodes that do, each with its bundle's name: they do not fuse votes of another.
+        fusion: fusion nodes that follow the site or run the bundle.
+        fusion_pinned: fusion nodes pinned to another bundle, each with its name: they do not fuse votes of this one.
     """
 
     taken: tuple[str, ...]
@@ -27,6 +28,7 @@ class Adoption:
     silent: tuple[str, ...]
     pinned: dict[str, str]
     fusion_pinned: dict[str, str]
+    fusion: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, nodes: Iterable[NodePresence], digest: str, now: float) -> Adoption:
@@ -49,13 +51,15 @@ class Adoption:
             waiting=_names(node for node in followers if node not in silent),
             silent=_names(silent),
             pinned=_bundles(pinned),
-            fusion_pinned=_bundles(one for one in fusion if _is_pinned(one) and one.digest != digest[:8]),
+            fusion_pinned=_bundles(one for one in fusion if _is_deaf(one, digest)),
+            fusion=tuple(sorted(one.node for one in fusion if not _is_deaf(one, digest))),
         )
 
     @property
     def is_refused(self) -> bool:
-        """Whether there are boards, and none of them runs the bundle."""
-        return not self.taken and bool(self.waiting or self.silent or self.pinned)
+        """Whether there are boards and none of them runs the bundle, or no fusion node is left to count their votes."""
+        is_unheard = not self.fusion and bool(self.fusion_pinned)
+        return is_unheard or (not self.taken and bool(self.waiting or self.silent or self.pinned))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the adoption for JSON."""
@@ -93,6 +97,10 @@ class Adoption:
 def _is_pinned(status: StatusMessage) -> bool:
     """Return whether a node keeps its bundle; nodes of versions that do not say so are taken to follow."""
     return status.follows is False
+
+
+def _is_deaf(fusion: StatusMessage, digest: str) -> bool:
+    return _is_pinned(fusion) and fusion.digest != digest[:8]
 
 
 def _names(nodes: Iterable[NodePresence]) -> tuple[str, ...]:

@@ -42,8 +42,12 @@ class Bundle:
                 holds what no model of ours holds.
         """
         entry = self.variant(index)
-        model = read_verified(self.folder / entry.file, entry.sha256, "export or copy the bundle again")
-        check_model(model)
+        path = self.folder / entry.file
+        model = read_verified(path, entry.sha256, "export or copy the bundle again")
+        try:
+            check_model(model)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
         return model
 
 

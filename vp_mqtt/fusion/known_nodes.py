@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -103,10 +102,10 @@ class KnownNodes:
         """Return the names of the nodes that run this variant."""
         return self._in_place.get(place, set())
 
-    def of_roles(self, roles: Iterable[str]) -> set[str]:
-        """Return the names of the nodes with one of these roles."""
-        wanted = set(roles)
-        return {name for name, node in self._nodes.items() if node.presence.status.role in wanted}
+    def that_vote_or_fuse(self) -> set[str]:
+        """Return the names of the nodes whose stats are listened to: those with a variant, and fusion nodes."""
+        statuses = ((name, node.presence.status) for name, node in self._nodes.items())
+        return {name for name, status in statuses if status.variant is not None or status.role == "fusion"}
 
     def presences(self, role: str, now: float) -> dict[str, Presence]:
         """Return the presence of the nodes of a role, by their names."""

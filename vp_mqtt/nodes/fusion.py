@@ -31,7 +31,7 @@ from vp_mqtt.nodes.fusion_inbox import (
     MessageArrived,
     SourceFlooded,
 )
-from vp_mqtt.nodes.fusion_messages import HEARD_ROLES, FusionMessages
+from vp_mqtt.nodes.fusion_messages import FusionMessages
 from vp_mqtt.nodes.fusion_subscriptions import FusionSubscriptions
 from vp_mqtt.protocol.messages import MessageError
 from vp_mqtt.protocol.topics import Kind
@@ -164,7 +164,7 @@ class FusionNode:
         if self._connections != self._node.session.connections:
             self._connections = self._node.session.connections
             self._messages.nodes.note_deaf(now)
-        self._subscriptions.listen_to(self._messages.nodes.of_roles(HEARD_ROLES))
+        self._subscriptions.listen_to(self._messages.nodes.that_vote_or_fuse())
         return self._messages.tick(now)
 
     def _handle(self, event: Event, now: float) -> list[WindowResult]:

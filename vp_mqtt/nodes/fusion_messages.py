@@ -20,8 +20,6 @@ from vp_mqtt.protocol.topics import Kind
 _MAX_PENDING = 256
 _TICK_S = 1.0
 _ENOUGH_OVERDUE = 30
-HEARD_ROLES = ("variant", FUSION)
-"""Roles of the nodes whose stats show whether they are alive."""
 
 
 class FusionMessages:

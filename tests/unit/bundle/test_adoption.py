@@ -50,7 +50,12 @@ def test_boards_are_told_apart() -> None:
         node("camera", role="camera"),
     )
     assert found == Adoption(
-        taken=("a", "b"), waiting=("c", "d"), silent=(), pinned={"e": "old"}, fusion_pinned={"fusion": "old"}
+        taken=("a", "b"),
+        waiting=("c", "d"),
+        silent=(),
+        pinned={"e": "old"},
+        fusion_pinned={"fusion": "old"},
+        fusion=("good",),
     )
     assert not found.is_refused
     assert found.lines("new") == [
@@ -82,3 +87,9 @@ def test_a_push_that_no_board_takes_is_refused() -> None:
     assert adoption(node("a")).is_refused
     assert adoption(node("a", follows=False)).is_refused
     assert not adoption(node("a"), node("b", digest=NEW)).is_refused
+
+
+def test_a_push_whose_votes_no_fusion_node_counts_is_refused() -> None:
+    pinned = node("f", role="fusion", follows=False)
+    assert adoption(node("a", digest=NEW), pinned).is_refused
+    assert not adoption(node("a", digest=NEW), pinned, node("g", role="fusion")).is_refused
