@@ -162,7 +162,7 @@ def test_names_and_texts_of_nodes_are_shown_whole_and_as_they_are(broker: Mosqui
     name = "variant-7-on-the-board-behind-the-barn-that-nobody-finds"
     status = DEAD.model_copy(update={"node": name, "host": "[/b]:smile:", "problem": "[red]\x1b[2J\nno :eyes:"})
     with retained(broker, status):
-        code, out, err = run_vp("site", "status", "--broker", broker.url, "--site", SITE, "--wait", "0.2")
+        code, out, err = run_vp("site", "status", "--broker", broker.url, "--site", SITE, "--wait", "0.2", COLUMNS="")
     assert (code, "Traceback" in err) == (1, False)
     assert f"{name}  [/b]:smile:" in out
     assert f"variant node '{name}': [red]?[2J?no :eyes:" in out.splitlines()
