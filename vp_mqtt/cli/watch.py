@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from rich.live import Live
 
-from vp_mqtt.cli.watch_screen import Screen, response
+from vp_mqtt.cli.watch_screen import Screen, no_label, response
 from vp_mqtt.config.settings import WatchSettings
 from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.mqtt.inbox import Inbox
@@ -30,7 +30,7 @@ _LOOK_EVERY_S = 0.5
 def line(seen: SeenLabel) -> str:
     """Return a label as a line of text."""
     label = seen.label
-    name = label.label or "(no vote)"
+    name = label.label or no_label(label)
     confidence = "" if label.confidence is None else f" {label.confidence:.0%}"
     missing = f", missing {','.join(map(str, label.missing))}" if label.missing else ""
     return (

@@ -96,9 +96,16 @@ def response(seen: SeenLabel) -> str:
     return "clocks?" if seen.response_ms is None else f"{seen.response_ms:.0f} ms"
 
 
+def no_label(label: LabelMessage) -> str:
+    """Return what is shown in place of the class name that a label message lacks."""
+    if label.known is not False:
+        return "(no vote)"
+    return f"(unknown, closest: {label.top[0].label})" if label.top else "(unknown)"
+
+
 def _name(label: LabelMessage) -> Text:
     if label.label is None:
-        return Text("(no vote)", style="dim")
+        return Text(no_label(label), style="dim")
     if label.truth is None or label.truth == label.label:
         return Text(label.label, style="bold")
     return Text(f"{label.label} (is {label.truth})", style="red")

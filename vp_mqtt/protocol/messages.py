@@ -101,7 +101,12 @@ class LabelMessage(Message):
 
     camera: Name
     frame: _FrameIdText
-    label: ClassName | None = Field(description="the class name; null if no vote arrived in time")
+    label: ClassName | None = Field(description="the class name; null if no vote arrived in time, or if it is unknown")
+    known: bool | None = Field(
+        default=None,
+        description="whether the picture shows one of the classes; false: unknown, `top` has the closest ones; "
+        "left out if that is not decided",
+    )
     class_index: _Index | None
     confidence: _Share | None = Field(description="weighted mean of the probabilities that the voters gave the label")
     score: _Share | None = Field(description="softmax of the weighted sums, as in arXiv 2210.08376")
@@ -120,7 +125,7 @@ class LabelMessage(Message):
     def encode(self) -> bytes:
         """Return the message as JSON; `label`, `class_index`, `confidence` and `score` are never left out."""
         return self.model_dump_json(
-            exclude={name for name in ("truth", "digest") if getattr(self, name) is None}
+            exclude={name for name in ("truth", "digest", "known") if getattr(self, name) is None}
         ).encode()
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from tests.support.labels import label
 from vp_mqtt.cli.watch import line
 from vp_mqtt.cli.watch_screen import Screen, labels_table
-from vp_mqtt.protocol.messages import LabelMessage, MessageError
+from vp_mqtt.protocol.messages import ClassScore, LabelMessage, MessageError
 from vp_mqtt.site.overview import Overview, SeenLabel
 
 NOW = 50.0
@@ -34,6 +34,15 @@ def test_a_label_is_one_row_that_fits_on_a_terminal() -> None:
     )
     assert any("Coat (is Shirt)" in row for row in rows)
     assert any("(no vote)" in row and "...." in row for row in rows)
+
+
+def test_an_unknown_frame_is_not_one_without_votes_and_names_the_closest_class() -> None:
+    top = (ClassScore(label="Coat", confidence=0.3), ClassScore(label="Bag", confidence=0.2))
+    unknown = label(None).model_copy(update={"known": False, "voted": (0, 1, 3), "missing": (2,), "top": top})
+    assert "(unknown, closest: Coat)" in " ".join(shown(unknown, width=120))
+    assert "(unknown" in " ".join(shown(unknown))
+    assert line(seen(unknown)).startswith("cam0 0000002a-123456 (unknown, closest: Coat) (3 votes")
+    assert "(unknown)" in line(seen(unknown.model_copy(update={"top": ()})))
 
 
 def test_headings_are_whole_on_a_narrow_terminal_and_a_wide_one_has_the_frame_and_the_window_too() -> None:
