@@ -114,7 +114,9 @@ class MeasuredSite:
 
     def start_fusion(self, *, environment: Mapping[str, str] | None = None, log: Path | None = None) -> None:
         """Start the fusion node."""
-        arguments = ("--deadline-ms", f"{self._deadline_ms:g}", "--suspect-after", str(self._suspect_after))
+        waiting = ("--deadline-ms", f"{self._deadline_ms:g}", "--suspect-after", str(self._suspect_after))
+        # A frame without a class name would count as one without votes.
+        arguments = (*waiting, "--unknown", "off")
         self.start("fusion", "fusion", "--bundle", self.bundle, *arguments, environment=environment, log=log)
 
     def start_variant(

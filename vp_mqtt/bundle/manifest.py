@@ -21,6 +21,8 @@ MANIFEST_NAME = "manifest.json"
 MAX_VARIANTS = 64
 MAX_CLASSES = 65_536  # a class index travels as 16 bits
 SHORT_DIGEST_BYTES = 4
+NONE_CLASS = "none"
+"""Name of the class of background, of empty scenes and of whatever else is not to be told apart."""
 
 
 def paper_weight(resolution: int, alpha: float, largest_resolution: int) -> float:
@@ -86,6 +88,26 @@ class VariantEntry(VariantSpec):
     params: int = Field(gt=0, description="number of parameters, without batch norm statistics")
 
 
+_Temperature = Annotated[float, Field(ge=0.05, le=20, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Calibration(_Strict):
+    """How sure a fused label is, and when it is unknown: fitted on pictures that the family was not trained on.
+
+    Attributes:
+        temperatures: of the confidence, by the number of votes (`vp_mqtt.fusion.confidence`): first for one vote.
+        thresholds: least score of a picture that counts as known, by the number of votes.
+        kept: share of the known pictures that the thresholds are to keep.
+        pictures: how many pictures it was fitted on.
+    """
+
+    temperatures: Annotated[tuple[_Temperature, ...], Field(min_length=1, max_length=MAX_VARIANTS)]
+    thresholds: Annotated[tuple[_Share, ...], Field(min_length=1, max_length=MAX_VARIANTS)]
+    kept: _Share
+    pictures: int = Field(ge=1)
+
+
 class Manifest(_Strict):
     """The contents of `manifest.json`."""
 
@@ -95,6 +117,7 @@ class Manifest(_Strict):
     variants: tuple[VariantEntry, ...] = Field(min_length=1, max_length=MAX_VARIANTS)
     preprocessing: Preprocessing = Preprocessing()
     k: int = Field(default=3, ge=1, le=MAX_K, description="classes in a vote, unless a node's settings say otherwise")
+    calibration: Calibration | None = Field(default=None, description="left out of the canonical JSON if it is null")
     provenance: dict[str, str | int | float] = Field(
         default_factory=dict, description="what the family was made from, for people"
     )
@@ -107,16 +130,26 @@ class Manifest(_Strict):
             raise ValueError("two classes have the same name")
         if self.k > len(self.classes):
             raise ValueError(f"k is {self.k}, but there are only {len(self.classes)} classes")
+        fitted = self.calibration
+        if fitted is not None and {len(fitted.temperatures), len(fitted.thresholds)} != {len(self.variants)}:
+            raise ValueError("the calibration needs a temperature and a threshold for every number of votes")
         return self
 
     def canonical(self) -> bytes:
         """Return the manifest as canonical JSON: these bytes are hashed, and written to disk."""
-        return json.dumps(self.model_dump(), indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        # Bundles from before there were calibrations keep their digests.
+        fields = self.model_dump(exclude={"calibration"} if self.calibration is None else None)
+        return json.dumps(fields, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 of the canonical manifest, 32 bytes."""
         return hashlib.sha256(self.canonical()).digest()
+
+    @property
+    def none_index(self) -> int | None:
+        """The index of the class of pictures that show none of the others, which is never a label; None without it."""
+        return self.classes.index(NONE_CLASS) if NONE_CLASS in self.classes else None
 
     @property
     def largest_k(self) -> int:

@@ -27,6 +27,7 @@ PANELS: Mapping[str, Sequence[str]] = {
         "bundle_key",
         "bundle_cache",
         "k",
+        "unknown",
         "runtime",
         "threads",
         "max_frame_bytes",

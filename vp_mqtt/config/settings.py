@@ -60,6 +60,18 @@ def _size(value: object) -> object:
     return value
 
 
+def _unknown(value: object) -> object:
+    if value in {"auto", "off"}:
+        return value
+    try:
+        threshold = float(str(value))
+    except ValueError:
+        threshold = -1
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"{value!r} is neither 'auto' nor 'off' nor a number from 0 to 1")
+    return threshold
+
+
 def _names(value: object) -> object:
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(","))
@@ -216,6 +228,11 @@ class FusionSettings(FamilySettings):
         description="cameras whose frames get labels, separated by commas; default: the first 256 that come",
     )
     valid_for: float = Field(default=5.0, gt=0, le=86_400, description="validity of a label, in seconds")
+    unknown: Annotated[Literal["auto", "off"] | float, BeforeValidator(_unknown)] = Field(
+        default="auto",
+        description="when a frame is unknown: auto: by the bundle's threshold; off: never; or a number from 0 to 1: if "
+        "`known_score` of its label is lower",
+    )
     home_assistant: bool = Field(default=False, description="show the site in Home Assistant (MQTT discovery)")
 
 

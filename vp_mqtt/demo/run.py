@@ -98,7 +98,9 @@ def run(settings: DemoSettings) -> None:
 def _start_nodes(settings: DemoSettings, variants: int, nodes: NodeProcesses, listener: Listener) -> None:
     """Start the fusion node and the variants, wait until all are online, and start the camera."""
     bundle = ("--bundle", settings.bundle)
-    nodes.start("fusion", "fusion", *bundle, "--deadline-ms", str(settings.deadline_ms), "--name", "fusion")
+    # Every label counts: the demo compares them with the variants' own, which are never unknown.
+    waiting = ("--deadline-ms", str(settings.deadline_ms), "--unknown", "off")
+    nodes.start("fusion", "fusion", *bundle, *waiting, "--name", "fusion")
     names = {"fusion"}
     for variant in range(variants):
         name = f"variant-{variant}"

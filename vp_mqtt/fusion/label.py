@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from vp_mqtt.fusion.confidence import Unknown, confidences
 from vp_mqtt.fusion.window import WindowResult
 from vp_mqtt.protocol.messages import ClassScore, LabelMessage
 
 _TOP = 3
 
 
-def label_message(result: WindowResult, *, valid_for_s: float) -> LabelMessage:
+def label_message(result: WindowResult, *, valid_for_s: float, unknown: Unknown = "auto") -> LabelMessage:
     """Return the label message for a window's result.
 
     Args:
         result: of the window.
         valid_for_s: how long the label is valid, in s.
+        unknown: when the frame is unknown.
     """
-    manifest, winner = result.family.manifest, result.winner
+    manifest = result.family.manifest
     classes = manifest.classes
-    confidences = _confidences(result)
-    top = sorted(confidences, key=lambda index: (-confidences[index], index))[:_TOP]
+    found = confidences(manifest, result.votes, result.winner, unknown=unknown)
+    sure = found.by_class
+    winner = None if found.is_known is False else result.winner
+    top = sorted((index for index in sure if index != manifest.none_index), key=lambda index: (-sure[index], index))
     return LabelMessage(
         camera=result.camera,
         frame=str(result.announce.frame),
         label=None if winner is None else classes[winner],
+        known=found.is_known,
         class_index=winner,
-        confidence=None if winner is None else _rounded(confidences[winner]),
+        confidence=None if winner is None else _rounded(sure[winner]),
         score=None if winner is None else _rounded(float(result.scores[winner])),
-        top=tuple(ClassScore(label=classes[index], confidence=_rounded(confidences[index])) for index in top),
+        known_score=_rounded(found.known_score) if result.votes else None,
+        top=tuple(ClassScore(label=classes[index], confidence=_rounded(sure[index])) for index in top[:_TOP]),
         voted=tuple(sorted(result.votes)),
         missing=tuple(v for v in range(len(result.family.weights)) if v not in result.votes),
         alive=result.alive,
@@ -38,17 +44,6 @@ def label_message(result: WindowResult, *, valid_for_s: float) -> LabelMessage:
         digest=result.family.digest.hex(),
         truth=result.announce.truth,
     )
-
-
-def _confidences(result: WindowResult) -> dict[int, float]:
-    """Return the weighted mean of the probabilities that the votes give each class, by the indices of those named."""
-    weights = result.family.weights
-    total = sum(weights[variant] for variant in sorted(result.votes))
-    means: dict[int, float] = {}
-    for variant, vote in result.votes.items():
-        for index, probability in zip(vote.classes.tolist(), vote.probabilities.tolist(), strict=True):
-            means[index] = means.get(index, 0.0) + weights[variant] * probability / total
-    return means
 
 
 def _rounded(share: float) -> float:

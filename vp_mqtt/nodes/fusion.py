@@ -228,7 +228,7 @@ class FusionNode:
             self._subscriptions.unblock(source)
 
     def _publish(self, result: WindowResult) -> None:
-        label = label_message(result, valid_for_s=self._settings.valid_for)
+        label = label_message(result, valid_for_s=self._settings.valid_for, unknown=self._settings.unknown)
         sent = self._node.publish(
             Outgoing(
                 self._node.topics.label(result.camera),
@@ -241,6 +241,7 @@ class FusionNode:
         self._node.latencies.add(label.latency_ms)
         self._node.counts["labels" if sent else "labels_unsent"] += 1
         self._node.counts["labels_without_votes"] += result.winner is None
+        self._node.counts["labels_unknown"] += label.known is False
 
 
 def run(settings: FusionSettings) -> None:

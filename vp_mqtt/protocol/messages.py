@@ -108,8 +108,16 @@ class LabelMessage(Message):
         "left out if that is not decided",
     )
     class_index: _Index | None
-    confidence: _Share | None = Field(description="weighted mean of the probabilities that the voters gave the label")
+    confidence: _Share | None = Field(
+        description="probability that the label is right: weighted mean of the probabilities that the votes give it, "
+        "sharpened by the temperature in the bundle"
+    )
     score: _Share | None = Field(description="softmax of the weighted sums, as in arXiv 2210.08376")
+    known_score: _Share | None = Field(
+        default=None,
+        description="share of the probability that the votes leave on the classes they name: `known` is false where it "
+        "is below the threshold; left out if no vote arrived",
+    )
     top: tuple[ClassScore, ...] = Field(default=(), max_length=10, description="most probable classes first")
     voted: tuple[_Index, ...] = Field(description="variants whose vote counted")
     missing: tuple[_Index, ...] = Field(description="variants of the family whose vote did not arrive in time")
@@ -125,7 +133,7 @@ class LabelMessage(Message):
     def encode(self) -> bytes:
         """Return the message as JSON; `label`, `class_index`, `confidence` and `score` are never left out."""
         return self.model_dump_json(
-            exclude={name for name in ("truth", "digest", "known") if getattr(self, name) is None}
+            exclude={name for name in ("truth", "digest", "known", "known_score") if getattr(self, name) is None}
         ).encode()
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from tests.support.tiny import CLASSES, RESOLUTIONS, write_bundle
 from vp_mqtt.bundle.folder import Bundle, builtin_bundles, open_bundle
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, Manifest, VariantSpec, paper_weight
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, FamilySpec, Manifest, VariantSpec, paper_weight
 from vp_mqtt.errors import UserError
 
 PAPERS_RESOLUTIONS = (96, 128, 160, 192, 224, 256, 320)
@@ -49,6 +49,27 @@ def refused(folder: Path | str) -> str:
     message = str(caught.value)
     assert message.splitlines() == [message]
     return message
+
+
+def test_a_bundle_without_a_calibration_keeps_its_digest(folder: Path) -> None:
+    manifest = open_bundle(folder).manifest
+    assert b"calibration" not in manifest.canonical()
+    assert manifest.digest == hashlib.sha256((folder / MANIFEST_NAME).read_bytes()).digest()
+
+
+def test_a_calibration_survives_the_canonical_form(folder: Path) -> None:
+    fitted = {"temperatures": [0.5] * 6, "thresholds": [0.9] * 6, "kept": 0.95, "pictures": 20}
+    manifest = open_bundle(rewritten(folder, calibration=fitted)).manifest
+    assert manifest.calibration == Calibration.model_validate(fitted)
+    assert Manifest.model_validate_json(manifest.canonical()) == manifest
+
+
+@pytest.mark.parametrize(
+    "changes", [{"temperatures": [0.5] * 5}, {"thresholds": [0.5] * 7}, {"temperatures": [0.0] * 6}, {"kept": 1.5}]
+)
+def test_a_calibration_that_does_not_fit_the_family_is_refused(folder: Path, changes: dict[str, Any]) -> None:
+    fitted = {"temperatures": [0.5] * 6, "thresholds": [0.9] * 6, "kept": 0.95, "pictures": 20}
+    assert "calibration" in refused(rewritten(folder, calibration=fitted | changes))
 
 
 # Weights

@@ -88,6 +88,7 @@ def test_a_node_without_its_variant_is_reported_in_one_line(vp: VP) -> None:
         (["node", "--variant", "-1"], "--variant: "),
         (["fusion", "--deadline-ms", "soon"], "--deadline-ms: "),
         (["fusion", "--suspect-after", "0"], "--suspect-after: "),
+        (["fusion", "--unknown", "on"], "--unknown: 'on' is neither 'auto' nor 'off' nor a number from 0 to 1"),
         (["camera", "--size", "640"], "--size: '640' is not a size; write WIDTHxHEIGHT, such as 640x480"),
         (["camera", "--fps", "0"], "--fps: "),
         (["watch", "--camera", "a/b"], "--camera: "),

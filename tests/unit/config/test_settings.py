@@ -29,6 +29,7 @@ REQUIRED: dict[type[CommonSettings], dict[str, object]] = {VariantSettings: {"va
         (FusionSettings, "deadline_ms", ["0.001", "60000"], ["0", "60000.1"]),
         (FusionSettings, "suspect_after", ["1", "1000"], ["0", "1001"]),
         (FusionSettings, "valid_for", ["0.001", "86400"], ["0", "86400.1"]),
+        (FusionSettings, "unknown", ["auto", "off", "0", "1", "0.95"], ["-0.1", "1.1", "nan", "on", "inf"]),
         (VariantSettings, "variant", ["0", "1000"], ["-1"]),
         (VariantSettings, "k", ["1", "255"], ["0", "256"]),
         (VariantSettings, "threads", ["1", "64"], ["0", "65"]),

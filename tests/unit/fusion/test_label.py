@@ -43,6 +43,7 @@ def test_a_label_says_who_voted_on_what_and_how_sure_they_are() -> None:
         # (1 x 0.125 + 3 x 0.6) / 4, and so on: the variants that are missing do not count.
         confidence=0.4812,
         score=round(float(closed.scores[2]), 4),
+        known_score=0.9688,
         top=(
             ClassScore(label="class 2", confidence=0.4812),
             ClassScore(label="class 4", confidence=0.425),
@@ -81,4 +82,23 @@ def test_a_frame_without_votes_has_a_label_without_a_class() -> None:
     label = label_message(result({}), valid_for_s=2.0)
     assert (label.label, label.class_index, label.confidence, label.score) == (None, None, None, None)
     assert (label.top, label.voted, label.missing) == ((), (), (0, 1, 2))
+    assert (label.known, label.known_score) == (None, None)
     assert label.valid_for_s == 2.0
+
+
+def test_an_unknown_frame_has_no_label_and_names_the_closest_classes() -> None:
+    closed = result({0: vote((5, 0.3), (1, 0.2))})
+    label = label_message(closed, valid_for_s=1.0, unknown=0.51)
+    assert (label.known, label.known_score) == (False, 0.5)
+    assert (label.label, label.class_index, label.confidence, label.score) == (None, None, None, None)
+    assert [one.label for one in label.top] == ["class 5", "class 1"]
+    assert label.voted == (0,)
+    known = label_message(closed, valid_for_s=1.0, unknown=0.5)
+    assert (known.known, known.label, known.confidence) == (True, "class 5", 0.3)
+
+
+def test_none_is_never_a_label_nor_among_the_closest_classes() -> None:
+    closed = result({0: vote((2, 0.6), (4, 0.3))})
+    closed.family.manifest = FAMILY.model_copy(update={"classes": ("a", "b", "none", "d", "e", "f")})
+    label = label_message(closed, valid_for_s=1.0)
+    assert (label.known, label.label, [one.label for one in label.top]) == (False, None, ["e"])

@@ -160,7 +160,7 @@ def test_a_truth_that_is_not_known_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_whether_a_label_is_known_is_left_out_only_if_nobody_decides_it(known: bool) -> None:  # noqa: FBT001
+def test_whether_a_label_is_known_is_left_out_only_if_nobody_decides_it(*, known: bool) -> None:
     assert "known" not in json.loads(LabelMessage.decode(as_json(LABEL)).encode())
     assert LabelMessage.decode(as_json(LABEL | {"known": None})).known is None
     label = LabelMessage.decode(as_json(LABEL | {"known": known}))
