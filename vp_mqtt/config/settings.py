@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vp_mqtt.config.broker import DEFAULT_URL, BrokerOptions, check_url
+from vp_mqtt.config.fields import Folder, InputFile, Name, PasswordFile, Side, as_names, as_size, as_unknown, lower_case
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import read_text
 from vp_mqtt.protocol.messages import DEFAULT_STATS_EVERY_S, MAX_STATS_EVERY_S, Role
@@ -18,71 +18,6 @@ from vp_mqtt.protocol.topics import NAME_PATTERN
 ENV_PREFIX = "VP_"
 _GIVE_UP_HELP = "seconds to keep looking for the broker at startup; 0: for ever"
 NCNN_REMOVED = "ncnn is no longer supported: use onnxruntime or openvino"
-
-
-def _readable_file(path: Path) -> Path:
-    try:
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    return path
-
-
-def _password_file(path: Path) -> Path:
-    try:
-        return _readable_file(path)
-    except ValueError as error:
-        if path.is_absolute() or path.suffix:
-            raise
-        # Perhaps the password itself, which is not to be read in a log.
-        reason = str(error).removeprefix(f"{path}: ")
-        raise ValueError(f"{reason} (it is to name a file with the password; what was given is not shown)") from None
-
-
-def _not_empty(value: object) -> object:
-    # An empty path would be the current folder.
-    if value == "":
-        raise ValueError("must not be empty; leave it out, or name a file")
-    return value
-
-
-def _lower_case(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _size(value: object) -> object:
-    if isinstance(value, str):
-        width, cross, height = value.lower().partition("x")
-        if not (cross and width.isdecimal() and height.isdecimal()):
-            raise ValueError(f"{value!r} is not a size; write WIDTHxHEIGHT, such as 640x480")
-        return int(width), int(height)
-    return value
-
-
-def _unknown(value: object) -> object:
-    if value in {"auto", "off"}:
-        return value
-    try:
-        threshold = float(str(value))
-    except ValueError:
-        threshold = -1
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"{value!r} is neither 'auto' nor 'off' nor a number from 0 to 1")
-    return threshold
-
-
-def _names(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(name.strip() for name in value.split(","))
-    return tuple(value) if isinstance(value, list) else value
-
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-InputFile = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_readable_file)]
-PasswordFile = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_password_file)]
-Folder = Annotated[Path, BeforeValidator(_not_empty)]
-Side = Annotated[int, Field(ge=16, le=8192)]
 
 
 class CommonSettings(BaseSettings):
@@ -116,7 +51,7 @@ class CommonSettings(BaseSettings):
         default=DEFAULT_STATS_EVERY_S, gt=0, le=MAX_STATS_EVERY_S, description="seconds between statistics messages"
     )
     log_json: bool = Field(default=False, description="log JSON, one object per line")
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower_case)] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower_case)] = Field(
         default="info", description="lowest level to log"
     )
 
@@ -187,7 +122,7 @@ class FamilySettings(CommonSettings):
 
 
 def _refuse_ncnn(value: object) -> object:
-    value = _lower_case(value)
+    value = lower_case(value)
     if value == "ncnn":
         raise ValueError(NCNN_REMOVED)
     return value
@@ -223,12 +158,12 @@ class FusionSettings(FamilySettings):
     suspect_after: int = Field(
         default=3, ge=1, le=1000, description="frames in a row without a vote before a variant is no longer waited for"
     )
-    cameras: Annotated[tuple[Name, ...] | None, NoDecode, BeforeValidator(_names)] = Field(
+    cameras: Annotated[tuple[Name, ...] | None, NoDecode, BeforeValidator(as_names)] = Field(
         default=None,
         description="cameras whose frames get labels, separated by commas; default: the first 256 that come",
     )
     valid_for: float = Field(default=5.0, gt=0, le=86_400, description="validity of a label, in seconds")
-    unknown: Annotated[Literal["auto", "off"] | float, BeforeValidator(_unknown)] = Field(
+    unknown: Annotated[Literal["auto", "off"] | float, BeforeValidator(as_unknown)] = Field(
         default="auto",
         description="when a frame is unknown: auto: by the bundle's threshold; off: never; or a number from 0 to 1: if "
         "`known_score` of its label is lower",
@@ -257,7 +192,7 @@ class CameraSettings(CommonSettings):
         default=None, description="file with the source, for an address that holds a password"
     )
     fps: float = Field(default=10.0, gt=0, le=1000, description="frames per second")
-    size: Annotated[tuple[Side, Side] | None, NoDecode, BeforeValidator(_size)] = Field(
+    size: Annotated[tuple[Side, Side] | None, NoDecode, BeforeValidator(as_size)] = Field(
         default=None, description="size of the published frames, WIDTHxHEIGHT; default: that of the source"
     )
     quality: int = Field(
