@@ -13,11 +13,18 @@ from vp_mqtt.inference.picture_formats import FRAMES, PictureFormat, find_format
 
 Picture = NDArray[np.uint8]
 """Shape (height, width, 3), uint8, 0..255, channels in OpenCV's order: blue, green, red."""
+GreyPicture = NDArray[np.uint8]
+"""Shape (height, width), uint8, 0..255."""
 
 _HALF_RANGE = 127.5
 
 # A JPEG can be decoded at a fraction of its size, from fewer coefficients of its cosine transform; smallest first.
 _REDUCED = ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4), (2, cv2.IMREAD_REDUCED_COLOR_2))
+_REDUCED_GREY = (
+    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+    (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+)
 _SPARE = 1.5  # a reduced picture is at least so much larger than needed: that leaves the labels as they are
 
 # A progressive JPEG is decoded scan by scan, and each goes through all pixels, even if it holds a few bytes. Encoders
@@ -91,7 +98,41 @@ def decode(
         raise PictureError("not a picture")
     if found not in formats:
         raise PictureError(f"{found}, not {name_formats(formats)}")
-    mode = _read_mode(check_jpeg(data), side) if found is PictureFormat.JPEG else cv2.IMREAD_COLOR
+    return _read(data, _read_mode(check_jpeg(data), side) if found is PictureFormat.JPEG else cv2.IMREAD_COLOR)
+
+
+def decode_grey(data: bytes | bytearray | memoryview, side: int) -> GreyPicture:
+    """Decode the brightness of a JPEG, much faster than the whole: at a half, a quarter or an eighth of its size.
+
+    Args:
+        data: the JPEG.
+        side: that its shorter side is to have at least, in pixels, if the JPEG's own is not even shorter.
+
+    Raises:
+        PictureError: it is no JPEG, or one that `decode` would refuse.
+    """
+    size = check_jpeg(data).size
+    modes = (mode for scale, mode in _REDUCED_GREY if min(size) >= scale * side)
+    return _read(data, next(modes, cv2.IMREAD_GRAYSCALE))
+
+
+def shrink_grey(picture: Picture | GreyPicture, side: int) -> GreyPicture:
+    """Return the brightness of a picture, whose shorter side then has `side` pixels to less than twice as many.
+
+    A smaller picture keeps its size. Like a JPEG that is decoded at a reduced size, it shrinks by a power of two.
+    """
+    scale = 1
+    while min(picture.shape[:2]) >= 2 * scale * side:
+        scale *= 2
+    if scale > 1:
+        size = (-(-picture.shape[1] // scale), -(-picture.shape[0] // scale))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    if picture.ndim == 2:  # noqa: PLR2004 (it is grey)
+        return picture
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+
+
+def _read(data: bytes | bytearray | memoryview, mode: int) -> NDArray[np.uint8]:
     try:
         picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), mode)
     except cv2.error as error:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.inference.jpeg import read_head
 from vp_mqtt.inference.picture_formats import SNAPSHOTS
-from vp_mqtt.inference.pictures import Picture, PictureError, decode, encode_jpeg, prepare
+from vp_mqtt.inference.pictures import Picture, PictureError, decode, decode_grey, encode_jpeg, prepare, shrink_grey
+from vp_mqtt.site.synthetic_photos import synthetic_photo
 
 
 def scene(width: int, height: int) -> Picture:
@@ -68,3 +69,21 @@ def test_the_orientation_that_a_telephone_noted_is_followed() -> None:
     assert head.size == (640, 480)
     assert decode(turned).shape == (640, 480, 3)
     assert decode(turned, 160).shape == (320, 240, 3)
+
+
+def test_brightness_is_decoded_at_a_reduced_size_and_shrunk_alike() -> None:
+    picture = synthetic_photo(640, 480, 1)
+    for side, shape in [(48, (60, 80)), (60, (60, 80)), (61, (120, 160)), (200, (240, 320)), (300, (480, 640))]:
+        decoded = shrink_grey(decode_grey(encode_jpeg(picture, 95), side), side)
+        shrunk = shrink_grey(picture, side)
+        assert decoded.shape == shrunk.shape == shape
+        assert np.abs(decoded.astype(int) - shrunk).mean() < 3
+    odd = synthetic_photo(641, 483, 1)
+    assert shrink_grey(decode_grey(encode_jpeg(odd, 95), 48), 48).shape == shrink_grey(odd, 48).shape == (61, 81)
+    assert shrink_grey(decode_grey(encode_jpeg(synthetic_photo(1920, 1080, 1), 90), 48), 48).shape == (68, 120)
+
+
+@pytest.mark.parametrize("data", [b"", b"nothing", encode_jpeg(synthetic_photo(64, 48, 0), 90)[:40]])
+def test_the_brightness_of_what_is_no_jpeg_is_refused(data: bytes) -> None:
+    with pytest.raises(PictureError):
+        decode_grey(data, 48)

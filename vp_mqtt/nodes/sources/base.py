@@ -11,7 +11,7 @@ from typing import ClassVar
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg
 from vp_mqtt.inference.picture_formats import SNAPSHOTS
-from vp_mqtt.inference.pictures import Picture
+from vp_mqtt.inference.pictures import GreyPicture, Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,19 @@ class Captured:
         if self.jpeg is not None:
             return pictures.decode(self.jpeg.data)
         return pictures.decode(self.encoded or b"", formats=SNAPSHOTS)
+
+    def grey(self, side: int) -> GreyPicture:
+        """Return the picture's brightness; of a JPEG, only that is decoded.
+
+        Args:
+            side: that its shorter side is to have at least, in pixels, if the picture is so large; less than twice.
+
+        Raises:
+            PictureError: it cannot be decoded.
+        """
+        if self.decoded is None and self.jpeg is not None:
+            return pictures.shrink_grey(pictures.decode_grey(self.jpeg.data, side), side)
+        return pictures.shrink_grey(self.picture, side)
 
 
 class Source(ABC):

@@ -1,0 +1,1 @@
+"""Whether something moves before a camera. Pure: the clock is passed in."""
