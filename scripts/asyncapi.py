@@ -15,7 +15,7 @@ from vp_mqtt.protocol.topics import Topics
 _BINDING = "0.2.0"
 """Version of AsyncAPI's MQTT bindings."""
 
-WIRE_VERSION = "1.2.0"
+WIRE_VERSION = "1.3.0"
 """Of topics and payloads: the middle number grows with changes that old nodes can ignore, the first with all others."""
 
 _FRAME = "1f8c02d4-17"
@@ -52,13 +52,14 @@ _FILE = Path("docs/asyncapi.yaml")
 
 _BINARY = {
     "frame": "A plain JPEG.",
+    "capture": "A request for a frame now; whatever the payload is, it is not looked at.",
     "vote": "The k most probable classes, 8 + 4 k bytes: see wire.md.",
     "manifest": "A chunk of the bundle's canonical manifest: see wire.md.",
     "model": "A chunk of the model of one variant: see wire.md.",
 }
 
 _RETAINED = {"status", "presence", "bundle", "manifest", "model"}
-_ACKNOWLEDGED = _RETAINED | {"announce"}
+_ACKNOWLEDGED = _RETAINED | {"announce", "capture"}
 
 # MQTT 5 properties, by kind of message; all others have none.
 _CONTENT_TYPES = {
@@ -91,6 +92,7 @@ def addresses() -> dict[str, str]:
         "announce": topics.announce("{camera}"),
         "vote": topics.vote("{camera}", "{variant}"),
         "label": topics.label("{camera}"),
+        "capture": topics.capture("{camera}"),
         "status": topics.status("{node}"),
         "stats": topics.stats("{node}"),
         "presence": topics.presence("{node}"),

@@ -103,6 +103,8 @@ def test_everything_that_nodes_publish_is_as_described(
     assert code in {0, 1}, err
     kinds = set(document["channels"])
 
+    site.probe.publish(site.probe.topics.capture("cam0"), b"now")
+
     def seen() -> set[str]:
         return {kind_of(message.topic, document) for message in list(recorder.messages)}
 

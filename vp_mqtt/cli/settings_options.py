@@ -33,6 +33,8 @@ PANELS: Mapping[str, Sequence[str]] = {
         "max_frame_bytes",
     ),
     "Camera": ("camera", "source", "source_file", "size", "quality", "loop", "frames", "fps", "in_flight"),
+    "Picture": ("rotate", "mirror", "region"),
+    "Motion": ("motion_gate", "motion_threshold", "motion_area", "motion_region", "motion_hold", "heartbeat"),
     "Bundle": ("sign", "chunk_bytes"),
     "Timing": ("deadline_ms", "suspect_after", "valid_for", "ready_within", "taken_within"),
     "Site": ("site", "name", "cameras", "home_assistant"),
@@ -45,6 +47,8 @@ PANELS: Mapping[str, Sequence[str]] = {
 _PANEL_OF = {setting: panel for panel, settings in PANELS.items() for setting in settings}
 _BOOLEAN_FLAGS = {"loop": "--loop/--once"}
 _SHORT_FLAGS = {"broker": "-b"}
+_REPEATED = {"region"}
+"""Settings whose flag may be given several times."""
 
 
 def keyword(name: str, annotation: object, default: object = None) -> inspect.Parameter:
@@ -62,7 +66,7 @@ def _help(name: str, field: FieldInfo) -> str:
     text = field.description or name
     if field.is_required():
         return f"{text} (required)"
-    return text if field.default is None else f"{text} (default: {field.default})"
+    return text if field.default in (None, ()) else f"{text} (default: {field.default})"
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -74,7 +78,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     # pydantic gets the text as it is, so that flags, environment and file are read and checked alike.
     flags = [flag_of(name), _SHORT_FLAGS[name]] if name in _SHORT_FLAGS else [flag_of(name)]
     option = typer.Option(*flags, help=help_text, show_default=False, metavar=name.upper(), rich_help_panel=panel)
-    return keyword(name, Annotated[str | None, option])
+    return keyword(name, Annotated[list[str] | None if name in _REPEATED else str | None, option])
 
 
 def _common_parameters() -> list[inspect.Parameter]:
@@ -111,7 +115,7 @@ def settings_command(
 
     def command(**values: Any) -> None:  # noqa: ANN401 (typer's, by the signature below)
         config = values["config"]
-        flags: dict[str, object] = {name: values[name] for name in fields if values[name] is not None}
+        flags: dict[str, object] = {name: values[name] for name in fields if values[name] not in (None, [])}
         settings = load(model, flags, config)
         if values["show_settings"]:
             _print_settings(settings, flags, config)

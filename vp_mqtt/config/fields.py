@@ -42,6 +42,11 @@ def lower_case(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def as_number(value: object) -> object:
+    """Return a text of digits as a number, anything else as it is."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 def as_size(value: object) -> object:
     """Return WIDTHxHEIGHT as two numbers, anything else as it is.
 

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from vp_mqtt.config.regions import Region
 from vp_mqtt.config.settings import ENV_PREFIX, ROLES, CommonSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import error_reason, read_toml
@@ -143,12 +144,15 @@ def load(model: type[SettingsT], flags: Mapping[str, object], config: Path | Non
         raise UserError(f"{flag_of(field)} is missing: {model.model_fields[field].description}")
     source = source_of(field, flags, table)
     names = {"environment": env_name(field), "file": f"--config {config}: {field}"}
-    given = str(details["input"])
+    given = details["input"]
+    if isinstance(given, list):  # of a flag that was given several times
+        given = " ".join(map(str, given))
+    given, shown_as = str(given), repr(given)
     is_hidden = (
         is_secret(field) or (field == "password_file" and given not in reason) or hide_in_address(given) != given
     )
     is_named = bool(given) and re.search(rf"(?<!\w){re.escape(given)}(?!\w)", reason) is not None and len(given) > 1
-    shown = "" if is_hidden or is_named else f" (given: {details['input']!r})"
+    shown = "" if is_hidden or is_named else f" (given: {shown_as})"
     raise UserError(f"{names.get(source, flag_of(field))}: {reason}{shown}")
 
 
@@ -168,6 +172,8 @@ def _as_given(value: object) -> str:
         return "(not set)"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple) and all(isinstance(one, Region) for one in value):
+        return " ".join(map(str, value)) or "(not set)"
     is_size = isinstance(value, tuple) and len(value) == 2 and all(isinstance(one, int) for one in value)  # noqa: PLR2004
     return f"{value[0]}x{value[1]}" if isinstance(value, tuple) and is_size else str(value)
 

@@ -9,7 +9,19 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vp_mqtt.config.broker import DEFAULT_URL, BrokerOptions, check_url
-from vp_mqtt.config.fields import Folder, InputFile, Name, PasswordFile, Side, as_names, as_size, as_unknown, lower_case
+from vp_mqtt.config.fields import (
+    Folder,
+    InputFile,
+    Name,
+    PasswordFile,
+    Side,
+    as_names,
+    as_number,
+    as_size,
+    as_unknown,
+    lower_case,
+)
+from vp_mqtt.config.regions import WHOLE, Rectangle, Region, as_rectangle, as_regions, region_names
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import read_text
 from vp_mqtt.protocol.messages import DEFAULT_STATS_EVERY_S, MAX_STATS_EVERY_S, Role
@@ -202,6 +214,34 @@ class CameraSettings(CommonSettings):
         description="JPEG quality, 1 to 100; if set, JPEG sources are re-encoded, too",
     )
     loop: bool = Field(default=True, description="at the end of a file or folder, start over (--loop) or exit (--once)")
+    rotate: Annotated[Literal[0, 90, 180, 270], BeforeValidator(as_number)] = Field(
+        default=0, description="turn the picture clockwise by 90, 180 or 270 degrees"
+    )
+    mirror: bool = Field(default=False, description="mirror the picture, left to right, after it was turned")
+    region: Annotated[tuple[Region, ...], NoDecode, BeforeValidator(as_regions)] = Field(
+        default=(),
+        description="NAME=LEFT,TOP,RIGHT,BOTTOM in shares of the picture: publish this part as a camera of its own, "
+        "CAMERA.NAME, in place of the whole; may be given several times",
+    )
+    motion_gate: bool = Field(
+        default=False, description="publish nothing while nothing moves, but for a frame every --heartbeat seconds"
+    )
+    motion_threshold: float = Field(
+        default=12.0, ge=1, le=255, description="change of a place's brightness that counts as motion, in grey levels"
+    )
+    motion_area: float = Field(
+        default=0.5, ge=0.01, le=100, description="share of the picture that must change to count as motion, in percent"
+    )
+    motion_region: Annotated[Rectangle, NoDecode, BeforeValidator(as_rectangle)] = Field(
+        default=WHOLE,
+        description="LEFT,TOP,RIGHT,BOTTOM: the part of a published picture in which motion is looked for, in shares",
+    )
+    motion_hold: float = Field(
+        default=2.0, ge=0, le=3600, description="seconds for which every frame is published after the last motion"
+    )
+    heartbeat: float = Field(
+        default=4.0, ge=0.5, le=300, description="seconds between the frames of a camera in which nothing moves"
+    )
     in_flight: int = Field(
         default=2, ge=1, le=100, description="unacknowledged frames at a time; further ones are dropped"
     )
@@ -212,6 +252,15 @@ class CameraSettings(CommonSettings):
         if self.source_file is not None and "source" in self.model_fields_set:
             raise ValueError("give either --source (VP_SOURCE) or --source-file, not both")
         return self
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        self.cameras()
+        return self
+
+    def cameras(self) -> tuple[str, ...]:
+        """Return the names under which frames are published: the camera's, or those of its regions."""
+        return region_names(self.camera, self.region)
 
     def read_source(self) -> str:
         """Return the source: the one given, or what the source file says.

@@ -7,6 +7,8 @@ from vp_mqtt.fusion.window import WindowResult
 from vp_mqtt.protocol.messages import ClassScore, LabelMessage
 
 _TOP = 3
+_HEARTBEATS = 2.5
+"""A label stays valid for so many times the interval in which frames of a camera follow: one of them may be lost."""
 
 
 def label_message(result: WindowResult, *, valid_for_s: float, unknown: Unknown = "auto") -> LabelMessage:
@@ -14,7 +16,7 @@ def label_message(result: WindowResult, *, valid_for_s: float, unknown: Unknown 
 
     Args:
         result: of the window.
-        valid_for_s: how long the label is valid, in s.
+        valid_for_s: how long the label is valid, in s; longer for a camera whose frames come seldom.
         unknown: when the frame is unknown.
     """
     manifest = result.family.manifest
@@ -39,7 +41,7 @@ def label_message(result: WindowResult, *, valid_for_s: float, unknown: Unknown 
         closed_by=result.closed_by,
         latency_ms=round((result.closed - result.opened) * 1000, 3),
         captured=result.announce.captured,
-        valid_for_s=valid_for_s,
+        valid_for_s=max(valid_for_s, _HEARTBEATS * (result.announce.next_within_s or 0.0)),
         bundle=manifest.name,
         digest=result.family.digest.hex(),
         truth=result.announce.truth,

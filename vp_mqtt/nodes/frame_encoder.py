@@ -12,7 +12,9 @@ from vp_mqtt.config.settings import VariantSettings
 from vp_mqtt.inference.jpeg import Jpeg
 from vp_mqtt.inference.pictures import Picture, encode_jpeg, has_too_many_scans
 from vp_mqtt.nodes.sources import Captured
+from vp_mqtt.nodes.views import View
 
+_AS_IT_IS = View()
 _MIN_QUALITY = 30
 _QUALITY_STEP = 20
 _MIN_SIDE = 16
@@ -38,17 +40,21 @@ class EncodedFrame:
 class FrameEncoder:
     """Encodes frames, unless the source delivers JPEGs that can be published as they are."""
 
-    def __init__(self, *, size: tuple[int, int] | None, quality: int, passes_through: bool) -> None:
+    def __init__(
+        self, *, size: tuple[int, int] | None, quality: int, passes_through: bool, view: View = _AS_IT_IS
+    ) -> None:
         """Set what frames are to look like.
 
         Args:
             size: their width and height, in pixels; None for the source's own.
             quality: of the JPEGs that are encoded here, 1..100.
             passes_through: whether a source's JPEGs are published as they are, where they can be.
+            view: the part of the source's picture that is published, and which way up.
         """
+        self._view = view
         self._size = size
         self._quality = quality
-        self._passes_through = passes_through
+        self._passes_through = passes_through and view.is_all
 
     def encode(self, captured: Captured, limit: int) -> EncodedFrame | None:
         """Return a picture as JPEG of at most `limit` bytes; None if not even a tiny one fits.
@@ -59,7 +65,7 @@ class FrameEncoder:
         jpeg = captured.jpeg
         if jpeg is not None and self._passes_through and can_pass(jpeg, self._size, limit):
             return EncodedFrame(jpeg.bare, is_passed_through=True)
-        picture = captured.picture
+        picture = self._view.of(captured.picture)
         if self._size is not None and picture.shape[1::-1] != self._size:
             shrinks = self._size[0] < picture.shape[1]
             interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC

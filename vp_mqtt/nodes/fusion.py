@@ -235,7 +235,7 @@ class FusionNode:
                 label.encode(),
                 correlation=result.announce.frame.encode(),
                 content_type="application/json",
-                expiry_s=math.ceil(self._settings.valid_for),
+                expiry_s=math.ceil(label.valid_for_s),
             )
         )
         self._node.latencies.add(label.latency_ms)

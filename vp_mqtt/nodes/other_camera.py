@@ -15,13 +15,15 @@ _REMEMBERED_S = 30.0
 class OtherCamera:
     """Watches a camera's labels for those of frames that are not ours. Times are in s, on a monotonic clock."""
 
-    def __init__(self, run: int) -> None:
+    def __init__(self, run: int, *, frames_every_s: float = 0.0) -> None:
         """Know which frames are ours.
 
         Args:
             run: of our frame ids.
+            frames_every_s: the longest time between two frames, in s.
         """
         self._run = run
+        self._remembered_s = max(_REMEMBERED_S, 2 * _ENOUGH * frames_every_s)
         self._first: float | None = None
         self._seen: deque[float] = deque(maxlen=_ENOUGH)
 
@@ -38,4 +40,4 @@ class OtherCamera:
 
     def is_there(self, now: float) -> bool:
         """Return whether another camera has lately published under our name."""
-        return len(self._seen) == _ENOUGH and now - self._seen[0] < _REMEMBERED_S
+        return len(self._seen) == _ENOUGH and now - self._seen[0] < self._remembered_s

@@ -32,7 +32,12 @@ class Pace:
         return self._due
 
     def take(self, now: float) -> None:
-        """Note that a picture without a time was taken; what a delay has cost is not made up for."""
+        """Note that a picture without a time was taken; what a delay has cost is not made up for.
+
+        One that is taken early comes in addition.
+        """
+        if now < self._due - self._interval / 2:
+            return
         self._due = max(self._due + self._interval, now - self._interval)
 
     def show(self, at: float, now: float) -> float:
@@ -52,16 +57,23 @@ class Pace:
         return self._origin + at
 
 
-def paced(captures: Iterator[Captured], fps: float, wait: Callable[[float], bool]) -> Iterator[Captured]:
+def paced(
+    captures: Iterator[Captured],
+    fps: float,
+    wait: Callable[[float], bool],
+    rest: Callable[[float], bool] | None = None,
+) -> Iterator[Captured]:
     """Yield a source's pictures at a frame rate, or at their own times if they have some.
 
     Args:
         captures: the pictures.
         fps: the frame rate, in 1/s.
         wait: waits for so many seconds, or returns True at once to end.
+        rest: the same, but it may return False earlier, to have the next picture then; None for `wait`.
     """
     pace = Pace(fps, time.monotonic())
-    while not wait(max(0.0, pace.due - time.monotonic())):
+    rest = rest or wait
+    while not rest(max(0.0, pace.due - time.monotonic())):
         captured = next(captures, None)
         if captured is None:
             return

@@ -36,6 +36,7 @@ class NodeStatus:
         stats_every_s: float,
         variant: int | None = None,
         camera: str | None = None,
+        regions: tuple[str, ...] | None = None,
     ) -> None:
         """Describe the node.
 
@@ -46,6 +47,7 @@ class NodeStatus:
             stats_every_s: interval of its stats, in seconds.
             variant: the variant's index, for a variant node.
             camera: the camera's name, for a camera node.
+            regions: names under which a camera node publishes parts of its pictures, if it does.
         """
         self._problems: dict[str, str] = {}
         self.topic = Topics(site).status(name)
@@ -65,6 +67,7 @@ class NodeStatus:
             started=round(time.time(), 3),
             variant=variant,
             camera=camera,
+            regions=regions,
             stats_every_s=stats_every_s,
         )
 
@@ -99,11 +102,15 @@ class NodeStatus:
         said = "; ".join(self._problems.values())[:MAX_PROBLEM_LETTERS]
         self._message = self._message.model_copy(update={"problem": said or None})
 
+    def set_still(self, cameras: Sequence[str]) -> None:
+        """Say before which of a node's cameras nothing moves."""
+        self._message = self._message.model_copy(update={"still": tuple(cameras)})
+
     def message(self, state: State) -> Outgoing:
         """Return the status message for a state."""
         changes: dict[str, object] = {"state": state}
         if state is not State.ONLINE:
-            changes["problem"] = None
+            changes |= {"problem": None, "still": None}
         payload = self._message.model_copy(update=changes).encode()
         return Outgoing(self.topic, payload, qos=1, retain=True)
 

@@ -65,11 +65,13 @@ class Announce:
         frame: the frame's id.
         captured: when it was captured, on the camera's wall clock, in seconds since 1970; for information only.
         truth: the true class name, where the camera knows it (a folder of CLASS/IMAGE).
+        next_within_s: within how many seconds another frame follows, where the camera says so.
     """
 
     frame: FrameId
     captured: float
     truth: str | None = None
+    next_within_s: float | None = None
 
 
 class ClosedBy(StrEnum):

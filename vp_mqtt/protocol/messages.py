@@ -19,6 +19,8 @@ MAX_MESSAGE_BYTES = 65_536
 """Of all messages but frames and bundle files; larger ones are refused without being decoded."""
 
 MAX_PROBLEM_LETTERS = 500
+MAX_NEXT_WITHIN_S = 3600.0
+MAX_REGIONS = 32
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 # In a text for people: whoever wrote it, it controls no terminal that shows it.
@@ -78,15 +80,25 @@ class AnnounceMessage(Message):
     frame: _FrameIdText
     captured: _Seconds = Field(description="when it was captured, on the camera's wall clock, in seconds since 1970")
     truth: ClassName | None = Field(default=None, description="the true class name, where the camera knows it")
+    next_within_s: Annotated[float, Field(gt=0, le=MAX_NEXT_WITHIN_S)] | None = Field(
+        default=None,
+        description="of a camera that publishes nothing while nothing moves: another frame follows within so many "
+        "seconds",
+    )
 
     @classmethod
     def of(cls, announce: Announce) -> Self:
         """Return the message of an announcement."""
-        return cls(frame=str(announce.frame), captured=announce.captured, truth=announce.truth)
+        return cls(
+            frame=str(announce.frame),
+            captured=announce.captured,
+            truth=announce.truth,
+            next_within_s=announce.next_within_s,
+        )
 
     def announce(self) -> Announce:
         """Return the announcement in the message."""
-        return Announce(FrameId.parse(self.frame), self.captured, self.truth)
+        return Announce(FrameId.parse(self.frame), self.captured, self.truth, self.next_within_s)
 
 
 class ClassScore(Message):
@@ -182,6 +194,16 @@ class StatusMessage(Message):
     )
     camera: Name | None = Field(
         default=None, description="of a camera node: the name that its frames are published under"
+    )
+    regions: tuple[Name, ...] | None = Field(
+        default=None,
+        max_length=MAX_REGIONS,
+        description="of a camera node that publishes parts of its pictures only: the names of these cameras",
+    )
+    still: tuple[Name, ...] | None = Field(
+        default=None,
+        max_length=MAX_REGIONS,
+        description="of a camera node that publishes nothing while nothing moves: its cameras where that is so now",
     )
     problem: Annotated[str, Field(max_length=MAX_PROBLEM_LETTERS), _PLAIN] | None = Field(
         default=None, description="what keeps the node from its work, such as a camera without pictures, for people"

@@ -19,6 +19,7 @@ _BRANCHES = {
     "frame": "camera",
     "announce": "camera",
     "label": "camera",
+    "capture": "camera",
     "status": "node",
     "stats": "node",
     "presence": "node",
@@ -32,6 +33,8 @@ class Kind(StrEnum):
     ANNOUNCE = "announce"
     VOTE = "vote"
     LABEL = "label"
+    CAPTURE = "capture"
+    """A request for a frame now."""
     STATUS = "status"
     STATS = "stats"
     PRESENCE = "presence"
@@ -90,6 +93,10 @@ class Topics:
     def label(self, camera: str) -> str:
         """Return the topic of a camera's labels."""
         return f"{ROOT}/{self.site}/camera/{camera}/label"
+
+    def capture(self, camera: str) -> str:
+        """Return the topic on which a camera is asked for a frame now."""
+        return f"{ROOT}/{self.site}/camera/{camera}/capture"
 
     def status(self, node: str) -> str:
         """Return the topic of a node's retained status."""

@@ -131,7 +131,7 @@ class Overview:
             return ["no connection to the broker; trying again"]
         if now - self._listening_since < grace_s:
             return []
-        has_labels = bool(self.labels) and now - self.labels[-1].at < _NO_LABEL_AFTER_S
+        has_labels = any(now - seen.at < max(_NO_LABEL_AFTER_S, seen.label.valid_for_s) for seen in self.labels)
         if not self._nodes:
             # An account that may not read statuses still sees labels.
             return [] if has_labels else [f"nothing is heard of site '{self.site}': is --site right, does a node run?"]

@@ -21,12 +21,12 @@ def vote(*pairs: tuple[int, float]) -> Vote:
     return Vote(np.array(classes), np.array(probabilities), FAMILY.short_digest)
 
 
-def result(votes: dict[int, Vote]) -> WindowResult:
+def result(votes: dict[int, Vote], next_within_s: float | None = None) -> WindowResult:
     """Return the result of a frame that was announced at 10.0 s and that was closed at 10.2512345 s."""
     windows, _ = windows_of(FAMILY, deadline=0.25)
     for variant in (0, 1, 2):
         windows.set_node(f"v{variant}", (FAMILY.short_digest, variant), 0.0)
-    windows.announce("cam0", Announce(FRAME, captured=1234.5, truth="class 2"), 10.0)
+    windows.announce("cam0", Announce(FRAME, captured=1234.5, truth="class 2", next_within_s=next_within_s), 10.0)
     for variant, one in votes.items():
         windows.vote("cam0", FRAME, variant, one, 10.1)
     (closed,) = windows.expire(10.2512345)
@@ -102,3 +102,9 @@ def test_none_is_never_a_label_nor_among_the_closest_classes() -> None:
     closed.family.manifest = FAMILY.model_copy(update={"classes": ("a", "b", "none", "d", "e", "f")})
     label = label_message(closed, valid_for_s=1.0)
     assert (label.known, label.label, [one.label for one in label.top]) == (False, None, ["e"])
+
+
+def test_the_label_of_a_camera_whose_frames_come_seldom_is_valid_until_one_may_be_missing() -> None:
+    votes = {0: vote((3, 1.0))}
+    assert label_message(result(votes, 4.0), valid_for_s=5.0).valid_for_s == 10.0
+    assert label_message(result(votes, 1.0), valid_for_s=5.0).valid_for_s == 5.0

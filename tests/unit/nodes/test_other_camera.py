@@ -27,3 +27,12 @@ def test_labels_of_our_own_earlier_frames_and_of_none_mean_nothing() -> None:
         watch.note(None, at)
         watch.note(b"short", at)
         assert not watch.is_there(at)
+
+
+def test_another_camera_whose_frames_come_seldom_is_noticed_too() -> None:
+    watch = OtherCamera(1, frames_every_s=60.0)
+    watch.note(OWN, 100.0)
+    for at in (160.0, 220.0, 280.0):
+        watch.note(OTHER, at)
+    assert watch.is_there(280.0)
+    assert not watch.is_there(600.0)

@@ -66,3 +66,22 @@ def test_a_source_is_played_in_its_time(monkeypatch: pytest.MonkeyPatch, *, has_
 def test_it_ends_when_it_is_told_to() -> None:
     endless = (Captured(PICTURE, at=float(n)) for n in itertools.count())
     assert list(paced(endless, 10, lambda seconds: seconds > 3)) != []
+
+
+def test_a_picture_that_is_taken_early_comes_in_addition(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = 1000.0, iter([False, False, True, False, False])
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            return now
+
+    def rest(seconds: float) -> bool:
+        nonlocal now
+        now += seconds / 4 if next(asked, False) else seconds
+        return False
+
+    monkeypatch.setattr(pace_module, "time", Clock)
+    pictures = iter([Captured(PICTURE)] * 5)
+    times = [now - 1000 for _ in paced(pictures, 0.1, lambda _: False, rest)]
+    assert times == pytest.approx([0, 10, 12.5, 20, 30])

@@ -185,3 +185,11 @@ def test_only_so_many_nodes_are_remembered(heard: Heard) -> None:
     for number in range(2000):
         heard.status("variant", f"v{number}", variant=number)
     assert len(heard.overview.nodes("variant", heard.now)) == 512
+
+
+def test_a_label_that_is_valid_for_longer_is_not_missed_sooner(heard: Heard) -> None:
+    heard.all_online()
+    heard.wait(10)
+    heard.overview.note_label(label("Coat").model_copy(update={"valid_for_s": 20.0}), heard.now, 0.0)
+    assert heard.wait(19, labels=False) == []
+    assert "no label for" in heard.wait(2, labels=False)[0]

@@ -1,0 +1,93 @@
+"""What a camera node publishes under one name: all pictures, or those with motion, and those that are asked for."""
+
+from __future__ import annotations
+
+from vp_mqtt.config.settings import CameraSettings
+from vp_mqtt.inference.pictures import GreyPicture
+from vp_mqtt.motion.change import ChangeDetector
+from vp_mqtt.motion.gate import MotionGate
+from vp_mqtt.nodes.base import Node
+from vp_mqtt.nodes.capture_requests import CaptureRequests
+from vp_mqtt.nodes.frame_encoder import FrameEncoder
+from vp_mqtt.nodes.frame_publisher import FramePublisher, Moment
+from vp_mqtt.nodes.sources import Captured
+from vp_mqtt.nodes.views import View
+
+_GREY_SIDE = 48
+"""Of the grey pictures that are compared: the shorter side, at least, in pixels."""
+_MOST_GREY_SIDE = 256
+"""Of a whole picture, of which only a small part is compared: more would take more time than it is worth."""
+
+
+class CameraStream:
+    """A view of a source, published as a camera.
+
+    Attributes:
+        publisher: publishes its frames.
+        requests: for a frame now, past the gate.
+        grey_side: what `Captured.grey` is to be asked for; None without a gate.
+    """
+
+    def __init__(self, view: View, publisher: FramePublisher, gate: MotionGate | None, motion_view: View) -> None:
+        """Start without frames.
+
+        Args:
+            view: of the source's pictures.
+            publisher: publishes what is seen so.
+            gate: decides which; None for all.
+            motion_view: the part of the view in which motion is looked for.
+        """
+        self.publisher = publisher
+        self.requests = CaptureRequests()
+        side = view.reduced_side(motion_view.reduced_side(_GREY_SIDE))
+        self.grey_side = None if gate is None else min(side, _MOST_GREY_SIDE)
+        self._view = view
+        self._gate = gate
+        self._motion_view = motion_view
+
+    def take(self, captured: Captured, grey: GreyPicture | None, moment: Moment) -> bool:
+        """Publish a picture, if its time has come, and return whether the gate kept it back.
+
+        Args:
+            captured: the picture.
+            grey: the same, from `Captured.grey`, where there is a gate.
+            moment: when it was captured.
+        """
+        self.publisher.look_around(moment.monotonic)
+        gate, is_asked_for = self._gate, self.requests.is_open
+        if gate is not None and grey is not None:
+            passes = gate.look(self._motion_view.of(self._view.of(grey)), moment.monotonic)
+            if not (passes or is_asked_for):
+                return True
+        if self.publisher.publish(captured, moment):
+            if is_asked_for:
+                self.requests.answer()
+            if gate is not None:
+                gate.note_published(moment.monotonic)
+        return False
+
+    def is_still(self, now: float) -> bool:
+        """Return whether nothing has moved lately; False without a gate."""
+        return self._gate is not None and self._gate.is_still(now)
+
+
+def streams_of(settings: CameraSettings, node: Node) -> list[CameraStream]:
+    """Return what a camera node publishes: a stream of the whole picture, or one of each region."""
+    views = [View(region.rectangle, settings.rotate, settings.mirror) for region in settings.region]
+    views = views or [View(rotate=settings.rotate, mirror=settings.mirror)]
+    streams = []
+    for camera, view in zip(settings.cameras(), views, strict=True):
+        encoder = FrameEncoder(
+            size=settings.size, quality=settings.quality, passes_through=not settings.reencodes, view=view
+        )
+        next_within_s = settings.heartbeat if settings.motion_gate else None
+        publisher = FramePublisher(node, camera, encoder, in_flight=settings.in_flight, next_within_s=next_within_s)
+        streams.append(CameraStream(view, publisher, _gate(settings), View(settings.motion_region)))
+    return streams
+
+
+def _gate(settings: CameraSettings) -> MotionGate | None:
+    if not settings.motion_gate:
+        return None
+    detector = ChangeDetector(threshold=settings.motion_threshold, area=settings.motion_area / 100)
+    return MotionGate(detector, hold=settings.motion_hold, heartbeat=settings.heartbeat)
