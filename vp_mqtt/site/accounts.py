@@ -8,7 +8,7 @@ from typing import Literal
 
 from vp_mqtt.integrations.home_assistant import device_id
 from vp_mqtt.protocol.topics import ANY, ROOT, Topics
-from vp_mqtt.site.plan import SitePlan
+from vp_mqtt.site.plan import CameraPlan, SitePlan
 
 Access = Literal["read", "write", "readwrite"]
 AccountRole = Literal["camera", "variant", "fusion", "watch", "operator", "home-assistant"]
@@ -75,6 +75,16 @@ def _own(site: Topics, name: str) -> tuple[Right, ...]:
     return Right("readwrite", site.status(name)), Right("readwrite", site.stats(name))
 
 
+def _camera(site: Topics, camera: CameraPlan) -> Iterator[Right]:
+    for name in camera.names():
+        yield Right("write", site.frame(name))
+        yield Right("write", site.announce(name))
+        yield Right("read", site.label(name))
+    # Of the camera itself, too, where it has regions: then all of them are meant.
+    for name in dict.fromkeys((camera.name, *camera.names())):
+        yield Right("read", site.capture(name))
+
+
 def _fusion(site: Topics, cameras: Sequence[str]) -> Iterator[Right]:
     for camera in cameras:
         yield Right("read", site.announce(camera))
@@ -88,7 +98,7 @@ def _fusion(site: Topics, cameras: Sequence[str]) -> Iterator[Right]:
 def accounts(plan: SitePlan) -> list[Account]:
     """Return all accounts of a site: first the nodes', then the people's."""
     site = Topics(plan.name)
-    cameras = [camera.name for camera in plan.cameras]
+    cameras = [name for camera in plan.cameras for name in camera.names()]
     bundles = Right("read", f"{ROOT}/{plan.name}/bundle/#")
     found = [
         Account(
@@ -96,9 +106,7 @@ def accounts(plan: SitePlan) -> list[Account]:
             "camera",
             camera.board,
             (
-                Right("write", site.frame(camera.name)),
-                Right("write", site.announce(camera.name)),
-                Right("read", site.label(camera.name)),
+                *_camera(site, camera),
                 *_own(site, name),
             ),
             camera=camera.name,
@@ -158,6 +166,7 @@ def _people(plan: SitePlan, site: Topics) -> list[Account]:
             rights: tuple[Right, ...] = (
                 Right("read", f"{ROOT}/{plan.name}/#"),
                 Right("write", f"{ROOT}/{plan.name}/bundle/#"),
+                Right("write", site.capture(ANY)),
                 # To clear the retained status, or the entry in Home Assistant, of a node that has been removed.
                 Right("write", site.status(ANY)),
                 Right("write", _HOME_CONFIG),
@@ -167,6 +176,7 @@ def _people(plan: SitePlan, site: Topics) -> list[Account]:
             rights = (
                 *look,
                 Right("read", site.frame(ANY)),
+                Right("write", site.capture(ANY)),
                 Right("read", _HOME_CONFIG),
                 Right("readwrite", _HOME_STATUS),
             )

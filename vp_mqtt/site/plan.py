@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from vp_mqtt.config.regions import Rectangle, Region, as_rectangle, as_regions, region_names
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import error_lines, parse_toml, read_toml
 from vp_mqtt.protocol.topics import NAME_PATTERN
@@ -85,12 +86,17 @@ class BoardPlan(_Table):
     threads: int = Field(default=1, ge=1, le=64)
 
 
+_GATE_SETTINGS = frozenset({"motion_threshold", "motion_area", "motion_region", "motion_hold", "heartbeat"})
+
+
 class CameraPlan(_Table):
     """A camera: its name, the board that it is connected to, and its node's settings.
 
     Attributes:
         source_file: file (relative to site.toml) with the source, for an address that holds a password; copied to the
             camera's board.
+        regions: parts of the picture, each a camera of its own: edges by name, see `Rectangle`.
+        motion_gate: whether nothing is published while nothing moves; the further settings are those of `vp-camera`.
     """
 
     name: Name
@@ -100,12 +106,29 @@ class CameraPlan(_Table):
     fps: float = Field(default=5.0, gt=0, le=1000)
     size: Annotated[str, Field(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$")] | None = None
     quality: Annotated[int, Field(ge=1, le=100)] | None = None
+    rotate: Literal[0, 90, 180, 270] = 0
+    mirror: bool = False
+    regions: Annotated[tuple[Region, ...], BeforeValidator(as_regions)] = ()
+    motion_gate: bool = False
+    motion_threshold: Annotated[float, Field(ge=1, le=255)] | None = None
+    motion_area: Annotated[float, Field(ge=0.01, le=100)] | None = None
+    motion_region: Annotated[Rectangle, BeforeValidator(as_rectangle)] | None = None
+    motion_hold: Annotated[float, Field(ge=0, le=3600)] | None = None
+    heartbeat: Annotated[float, Field(ge=0.5, le=300)] | None = None
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def _is_consistent(self) -> Self:
         if self.source_file is not None and "source" in self.model_fields_set:
             raise ValueError("give either source or source_file, not both")
+        self.names()
+        idle = sorted(name for name in _GATE_SETTINGS & self.model_fields_set if not self.motion_gate)
+        if idle:
+            raise ValueError(f"{', '.join(idle)}: without effect unless motion_gate = true")
         return self
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names under which its frames are published: its own, or those of its regions."""
+        return region_names(self.name, self.regions)
 
 
 class FusionPlan(_Table):

@@ -87,7 +87,8 @@ def _board_names(plan: SitePlan) -> list[str]:
 
 
 def _cameras(plan: SitePlan) -> list[str]:
-    return [camera.name for camera in plan.cameras]
+    """Return the cameras' names, with those of their regions."""
+    return [name for camera in plan.cameras for name in dict.fromkeys((camera.name, *camera.names()))]
 
 
 def _board_problems(plan: SitePlan) -> list[str]:

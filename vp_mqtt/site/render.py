@@ -91,7 +91,7 @@ def settings(plan: SitePlan, account: Account, bundle: str) -> str:
         lines += ["", "[variant]", *_table({"variant": account.variant, **family, "threads": board.threads})]
     if account.board is not None:
         home = plan.fusion.home_assistant or None
-        cameras = [camera.name for camera in plan.cameras]
+        cameras = [name for camera in plan.cameras for name in camera.names()]
         fusion = {**family, "cameras": cameras, "home_assistant": home} if account.role == "fusion" else {}
         # Other nodes work without the deadline, but `vp site doctor` compares their speed with it.
         lines += ["", "[fusion]", *_table({"deadline_ms": plan.deadline_ms, **fusion})]
@@ -106,6 +106,15 @@ def _camera(camera: CameraPlan) -> dict[str, object]:
         "fps": camera.fps,
         "size": camera.size,
         "quality": camera.quality,
+        "rotate": camera.rotate or None,
+        "mirror": camera.mirror or None,
+        "region": [str(region) for region in camera.regions] or None,
+        "motion_gate": camera.motion_gate or None,
+        "motion_threshold": camera.motion_threshold,
+        "motion_area": camera.motion_area,
+        "motion_region": None if camera.motion_region is None else str(camera.motion_region),
+        "motion_hold": camera.motion_hold,
+        "heartbeat": camera.heartbeat,
     }
 
 
