@@ -8,12 +8,12 @@ from vp_mqtt.nodes.capture_requests import CaptureRequests
 
 def test_a_request_is_open_until_it_is_answered() -> None:
     requests = CaptureRequests()
-    assert not requests.is_open
+    states = [requests.is_open]
     assert requests.add(5.0)
     assert requests.add(5.1)
-    assert requests.is_open
+    states.append(requests.is_open)
     requests.answer()
-    assert not requests.is_open
+    assert [*states, requests.is_open] == [False, True, False]
 
 
 @given(st.lists(st.floats(0, 3), max_size=200))
