@@ -43,7 +43,6 @@ class Node:
         role: Role,
         variant: int | None = None,
         camera: str | None = None,
-        regions: tuple[str, ...] | None = None,
         stats_every_s: float,
         subscriptions: Sequence[AnySubscription],
         on_message: Callable[[Received], None],
@@ -60,7 +59,6 @@ class Node:
             role: what the node does.
             variant: the variant's index, for a variant node.
             camera: the camera's name, for a camera node.
-            regions: names under which a camera node publishes parts of its pictures, if it does.
             stats_every_s: seconds between two stats messages.
             subscriptions: topic filters.
             on_message: called with every message but the node's own status, in the network's thread.
@@ -82,13 +80,7 @@ class Node:
         self._more_counts = more_counts
         self._max_packet_bytes = max_packet_bytes
         self._status = NodeStatus(
-            site=site,
-            name=name,
-            role=role,
-            variant=variant,
-            camera=camera,
-            regions=regions,
-            stats_every_s=stats_every_s,
+            site=site, name=name, role=role, variant=variant, camera=camera, stats_every_s=stats_every_s
         )
         self._stats = Stats()
         self._session: Session | None = None
@@ -147,15 +139,12 @@ class Node:
 
     def set_problem(self, kind: str, problem: str | None) -> None:
         """Say in the status what keeps the node from its work, see `NodeStatus.set_problem`; from any thread."""
-        with self._stop_lock:
-            self._status.set_problem(kind, problem)
-            if self._session is not None and not self.stopping.is_set():
-                self._session.set_birth(self._status.message(State.ONLINE))
+        self.change_status(lambda status: status.set_problem(kind, problem))
 
-    def set_still(self, cameras: Sequence[str]) -> None:
-        """Say in the status before which cameras nothing moves; from any thread."""
+    def change_status(self, change: Callable[[NodeStatus], None]) -> None:
+        """Change the status, and publish it; from any thread."""
         with self._stop_lock:
-            self._status.set_still(cameras)
+            change(self._status)
             if self._session is not None and not self.stopping.is_set():
                 self._session.set_birth(self._status.message(State.ONLINE))
 

@@ -46,7 +46,6 @@ class CameraNode:
             name=settings.node_name(settings.camera),
             role=settings.role,
             camera=settings.camera,
-            regions=names if settings.region else None,
             stats_every_s=settings.stats_every,
             subscriptions=[
                 *((site.label(name), 0) for name in names),
@@ -57,8 +56,10 @@ class CameraNode:
             is_stuck=self._is_stuck,
             max_packet_bytes=MAX_MESSAGE_BYTES,
         )
+        if settings.region:
+            self._node.change_status(lambda status: status.set_regions(names))
         if settings.motion_gate:
-            self._node.set_still(())
+            self._node.change_status(lambda status: status.set_still(()))
         self._streams = streams_of(settings, self._node)
         self._by_label_topic = {site.label(stream.publisher.camera): stream for stream in self._streams}
         self._asked_by_topic = {
@@ -183,7 +184,7 @@ class CameraNode:
         still = tuple(stream.publisher.camera for stream in streams if stream.is_still(now))
         if still != self._still:
             self._still, self._still_said_at = still, now
-            self._node.set_still(still)
+            self._node.change_status(lambda status: status.set_still(still))
 
 
 def webcam_size(settings: CameraSettings) -> tuple[int, int] | None:

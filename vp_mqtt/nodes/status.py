@@ -36,7 +36,6 @@ class NodeStatus:
         stats_every_s: float,
         variant: int | None = None,
         camera: str | None = None,
-        regions: tuple[str, ...] | None = None,
     ) -> None:
         """Describe the node.
 
@@ -47,7 +46,6 @@ class NodeStatus:
             stats_every_s: interval of its stats, in seconds.
             variant: the variant's index, for a variant node.
             camera: the camera's name, for a camera node.
-            regions: names under which a camera node publishes parts of its pictures, if it does.
         """
         self._problems: dict[str, str] = {}
         self.topic = Topics(site).status(name)
@@ -67,7 +65,6 @@ class NodeStatus:
             started=round(time.time(), 3),
             variant=variant,
             camera=camera,
-            regions=regions,
             stats_every_s=stats_every_s,
         )
 
@@ -101,6 +98,10 @@ class NodeStatus:
             self._problems[kind] = problem
         said = "; ".join(self._problems.values())[:MAX_PROBLEM_LETTERS]
         self._message = self._message.model_copy(update={"problem": said or None})
+
+    def set_regions(self, cameras: Sequence[str]) -> None:
+        """Name the cameras that are parts of a camera node's pictures."""
+        self._message = self._message.model_copy(update={"regions": tuple(cameras)})
 
     def set_still(self, cameras: Sequence[str]) -> None:
         """Say before which of a node's cameras nothing moves."""

@@ -135,7 +135,8 @@ def test_an_earlier_process_and_what_the_status_was_before_our_birth_mean_nothin
 
 
 def test_a_camera_says_where_nothing_moves_while_it_is_online() -> None:
-    own = NodeStatus(site="home", name="c", role="camera", camera="cam0", stats_every_s=5.0, regions=("cam0.door",))
+    own = NodeStatus(site="home", name="c", role="camera", camera="cam0", stats_every_s=5.0)
+    own.set_regions(["cam0.door"])
     assert StatusMessage.decode(own.message(State.ONLINE).payload).still is None
     own.set_still(["cam0.door"])
     online, stopped = (StatusMessage.decode(own.message(state).payload) for state in (State.ONLINE, State.STOPPED))
