@@ -133,9 +133,7 @@ class Node:
 
     def set_bundle(self, manifest: Manifest, ready: Sequence[Manifest] | None = None, *, follows: bool) -> None:
         """Name the bundle that the node works with in its status, see `NodeStatus.set_bundle`."""
-        self._status.set_bundle(manifest, ready, follows=follows)
-        if self._session is not None:
-            self._session.set_birth(self._status.message(State.ONLINE))
+        self.change_status(lambda status: status.set_bundle(manifest, ready, follows=follows))
 
     def set_problem(self, kind: str, problem: str | None) -> None:
         """Say in the status what keeps the node from its work, see `NodeStatus.set_problem`; from any thread."""
