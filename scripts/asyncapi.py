@@ -8,7 +8,15 @@ from typing import Any
 import yaml
 
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
-from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, Message, State, StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import (
+    AnnounceMessage,
+    LabelMessage,
+    Message,
+    State,
+    StateMessage,
+    StatsMessage,
+    StatusMessage,
+)
 from vp_mqtt.protocol.presence import Presence, PresenceMessage
 from vp_mqtt.protocol.topics import Topics
 
@@ -30,6 +38,11 @@ EXAMPLES: dict[str, Message] = {
         b' "missing": [0, 1, 2], "alive": [1, 2, 3, 4, 5], "closed_by": "decided", "latency_ms": 2.453,'
         b' "captured": 1795440153.234216, "valid_for_s": 5.0, "bundle": "fashion-mnist", "digest": "6549ea43",'
         b' "truth": "Bag"}'
+    ),
+    "state": StateMessage.model_validate_json(
+        b'{"camera": "cam0", "label": "Bag", "since": 1795440151.934, "previous": "Shirt", "confidence": 0.9412,'
+        b' "agreeing": [1, 2, 3, 4, 5], "reason": "labels", "published": 1795440181.934, "valid_for_s": 90.0,'
+        b' "bundle": "fashion-mnist"}'
     ),
     "status": StatusMessage.model_validate_json(
         b'{"state": "online", "node": "variant-2-pi4", "role": "variant", "version": "0.1.0", "host": "pi4",'
@@ -58,7 +71,7 @@ _BINARY = {
     "model": "A chunk of the model of one variant: see wire.md.",
 }
 
-_RETAINED = {"status", "presence", "bundle", "manifest", "model"}
+_RETAINED = {"state", "status", "presence", "bundle", "manifest", "model"}
 _ACKNOWLEDGED = _RETAINED | {"announce", "capture"}
 
 # MQTT 5 properties, by kind of message; all others have none.
@@ -66,6 +79,7 @@ _CONTENT_TYPES = {
     "frame": "image/jpeg",
     "announce": "application/json",
     "label": "application/json",
+    "state": "application/json",
     "presence": "application/json",
     "bundle": "application/json",
 }
@@ -81,6 +95,7 @@ _EXPIRY: dict[str, Any] = {
     "frame": 2,
     "announce": 2,
     "label": {"type": "integer", "minimum": 1, "description": "In seconds: the label's `valid_for_s`, rounded up."},
+    "state": {"type": "integer", "minimum": 1, "description": "In seconds: the state's `valid_for_s`, rounded up."},
 }
 
 
@@ -92,6 +107,7 @@ def addresses() -> dict[str, str]:
         "announce": topics.announce("{camera}"),
         "vote": topics.vote("{camera}", "{variant}"),
         "label": topics.label("{camera}"),
+        "state": topics.state("{camera}"),
         "capture": topics.capture("{camera}"),
         "status": topics.status("{node}"),
         "stats": topics.stats("{node}"),

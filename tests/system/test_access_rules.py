@@ -41,7 +41,7 @@ TOPICS = [
     *map(status, NODES),
     *map(stats, NODES),
     *(
-        *(f"vp/{SITE}/camera/other/{kind}" for kind in ("frame", "announce", "vote/2", "label")),
+        *(f"vp/{SITE}/camera/other/{kind}" for kind in ("frame", "announce", "vote/2", "label", "state")),
         "vp/elsewhere/camera/gate/frame",
         "anything",
         f"vp/{SITE}",

@@ -28,7 +28,7 @@ from vp_mqtt.protocol.topics import Kind
 
 ROOT = Path(__file__).parents[2]
 Document = dict[str, Any]
-JSON = {"announce", "label", "status", "stats", "presence", "bundle"}
+JSON = {"announce", "label", "state", "status", "stats", "presence", "bundle"}
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def check(message: mqtt.MQTTMessage, document: Document) -> str:
 def test_everything_that_nodes_publish_is_as_described(
     site: Site, recorder: Recorder, picture_folder: Path, document: Document
 ) -> None:
-    site.start_all([0, 1], "--stats-every", "0.3", "--home-assistant")
+    site.start_all([0, 1], "--stats-every", "0.3", "--home-assistant", "--state-labels", "1")
     site.start("camera", "camera", "--source", str(picture_folder), "--fps", "10")
     code, _, err = run_vp("push", str(site.bundle), "--broker", site.url, "--site", SITE, "--taken-within", "0")
     assert code in {0, 1}, err

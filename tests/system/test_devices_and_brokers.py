@@ -29,7 +29,7 @@ def test_nodes_accept_the_settings_for_devices(path: Path) -> None:
         assert settings.site == "home"
 
 
-def test_a_bridge_carries_labels_and_statuses_up_and_nothing_else_and_nothing_down() -> None:
+def test_a_bridge_carries_labels_states_and_statuses_up_and_nothing_else_and_nothing_down() -> None:
     with Mosquitto() as head_office:
         text = (ROOT / "broker" / "bridge.conf").read_text(encoding="utf-8")
         text = re.sub("^address .*", f"address 127.0.0.1:{head_office.port}", text, flags=re.MULTILINE)
@@ -45,13 +45,14 @@ def test_a_bridge_carries_labels_and_statuses_up_and_nothing_else_and_nothing_do
                 topics.announce("cam0"),
                 topics.vote("cam0", 2),
                 topics.label("cam0"),
+                topics.state("cam0"),
                 topics.stats("v0"),
                 topics.bundle(),
             }
             head.until(lambda: topics.status("old") in {m.topic for m in head.received}, "a status at the head office")
             for topic in sent:
                 site.publish(topic, b"x", FrameId(1, 2).encode())
-            up = {topics.label("cam0"), topics.stats("v0"), topics.status("old")}
+            up = {topics.label("cam0"), topics.state("cam0"), topics.stats("v0"), topics.status("old")}
             head.until(lambda: {m.topic for m in head.received} >= up, "what goes up")
             # A label with all its properties: what came before it on the one connection is here by now.
             site.publish(topics.label("last"), b"{}", FrameId(1, 3).encode())

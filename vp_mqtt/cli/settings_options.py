@@ -37,6 +37,15 @@ PANELS: Mapping[str, Sequence[str]] = {
     "Motion": ("motion_gate", "motion_threshold", "motion_area", "motion_region", "motion_hold", "heartbeat"),
     "Bundle": ("sign", "chunk_bytes"),
     "Timing": ("deadline_ms", "suspect_after", "valid_for", "ready_within", "taken_within"),
+    "State": (
+        "state",
+        "state_labels",
+        "state_window",
+        "state_hysteresis",
+        "state_dwell",
+        "state_timeout",
+        "state_every",
+    ),
     "Site": ("site", "name", "cameras", "home_assistant"),
     "Broker": ("broker", "keepalive", "give_up_after"),
     "Account and TLS": ("username", "password_file", "ca_file", "cert_file", "key_file"),
@@ -45,7 +54,7 @@ PANELS: Mapping[str, Sequence[str]] = {
 """The headings of `--help` and the settings below each, in the order in which they are shown."""
 
 _PANEL_OF = {setting: panel for panel, settings in PANELS.items() for setting in settings}
-_BOOLEAN_FLAGS = {"loop": "--loop/--once"}
+_BOOLEAN_FLAGS = {"loop": "--loop/--once", "state": "--state/--no-state"}
 _SHORT_FLAGS = {"broker": "-b"}
 _REPEATED = {"region"}
 """Settings whose flag may be given several times."""

@@ -180,7 +180,33 @@ class FusionSettings(FamilySettings):
         description="when a frame is unknown: auto: by the bundle's threshold; off: never; or a number from 0 to 1: if "
         "`known_score` of its label is lower",
     )
+    state: bool = Field(default=True, description="publish the state of each camera: the label that it shows stably")
+    state_labels: int = Field(
+        default=4, ge=1, le=1000, description="so many of the last --state-window labels make the state"
+    )
+    state_window: int = Field(default=7, ge=1, le=1000, description="labels that count for the state")
+    state_hysteresis: int = Field(
+        default=1, ge=0, le=1000, description="so many more labels it takes to leave a label than to leave unknown"
+    )
+    state_dwell: float = Field(default=1.0, ge=0, le=86_400, description="shortest time that a state lasts, in seconds")
+    state_timeout: float = Field(
+        default=30.0,
+        gt=0,
+        le=86_400,
+        description="seconds without a label that agrees with the state, after which it is unknown",
+    )
+    state_every: float = Field(
+        default=30.0, ge=1, le=3600, description="seconds between messages of a state that does not change"
+    )
     home_assistant: bool = Field(default=False, description="show the site in Home Assistant (MQTT discovery)")
+
+    @model_validator(mode="after")
+    def _state_can_change(self) -> Self:
+        if self.state_labels + self.state_hysteresis > self.state_window:
+            raise ValueError("--state-labels and --state-hysteresis together exceed --state-window: no state could end")
+        if self.state_dwell > self.state_timeout:
+            raise ValueError("--state-dwell exceeds --state-timeout")
+        return self
 
 
 class RemoveSettings(CommonSettings):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from functools import partial
@@ -12,13 +11,12 @@ from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.config.settings import FusionSettings
 from vp_mqtt.fusion.handover import Handover
-from vp_mqtt.fusion.label import label_message
 from vp_mqtt.fusion.window import WindowResult
 from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.integrations import home_assistant
 from vp_mqtt.integrations.announcer import Announcer
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.bundles import find_initial_bundle
 from vp_mqtt.nodes.change_reporter import ChangeReporter
@@ -32,6 +30,7 @@ from vp_mqtt.nodes.fusion_inbox import (
     SourceFlooded,
 )
 from vp_mqtt.nodes.fusion_messages import FusionMessages
+from vp_mqtt.nodes.fusion_output import FusionOutput
 from vp_mqtt.nodes.fusion_subscriptions import FusionSubscriptions
 from vp_mqtt.protocol.messages import MessageError
 from vp_mqtt.protocol.topics import Kind
@@ -65,6 +64,8 @@ class FusionNode:
             more_counts=lambda: {**self._windows.counts, "messages_dropped": self._inbox.dropped},
             max_packet_bytes=_MAX_PACKET_BYTES,
         )
+        # First of all, so that what the broker has kept of our states comes before the first frames.
+        self._output = FusionOutput(settings, self._node, self._handover)
         self._home: Announcer | None = None
         if settings.home_assistant:
             self._home = Announcer(settings.site, self._node.name, settings.valid_for, time.monotonic())
@@ -139,8 +140,7 @@ class FusionNode:
                 if event is not None:
                     results += self._handle(event, now)
                 results += self._listen(now)
-                for result in results:
-                    self._publish(result)
+                self._output.publish(results, now)
                 if self._changes.report():
                     self._name_bundle()
                 self._unblock(now)
@@ -154,6 +154,7 @@ class FusionNode:
             self._inbox.next_unblock(),
             self._home.next_due() if self._home else None,
             self._messages.next_tick(),
+            self._output.next_due(),
         ]
         return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
 
@@ -171,6 +172,8 @@ class FusionNode:
         match event:
             case MessageArrived(topic=topic, message=message) if topic.kind is Kind.BUNDLE:
                 self._follow_to(message)
+            case MessageArrived(topic=topic) if topic.kind is Kind.STATE:
+                self._output.restore(event)
             case MessageArrived():
                 return self._messages.handle(event, now)
             case BundleArrived():
@@ -226,22 +229,6 @@ class FusionNode:
     def _unblock(self, now: float) -> None:
         for source in sorted(self._inbox.unblock(now)):
             self._subscriptions.unblock(source)
-
-    def _publish(self, result: WindowResult) -> None:
-        label = label_message(result, valid_for_s=self._settings.valid_for, unknown=self._settings.unknown)
-        sent = self._node.publish(
-            Outgoing(
-                self._node.topics.label(result.camera),
-                label.encode(),
-                correlation=result.announce.frame.encode(),
-                content_type="application/json",
-                expiry_s=math.ceil(label.valid_for_s),
-            )
-        )
-        self._node.latencies.add(label.latency_ms)
-        self._node.counts["labels" if sent else "labels_unsent"] += 1
-        self._node.counts["labels_without_votes"] += result.winner is None
-        self._node.counts["labels_unknown"] += label.known is False
 
 
 def run(settings: FusionSettings) -> None:

@@ -14,7 +14,7 @@ from vp_mqtt.integrations import home_assistant
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes.event_queue import EventQueue
 from vp_mqtt.protocol import topics
-from vp_mqtt.protocol.topics import Kind, Topic, TopicError
+from vp_mqtt.protocol.topics import ANY, Kind, Topic, TopicError
 from vp_mqtt.protocol.votes import MAX_VOTE_BYTES
 
 _MAX_SOURCES = 2048
@@ -27,6 +27,7 @@ LIMITS = {
     Kind.STATUS: Limit(burst=100, per_second=5.0),
     Kind.STATS: Limit(burst=100, per_second=20.0),
     Kind.BUNDLE: Limit(burst=100, per_second=5.0),
+    Kind.STATE: Limit(burst=512, per_second=20.0),
 }
 """What one camera, node or variant may send before it is blocked, by kind of message."""
 STRANGERS_LIMITS = {Kind.ANNOUNCE: Limit(burst=256, per_second=20.0), Kind.STATUS: Limit(burst=300, per_second=20.0)}
@@ -38,6 +39,7 @@ _BOUNDS = {
     Kind.STATUS: (8192, 4),
     Kind.STATS: (65_536, 1),
     Kind.BUNDLE: (65_536, 4),
+    Kind.STATE: (8192, 1),
 }
 
 _parse = lru_cache(maxsize=4096)(topics.parse)
@@ -144,7 +146,7 @@ class FusionInbox:
                 self._on_refused(message.topic, str(error))
             return
         bounds = _BOUNDS.get(topic.kind)
-        if bounds is None:
+        if bounds is None or (topic.kind is Kind.STATE and not message.retained):
             return
         source = self._source(topic)
         if not self._may_pass(source, message.at):
@@ -158,8 +160,14 @@ class FusionInbox:
         if topic.kind is Kind.ANNOUNCE:
             with self._guard_lock:
                 self._known.note_announce()
-        is_announce = topic.kind is Kind.ANNOUNCE
-        self._events.put(source, MessageArrived(topic, message), limit=max_waiting, is_fast=is_announce)
+        # States that the broker has kept arrive before the first announces, and are needed before these.
+        is_fast = topic.kind in {Kind.ANNOUNCE, Kind.STATE}
+        self._events.put(
+            (topic.kind, topic.source) if topic.kind is Kind.STATE else source,
+            MessageArrived(topic, message),
+            limit=max_waiting,
+            is_fast=is_fast,
+        )
 
     def _receive_from_home(self, message: Received) -> None:
         if message.topic != home_assistant.BIRTH_TOPIC:
@@ -197,6 +205,8 @@ class FusionInbox:
             return topic.kind, topic.source if self._acquaintances.knows_camera(topic.source) else STRANGERS
         if topic.kind is Kind.STATUS:
             return topic.kind, topic.source if self._acquaintances.knows_node(topic.source) else STRANGERS
+        if topic.kind is Kind.STATE:
+            return topic.kind, ANY
         return topic.kind, topic.source
 
     def _objection(self, topic: Topic, message: Received, max_bytes: int) -> str | None:

@@ -146,6 +146,8 @@ class FusionSubscriptions:
         kind, name = source
         if kind is Kind.VOTE:
             return self._node.topics.vote(ANY, name)
+        if kind is Kind.STATE:
+            return self._node.topics.state(ANY)
         return self._node.topics.stats(name) if kind is Kind.STATS and name != STRANGERS else None
 
     def _subscribe_votes(self, variants: Iterable[int]) -> None:

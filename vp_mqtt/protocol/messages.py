@@ -149,6 +149,34 @@ class LabelMessage(Message):
         ).encode()
 
 
+class StateReason(StrEnum):
+    """Why a camera's state is what it is."""
+
+    LABELS = "labels"
+    """Its labels agreed often enough."""
+    TIMEOUT = "timeout"
+    """No label agreed with the state before for too long."""
+
+
+class StateMessage(Message):
+    """A camera's state: the label that it has shown often enough. Retained, sent when it changes and regularly."""
+
+    camera: Name
+    label: ClassName | None = Field(description="the class name; null for unknown")
+    since: _Seconds = Field(description="when the state began, on the fusion node's wall clock, in s since 1970")
+    previous: ClassName | None = Field(description="the state before; null for unknown, or none")
+    confidence: _Share | None = Field(description="mean of the labels that made the state; null for unknown")
+    agreeing: tuple[_Index, ...] = Field(max_length=1024, description="variants that agreed with one of these labels")
+    reason: StateReason
+    published: _Seconds = Field(description="when the message was sent, on the fusion node's wall clock")
+    valid_for_s: _Seconds = Field(description="without another message for so long, nobody vouches for the state")
+    bundle: Name = Field(description="the name of the bundle whose class it is")
+
+    def encode(self) -> bytes:
+        """Return the message as JSON; null is never left out."""
+        return self.model_dump_json().encode()
+
+
 class State(StrEnum):
     """The state in a node's retained status."""
 

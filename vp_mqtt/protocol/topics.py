@@ -19,6 +19,7 @@ _BRANCHES = {
     "frame": "camera",
     "announce": "camera",
     "label": "camera",
+    "state": "camera",
     "capture": "camera",
     "status": "node",
     "stats": "node",
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     ANNOUNCE = "announce"
     VOTE = "vote"
     LABEL = "label"
+    STATE = "state"
     CAPTURE = "capture"
     """A request for a frame now."""
     STATUS = "status"
@@ -93,6 +95,10 @@ class Topics:
     def label(self, camera: str) -> str:
         """Return the topic of a camera's labels."""
         return f"{ROOT}/{self.site}/camera/{camera}/label"
+
+    def state(self, camera: str) -> str:
+        """Return the topic of a camera's retained state."""
+        return f"{ROOT}/{self.site}/camera/{camera}/state"
 
     def capture(self, camera: str) -> str:
         """Return the topic on which a camera is asked for a frame now."""

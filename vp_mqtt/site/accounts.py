@@ -90,6 +90,8 @@ def _fusion(site: Topics, cameras: Sequence[str]) -> Iterator[Right]:
         yield Right("read", site.announce(camera))
         yield Right("read", site.vote(camera, ANY))
         yield Right("write", site.label(camera))
+        # It reads what it published before a restart.
+        yield Right("readwrite", site.state(camera))
     yield Right("read", site.status(ANY))
     # Whether a board is alive shows in its stats.
     yield Right("read", site.stats(ANY))
@@ -156,6 +158,7 @@ def accounts(plan: SitePlan) -> list[Account]:
 def _people(plan: SitePlan, site: Topics) -> list[Account]:
     look = (
         Right("read", site.label(ANY)),
+        Right("read", site.state(ANY)),
         Right("read", site.status(ANY)),
         Right("read", site.stats(ANY)),
         Right("read", site.presence(ANY)),

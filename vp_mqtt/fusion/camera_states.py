@@ -1,0 +1,155 @@
+"""The states of all cameras, and when each is published. Pure: the clocks are passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from vp_mqtt.fusion.state import CameraState, SeenLabel, StateMachine, StateRules
+from vp_mqtt.fusion.window import WindowResult
+from vp_mqtt.protocol.messages import LabelMessage, MessageError, StateMessage, StateReason
+
+VALID_FOR_PERIODS = 3
+"""A state is valid for so many times the interval in which it is published again."""
+
+_MAX_RESTORED = 512
+_FORGOTTEN_AFTER_S = 600.0
+_WALL_TOLERANCE_S = 60.0
+
+
+@dataclass(slots=True)
+class _Camera:
+    machine: StateMachine
+    heard_at: float
+    bundle: str
+    due: float = float("inf")
+
+
+class CameraStates:
+    """Decides on the states of the cameras, and which messages are due.
+
+    Of the clocks, `now` is monotonic, in s, and `wall` in s since 1970.
+    """
+
+    def __init__(self, rules: StateRules, *, every: float) -> None:
+        """Start without cameras.
+
+        Args:
+            rules: when a state changes.
+            every: an unchanged state is published again after so many s.
+        """
+        self._rules = rules
+        self._every = every
+        self._cameras: dict[str, _Camera] = {}
+        self._restored: dict[str, CameraState] = {}
+        self._outbox: list[StateMessage] = []
+
+    @property
+    def valid_for_s(self) -> float:
+        """How long a published state is valid without being published again, in s."""
+        return VALID_FOR_PERIODS * self._every
+
+    def restore(self, camera: str, payload: bytes, classes: Collection[str], wall: float) -> None:
+        """Note what the broker has kept for a camera: its state when this process was not there yet.
+
+        It is evidence for nothing: the first state is decided by labels, and is the same one still if they agree.
+
+        Args:
+            camera: whose topic it was kept on.
+            payload: of the message.
+            classes: the names that a state can have.
+            wall: the time.
+
+        Raises:
+            MessageError: it cannot be a state that a fusion node of this site has published.
+        """
+        message = StateMessage.decode(payload)
+        if message.camera != camera:
+            raise MessageError("of another camera")
+        if message.label is not None and message.label not in classes:
+            raise MessageError("class of another bundle")
+        if not message.since <= min(message.published, wall + _WALL_TOLERANCE_S):
+            raise MessageError("state from the future")
+        if wall - message.published > self.valid_for_s + _WALL_TOLERANCE_S:
+            raise MessageError("state out of date")
+        if camera in self._cameras or len(self._restored) >= _MAX_RESTORED:
+            return
+        self._restored[camera] = CameraState(
+            message.label,
+            message.since,
+            previous=message.previous,
+            confidence=message.confidence,
+            agreeing=message.agreeing,
+            is_timeout=message.reason is StateReason.TIMEOUT,
+        )
+
+    def note(self, result: WindowResult, label: LabelMessage, now: float, wall: float) -> None:
+        """Note a frame's label.
+
+        Args:
+            result: of the frame's window.
+            label: the message that was made of it.
+            now: the time on the monotonic clock.
+            wall: the time.
+        """
+        camera = self._cameras.get(result.camera)
+        if camera is None:
+            machine = StateMachine(self._rules, now, self._restored.pop(result.camera, None))
+            camera = self._cameras[result.camera] = _Camera(machine, now, label.bundle)
+        camera.heard_at = now
+        camera.bundle = label.bundle
+        if not label.voted:
+            return
+        agreeing = frozenset(v for v, vote in result.votes.items() if int(vote.classes[0]) == result.winner)
+        seen = SeenLabel(
+            label.label,
+            label.confidence or 0.0,
+            agreeing if label.label is not None else frozenset(),
+            label.valid_for_s,
+        )
+        self._publish(result.camera, camera, camera.machine.note(seen, now, wall), now, wall)
+
+    def next_due(self) -> float | None:
+        """Return when `messages_due` may have something to say, on the monotonic clock; None without cameras."""
+        if self._outbox:
+            return float("-inf")
+        return min((min(one.due, one.machine.next_due()) for one in self._cameras.values()), default=None)
+
+    def messages_due(self, now: float, wall: float) -> list[StateMessage]:
+        """Return the states that have changed, and those that are to be published again."""
+        for name in [name for name, one in self._cameras.items() if now - one.heard_at > self._forgotten_after()]:
+            # Nobody vouches for its state any more: the broker drops it when it is no longer valid.
+            del self._cameras[name]
+        for name, camera in self._cameras.items():
+            changed = camera.machine.tick(now, wall)
+            self._publish(name, camera, changed or (camera.machine.state if now >= camera.due else None), now, wall)
+        found, self._outbox = self._outbox, []
+        return found
+
+    def repeat(self, now: float) -> None:
+        """Publish all states again: messages were lost, or the broker has forgotten."""
+        for camera in self._cameras.values():
+            if camera.machine.state is not None:
+                camera.due = min(camera.due, now)
+
+    def _publish(self, name: str, camera: _Camera, state: CameraState | None, now: float, wall: float) -> None:
+        if state is not None:
+            camera.due = now + self._every
+            self._outbox.append(self._message(name, camera.bundle, state, wall))
+
+    def _forgotten_after(self) -> float:
+        return max(_FORGOTTEN_AFTER_S, 2 * self._rules.timeout)
+
+    def _message(self, camera: str, bundle: str, state: CameraState, wall: float) -> StateMessage:
+        return StateMessage(
+            camera=camera,
+            label=state.label,
+            since=state.since,
+            previous=state.previous,
+            confidence=None if state.confidence is None else round(state.confidence, 4),
+            agreeing=state.agreeing,
+            reason=StateReason.TIMEOUT if state.is_timeout else StateReason.LABELS,
+            published=max(wall, state.since),
+            valid_for_s=self.valid_for_s,
+            bundle=bundle,
+        )
