@@ -71,6 +71,12 @@ def check_manifest(data: bytes, ref: BundleRef, verifier: Verifier) -> Manifest:
     return manifest
 
 
+def _check_for(variant: int | None, manifest: Manifest) -> Manifest:
+    if variant is not None and variant >= len(manifest.variants):
+        raise UserError(f"variant {variant}: the bundle '{manifest.name}' has no such variant")
+    return manifest
+
+
 def _ask_for_more(session: Session, wanted: set[str], asked: set[str]) -> set[str]:
     for topic in asked - wanted:
         session.unsubscribe(topic)
@@ -194,12 +200,17 @@ class Fetcher:
             return cached
         if ref.digest in self._unfit:
             raise FetchError(self._unfit[ref.digest])
-        files = self._receive(ref, pause)
+        # Where a key is trusted, nobody else can even start a fetch.
+        self._verifier.check_switch(ref, self._topics.site)
+        files = IncomingFiles(ref.digest, self._variant, self._cache.partial(ref), time.monotonic())
+        manifest, data = self._download(ref, files, pause)
         try:
-            manifest = self._store(ref, files.manifest.data, files.model.data if files.model is not None else None)
+            self._store(ref, manifest, files.model.data if files.model is not None else None)
         finally:
             # What was put together and refused is not to be put together again.
             files.forget()
+        # The manifest comes last: a bundle that has one has its model, too.
+        self._cache.put(ref, MANIFEST_NAME, data)
         bundle = self.find(ref)
         if bundle is None:
             raise FetchError("it was changed on disk while it was written")
@@ -218,33 +229,23 @@ class Fetcher:
             self._log_once(ref, error)
         return None
 
-    def _store(self, ref: BundleRef, manifest_bytes: bytes, model: bytes | None) -> Manifest:
-        manifest = check_manifest(manifest_bytes, ref, self._verifier)
-        if self._variant is not None and model is not None:
-            if self._variant >= len(manifest.variants):
-                raise UserError(f"variant {self._variant}: the bundle '{manifest.name}' has no such variant")
-            entry = manifest.variants[self._variant]
-            if hashlib.sha256(model).hexdigest() != entry.sha256:
-                raise FetchError(f"the model of its variant {self._variant} has another digest than the manifest says")
-            try:
-                check_model(model)
-            except UserError as error:
-                # It stays so, whatever the broker sends: it is not fetched again and again.
-                self._unfit[ref.digest] = str(error)
-                raise
-            self._cache.put(ref, entry.file, model)
-        # The manifest comes last: a bundle that has one has its model, too.
-        self._cache.put(ref, MANIFEST_NAME, manifest_bytes)
-        return manifest
+    def _store(self, ref: BundleRef, manifest: Manifest, model: bytes | None) -> None:
+        if self._variant is None or model is None:
+            return
+        entry = manifest.variants[self._variant]
+        if hashlib.sha256(model).hexdigest() != entry.sha256:
+            raise FetchError(f"the model of its variant {self._variant} has another digest than the manifest says")
+        try:
+            check_model(model)
+        except UserError as error:
+            # It stays so, whatever the broker sends: it is not fetched again and again.
+            self._unfit[ref.digest] = str(error)
+            raise
+        self._cache.put(ref, entry.file, model)
 
-    def _receive(self, ref: BundleRef, pause: Pause) -> IncomingFiles:
-        files = IncomingFiles(ref.digest, self._variant, self._cache.partial(ref), time.monotonic())
-        files.resume()
-        if not files.complete.is_set():
-            self._download(ref, files, pause)
-        return files
-
-    def _download(self, ref: BundleRef, files: IncomingFiles, pause: Pause) -> None:
+    def _download(self, ref: BundleRef, files: IncomingFiles, pause: Pause) -> tuple[Manifest, bytes]:
+        """Receive what is missing of the files, and return the manifest, parsed and as it is."""
+        manifest: tuple[Manifest, bytes] | None = None
         wanted = files.wanted(self._topics)
         reported_at = time.monotonic()
         with Session(
@@ -254,8 +255,15 @@ class Fetcher:
             on_message=files.add,
             max_packet_bytes=MAX_PACKET_BYTES,
         ) as session:
-            while not files.complete.is_set():
+            while True:
                 session.check()
+                if manifest is None and files.manifest.is_complete:
+                    data = files.manifest.data
+                    manifest = _check_for(self._variant, check_manifest(data, ref, self._verifier)), data
+                    files.accept_manifest()
+                if manifest is not None and files.complete.is_set():
+                    return manifest
+                wanted = _ask_for_more(session, files.wanted(self._topics), wanted)
                 if pause(_POLL_S):
                     raise Interrupted
                 now = time.monotonic()
@@ -267,7 +275,6 @@ class Fetcher:
                 if now - reported_at > _REPORT_S:
                     reported_at = now
                     self._report_progress(ref, files)
-                wanted = _ask_for_more(session, files.wanted(self._topics), wanted)
 
     def _report_progress(self, ref: BundleRef, files: IncomingFiles) -> None:
         share = files.received_bytes / max(files.total_bytes, 1)

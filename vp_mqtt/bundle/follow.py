@@ -192,6 +192,7 @@ class Follower:
 
         is_done = True
         problem: str | None = None
+        self._cache.make_room(pointer)
         for ref in pointer.refs():
             is_current = ref == pointer.current
             is_previous = ref == pointer.previous and not is_current
@@ -221,6 +222,13 @@ class Follower:
                 self._fetcher.note_newest(pointer.current)
             self._cache.remember(pointer, self._variant)
         except UserError as error:
+            LOGGER.warning("%s", error)
+
+    def note_hang(self, digest: str) -> None:
+        """Write down that the model of a bundle hangs; from any thread."""
+        try:
+            self._cache.note_hang(digest, self._variant)
+        except (OSError, UserError) as error:
             LOGGER.warning("%s", error)
 
     def _report(self, problem: str | None) -> None:

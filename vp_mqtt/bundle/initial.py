@@ -164,6 +164,7 @@ class InitialSearch:
                 raise Superseded
             return pause(seconds)
 
+        self._cache.make_room(pointer)
         for ref in self._candidates(pointer):
             bundle = self._fetcher.try_fetch(ref, pause_while_named)
             if bundle is not None and self._can_load(bundle):

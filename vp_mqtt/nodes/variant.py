@@ -2,108 +2,32 @@
 
 from __future__ import annotations
 
-import time
+import os
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import cv2
 
 from vp_mqtt.bundle import follow
 from vp_mqtt.bundle.folder import Bundle
-from vp_mqtt.bundle.manifest import Manifest, VariantEntry
 from vp_mqtt.config.settings import VariantSettings
-from vp_mqtt.inference import pictures, runtimes
-from vp_mqtt.inference.runtimes import Predictor
-from vp_mqtt.inference.trial import Trial
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Outgoing, Received, Subscription
 from vp_mqtt.nodes import signals
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.bundles import find_initial_bundle
+from vp_mqtt.nodes.loaded_variant import LoadedVariant, load_variant
+from vp_mqtt.nodes.model_at_work import LIMIT_S, ModelAtWork
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import MessageError
 from vp_mqtt.protocol.topics import ANY, Topics
-from vp_mqtt.protocol.votes import Vote, encode, select
+from vp_mqtt.protocol.votes import encode
 
 _PACKET_OVERHEAD_BYTES = 1024
 _WAITING_BYTES = 64_000_000  # of the frames of all cameras together, unless a single one may be larger
-
-
-@dataclass(frozen=True)
-class LoadedVariant:
-    """A variant of a bundle, ready to run.
-
-    Attributes:
-        manifest: the bundle's.
-        entry: the variant's, in the manifest.
-        k: classes in a vote.
-        predict: the model.
-    """
-
-    manifest: Manifest
-    entry: VariantEntry
-    k: int
-    predict: Predictor
-
-    def vote(self, message: Received) -> Vote:
-        """Return the variant's vote on a frame, as its message arrived.
-
-        Raises:
-            ValueError: the frame is not a picture that can be decoded.
-            cv2.error: it cannot be resized.
-        """
-        resolution, preprocessing = self.entry.resolution, self.manifest.preprocessing
-        picture = pictures.decode(message.payload, resolution + preprocessing.margin)
-        probabilities = self.predict(pictures.prepare(picture, resolution, preprocessing))
-        compute_ms = (time.monotonic() - message.at) * 1000
-        return select(probabilities, self.k, self.manifest.short_digest, compute_ms)
-
-
-def load_variant(
-    bundle: Bundle,
-    variant: int,
-    *,
-    k: int | None,
-    runtime: str,
-    threads: int,
-    trial_pause: Callable[[float], bool] | None = None,
-) -> LoadedVariant:
-    """Load a variant of a bundle.
-
-    Args:
-        bundle: on disk.
-        variant: the variant's index.
-        k: classes in a vote; None for what the bundle says.
-        runtime: "auto" for the fastest that is installed, or a runtime's name.
-        threads: of the runtime, at least 1.
-        trial_pause: called while the model is tried in a process of its own; None for a model that needs no trial.
-
-    Raises:
-        UserError: variant, k or runtime are not usable, or the model fails its trial.
-        Interrupted: the node has been told to stop.
-    """
-    manifest, entry = bundle.manifest, bundle.variant(variant)
-    if k is not None:
-        manifest.check_k(k, "--k")
-    model, classes = bundle.model_bytes(variant), len(manifest.classes)
-    if trial_pause is not None:
-        trial = Trial(
-            model=str((bundle.folder / entry.file).absolute()),
-            runtime=runtime,
-            resolution=entry.resolution,
-            classes=classes,
-            k=k or manifest.k,
-            threads=threads,
-        )
-        runtime = trial.run(trial_pause)
-    if runtime == runtimes.AUTO:
-        _, predict = runtimes.load_fastest(model, resolution=entry.resolution, classes=classes, threads=threads)
-    else:
-        predict = runtimes.load(runtime, model, resolution=entry.resolution, classes=classes, threads=threads)
-    return LoadedVariant(manifest, entry, k or manifest.k, predict)
 
 
 class VariantNode:
@@ -112,7 +36,7 @@ class VariantNode:
     def __init__(self, settings: VariantSettings) -> None:
         """Prepare, without connecting."""
         self._settings = settings
-        self._loaded: LoadedVariant | None = None
+        self._model = ModelAtWork()
         self._follower: follow.Follower | None = None
         self._inbox: Inbox[Received] = Inbox(
             per_source=1,
@@ -157,6 +81,8 @@ class VariantNode:
         Raises:
             UserError: the session ended with a permanent failure.
         """
+        watched = (self._end, self._node.stopping)
+        threading.Thread(target=self._model.watch, args=watched, name="model", daemon=True).start()
         self._node.run(self._work)
 
     def stop(self) -> None:
@@ -176,7 +102,7 @@ class VariantNode:
             threads=settings.threads,
             trial_pause=trial_pause,
         )
-        self._loaded = loaded
+        self._model.replace(loaded)
         resolution, classes = loaded.entry.resolution, len(bundle.manifest.classes)
         LOGGER.info(
             "variant %d of '%s': %d x %d pixels, %d classes",
@@ -188,10 +114,23 @@ class VariantNode:
 
         Raises:
             UserError: it has no such variant, or the model cannot be loaded; the previous bundle keeps running.
+            Interrupted: the node has been told to stop.
         """
-        if self._loaded is None or bundle.manifest.digest != self._loaded.manifest.digest:
+        running = self._model.newest
+        if running is None or bundle.manifest.digest != running.manifest.digest:
             self._load(bundle, self._node.stopping.wait)
+        # Only then does the node say that it runs the bundle, and the bundle counts as one that has run.
+        self._model.await_newest(self._node.stopping)
+        if running is None or bundle.manifest.digest != running.manifest.digest:
             self._node.set_bundle(bundle.manifest, follows=True)
+
+    def _end(self, hanging: LoadedVariant) -> None:
+        """End this process: the thread that is in the model cannot be ended."""
+        name, digest = hanging.manifest.name, hanging.manifest.digest.hex()
+        LOGGER.error("the model of '%s' (%s) takes more than %g s for a picture: ending", name, digest[:8], LIMIT_S)
+        if self._follower is not None:
+            self._follower.note_hang(digest)
+        os._exit(1)
 
     def _receive(self, message: Received) -> None:
         """Keep the newest frame of each camera (in the network's thread)."""
@@ -212,9 +151,10 @@ class VariantNode:
     def _work(self) -> None:
         while not self._node.stopping.is_set():
             message = self._inbox.get()
-            if message is not None and self._loaded is not None:
-                with self._node.work.item():
-                    self._answer(message, self._loaded)
+            if message is not None:
+                with self._node.work.item(), self._model.take() as loaded:
+                    if loaded is not None:
+                        self._answer(message, loaded)
 
     def _answer(self, message: Received, loaded: LoadedVariant) -> None:
         try:

@@ -163,6 +163,72 @@ def test_bundles_that_no_pointer_names_are_deleted(
     assert BundlePointer.decode((place / "current.json").read_bytes()) == pointer(kept, following=stranger)
 
 
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be written before something has been deleted."""
+    remove, write = shutil.rmtree, files.write_atomically
+    removed: list[object] = []
+
+    def removing(path: Path, *, ignore_errors: bool) -> None:
+        removed.append(path)
+        remove(path, ignore_errors=ignore_errors)
+
+    def writing(path: Path, data: bytes | str, *, mode: int | None = None) -> None:
+        if not removed:
+            raise OSError(28, "No space left on device")
+        write(path, data, mode=mode)
+
+    monkeypatch.setattr(shutil, "rmtree", removing)
+    monkeypatch.setattr(files, "write_atomically", writing)
+
+
+def test_a_full_disk_is_emptied_before_it_is_written_to(
+    cache: Cache, place: Path, bundle: Path, other_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref, gone = fill(cache, bundle), fill(cache, other_bundle)
+    (place / "partial" / ("ab" * 32)).mkdir(parents=True)
+    full_disk(monkeypatch)
+    cache.remember(pointer(ref), VARIANT)
+    assert not (place / gone.digest).exists()
+    assert list((place / "partial").iterdir()) == []
+    assert [one.manifest.name for one in Cache(place.parent, SITE, Verifier(None)).recall(VARIANT)] == ["tiny"]
+
+
+def test_room_is_made_for_what_a_pointer_names_and_what_has_run_stays(
+    cache: Cache, place: Path, bundle: Path, other_bundle: Path
+) -> None:
+    ran, following = fill(cache, bundle), fill(cache, other_bundle)
+    cache.remember(pointer(ran, following=following), VARIANT)
+    invented = [digit * 64 for digit in "abc"]
+    for digest in invented:
+        (place / digest).mkdir()
+        (place / "partial" / digest).mkdir(parents=True)
+    cache.make_room(pointer(BundleRef(name="x", digest=invented[0])))
+    left = {path.name for path in place.iterdir()}
+    assert left == {ran.digest, invented[0], "partial", "current.json", RAN}
+    assert [path.name for path in (place / "partial").iterdir()] == [invented[0]]
+    cache.partial(following)
+    assert list((place / "partial").iterdir()) == []
+
+
+def test_a_bundle_whose_model_hung_is_tried_again_once_and_then_refused(
+    cache: Cache, place: Path, bundle: Path, other_bundle: Path
+) -> None:
+    good, hanging = fill(cache, bundle), fill(cache, other_bundle)
+    cache.remember(pointer(good), VARIANT)
+    for _ in range(2):
+        cache.remember(pointer(hanging, good), VARIANT)
+        assert cache.has_run(hanging.digest, VARIANT)
+        cache.note_hang(hanging.digest, VARIANT)
+        assert not cache.has_run(hanging.digest, VARIANT)
+        assert next(one.manifest.name for one in cache.recall(VARIANT)) == "tiny"
+    with pytest.raises(UserError, match=r"^its model has hung on this machine repeatedly; push another bundle$"):
+        cache.find(hanging, VARIANT)
+    assert cache.find(hanging, 3) is None, "not fetched for another variant, but not refused"
+    assert [one.manifest.name for one in cache.recall(VARIANT)] == ["tiny"]
+    cache.remember(pointer(good), VARIANT)
+    assert Cache(place.parent, SITE, Verifier(None)).find(hanging, VARIANT) is None, "forgiven with the next push"
+
+
 def test_abandoned_partial_files_are_deleted_but_not_those_of_another_node_at_work(
     cache: Cache, place: Path, bundle: Path
 ) -> None:

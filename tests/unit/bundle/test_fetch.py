@@ -140,7 +140,7 @@ def test_chunks_are_asked_for_a_few_at_a_time_and_only_those_that_are_needed(
     ref = publish_bundle(broker, bundle, 20)
     make(2).fetch(ref, never)
     first, *more = broker.asked
-    assert first == [NAMES.manifest(ref.digest, 0), NAMES.model(ref.digest, 2, 0)]
+    assert first == [NAMES.manifest(ref.digest, 0)]
     assert all(len(asked) <= 64 for asked in more)
     asked = [topic for topics in broker.asked for topic in topics]
     assert sorted(asked) == sorted(t for t in broker.topics if "/manifest/" in t or "/model/2/" in t), "each once"
@@ -178,6 +178,44 @@ def test_an_unsigned_bundle_is_refused_where_a_key_is_trusted(
     assert stored(tmp_path) == set()
     signature = sign((bundle / MANIFEST_NAME).read_bytes(), tmp_path / "key")
     assert make(2, public).fetch(ref.model_copy(update={"signature": signature}), never)
+
+
+def test_where_a_key_is_trusted_nothing_is_fetched_for_a_pointer_that_it_did_not_sign(
+    make: Callable[..., Fetcher], broker: MemoryBroker, bundle: Path, tmp_path: Path
+) -> None:
+    fetcher, ref = make(2, generate(tmp_path / "key")), publish_bundle(broker, bundle)
+    signature = sign((bundle / MANIFEST_NAME).read_bytes(), tmp_path / "key")
+    forged = ref.model_copy(update={"signature": signature, "switch": 7, "switch_signature": signature})
+    for unsigned in (ref, forged):
+        with pytest.raises(SignatureError):
+            fetcher.fetch(unsigned, never)
+    assert broker.sessions == [], "not even a connection"
+    # A pointer of a version that signed no switches: the manifest decides, before anything of a model is asked for.
+    invented = ref.model_copy(update={"signature": "ab" * 64})
+    with pytest.raises(SignatureError, match="not by the trusted key"):
+        fetcher.fetch(invented, never)
+    assert not [topic for topics in broker.asked for topic in topics if "/model/" in topic]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_parts_of_one_bundle_are_kept_at_a_time(
+    *,
+    make: Callable[..., Fetcher],
+    broker: MemoryBroker,
+    bundle: Path,
+    other_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetch, "STALL_S", 0.01)
+    fetcher, partial = make(), tmp_path / "cache" / SITE / "partial"
+    for folder in (bundle, other_bundle):
+        ref = publish_bundle(broker, folder, 100)
+        broker.retained.pop(max(topic for topic in broker.topics if f"{ref.digest}/model/2/" in topic))
+        with pytest.raises(FetchError, match="does not have all of it"):
+            fetcher.fetch(ref, never)
+        assert [path.name for path in partial.iterdir()] == [ref.digest]
+        assert list((partial / ref.digest).iterdir())
 
 
 def test_waiting_ends_when_the_node_is_told_to_stop(

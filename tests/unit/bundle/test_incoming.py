@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.unit.bundle.helpers import NAMES, chunks_of, received, ref_of
-from vp_mqtt.bundle.incoming import IncomingFiles, PartialFiles
+from vp_mqtt.bundle.incoming import LEFT_FREE_BYTES, IncomingFiles, PartialFiles
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
 
 
@@ -15,16 +17,34 @@ def incoming(tmp_path: Path, bundle: Path, variant: int | None, now: float = 0.0
     return IncomingFiles(ref_of(bundle).digest, variant, PartialFiles(tmp_path / "partial"), now)
 
 
+def is_of(topic: str, variant: int | None) -> bool:
+    return ("/manifest/" if variant is None else f"/model/{variant}/") in topic
+
+
+def add_all(files: IncomingFiles, chunks: dict[str, bytes]) -> None:
+    """Add all chunks, and accept the manifest between them."""
+    for is_manifest in (True, False):
+        for topic, chunk in chunks.items():
+            if is_of(topic, None) is is_manifest:
+                files.add(received(topic, chunk))
+        if is_manifest and files.manifest.is_complete:
+            files.accept_manifest()
+
+
 @pytest.mark.parametrize("variant", [None, 0, 5])
-def test_the_manifest_and_one_model_are_put_together(tmp_path: Path, bundle: Path, variant: int | None) -> None:
+def test_the_manifest_and_then_one_model_are_put_together(tmp_path: Path, bundle: Path, variant: int | None) -> None:
     files = incoming(tmp_path, bundle, variant, 0.0)
-    for at, (topic, chunk) in enumerate(chunks_of(bundle).items()):
-        is_wanted = "/manifest/" in topic or f"/model/{variant}/" in topic
-        progress_at = files.progress_at
-        files.add(received(topic, chunk, at + 1.0))
-        assert files.progress_at == (at + 1.0 if is_wanted else progress_at)
+    chunks = chunks_of(bundle)
+    for wanted in (None,) if variant is None else (None, variant):
+        for at, (topic, chunk) in enumerate(chunks.items()):
+            progress_at = files.progress_at
+            files.add(received(topic, chunk, at + 1.0))
+            assert files.progress_at == (at + 1.0 if is_of(topic, wanted) else progress_at)
+        assert files.complete.is_set() == (wanted is not None)
+        files.accept_manifest()
     assert files.complete.is_set()
     assert files.refusal is None
+    assert files.wanted(NAMES) == set()
     assert files.manifest.data == (bundle / MANIFEST_NAME).read_bytes()
     if variant is None:
         assert files.model is None
@@ -33,17 +53,28 @@ def test_the_manifest_and_one_model_are_put_together(tmp_path: Path, bundle: Pat
         assert files.model.data == (bundle / f"variant-{variant}.onnx").read_bytes()
 
 
+def test_before_the_manifest_is_accepted_no_model_is_asked_for_taken_or_kept(tmp_path: Path, bundle: Path) -> None:
+    files, chunks = incoming(tmp_path, bundle, 1), chunks_of(bundle)
+    for topic, chunk in chunks.items():
+        files.add(received(topic, chunk))
+        assert all(is_of(wanted, None) for wanted in files.wanted(NAMES))
+    assert files.manifest.is_complete
+    assert files.model is not None
+    assert files.model.total_bytes == 0
+    assert not (tmp_path / "partial").exists()
+    files.accept_manifest()
+    assert files.wanted(NAMES) == {NAMES.model(ref_of(bundle).digest, 1, 0)}
+
+
 @pytest.mark.parametrize("part", ["manifest", "model"])
 def test_with_a_chunk_missing_the_files_are_not_complete(tmp_path: Path, bundle: Path, part: str) -> None:
     ref = ref_of(bundle)
     missing = NAMES.manifest(ref.digest, 1) if part == "manifest" else NAMES.model(ref.digest, 1, 0)
     files = incoming(tmp_path, bundle, 1, 0.0)
     chunks = chunks_of(bundle)
-    for topic, chunk in chunks.items():
-        if topic != missing:
-            files.add(received(topic, chunk))
+    add_all(files, {topic: chunk for topic, chunk in chunks.items() if topic != missing})
     assert not files.complete.is_set()
-    files.add(received(missing, chunks[missing]))
+    add_all(files, chunks)
     assert files.complete.is_set()
 
 
@@ -83,14 +114,11 @@ def test_a_chunk_twice_and_a_file_that_begins_anew_are_no_progress(tmp_path: Pat
 
 
 def test_after_a_restart_only_what_is_missing_is_wanted(tmp_path: Path, bundle: Path) -> None:
-    chunks = {t: c for t, c in chunks_of(bundle, 100).items() if "/manifest/" in t or "/model/1/" in t}
+    chunks = {t: c for t, c in chunks_of(bundle, 100).items() if is_of(t, None) or is_of(t, 1)}
     gone = NAMES.model(ref_of(bundle).digest, 1, 1)
-    first = incoming(tmp_path, bundle, 1)
-    for topic, chunk in chunks.items():
-        if topic != gone:
-            first.add(received(topic, chunk))
+    add_all(incoming(tmp_path, bundle, 1), {topic: chunk for topic, chunk in chunks.items() if topic != gone})
     second = incoming(tmp_path, bundle, 1)
-    second.resume()
+    add_all(second, {topic: chunk for topic, chunk in chunks.items() if is_of(topic, None)})
     assert second.wanted(NAMES) == {gone}
     assert second.received_bytes < second.total_bytes
     second.add(received(gone, chunks[gone]))
@@ -102,22 +130,33 @@ def test_after_a_restart_only_what_is_missing_is_wanted(tmp_path: Path, bundle: 
 
 def test_what_was_kept_is_checked_and_what_cannot_be_kept_does_no_harm(tmp_path: Path, bundle: Path) -> None:
     kept = PartialFiles(tmp_path / "partial")
-    kept.keep(None, 0, b"nonsense")
-    kept.keep(None, 99_999, b"")
-    files = incoming(tmp_path, bundle, None)
-    files.resume()
-    assert files.wanted(NAMES) == {NAMES.manifest(ref_of(bundle).digest, 0)}
+    kept.keep(1, 0, b"nonsense")
+    kept.keep(1, 99_999, b"")
+    files = incoming(tmp_path, bundle, 1)
+    files.accept_manifest()
+    assert files.wanted(NAMES) == {NAMES.model(ref_of(bundle).digest, 1, 0)}
     (tmp_path / "file").write_bytes(b"")
     nowhere = PartialFiles(tmp_path / "file" / "folder")
-    nowhere.keep(None, 0, b"x")
-    nowhere.forget(None)
-    assert list(nowhere.read(None)) == []
+    nowhere.keep(1, 0, b"x")
+    nowhere.forget(1)
+    assert list(nowhere.read(1)) == []
 
 
 def test_chunks_of_another_size_replace_those_that_were_kept(tmp_path: Path, bundle: Path) -> None:
-    files = incoming(tmp_path, bundle, None)
+    files = incoming(tmp_path, bundle, 1)
+    files.accept_manifest()
     for size in (100, 200):
-        for index in range(3):
-            topic = NAMES.manifest(ref_of(bundle).digest, index)
+        for index in range(2):
+            topic = NAMES.model(ref_of(bundle).digest, 1, index)
             files.add(received(topic, chunks_of(bundle, size)[topic]))
-    assert len(list((tmp_path / "partial").iterdir())) == 3
+    assert len(list((tmp_path / "partial").iterdir())) == 2
+
+
+def test_a_disk_that_is_nearly_full_keeps_no_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {"bytes": LEFT_FREE_BYTES}
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free["bytes"]))
+    kept = PartialFiles(tmp_path / "partial")
+    kept.keep(1, 0, b"x")
+    free["bytes"] -= 1
+    kept.keep(1, 1, b"y")
+    assert list(kept.read(1)) == [(0, b"x")]

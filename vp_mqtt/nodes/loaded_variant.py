@@ -1,0 +1,89 @@
+"""A variant of a bundle, loaded: from a frame to a vote."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.manifest import Manifest, VariantEntry
+from vp_mqtt.inference import pictures, runtimes
+from vp_mqtt.inference.runtimes import Predictor
+from vp_mqtt.inference.trial import Trial
+from vp_mqtt.mqtt.message import Received
+from vp_mqtt.protocol.votes import Vote, select
+
+
+@dataclass(frozen=True)
+class LoadedVariant:
+    """A variant of a bundle, ready to run.
+
+    Attributes:
+        manifest: the bundle's.
+        entry: the variant's, in the manifest.
+        k: classes in a vote.
+        predict: the model.
+    """
+
+    manifest: Manifest
+    entry: VariantEntry
+    k: int
+    predict: Predictor
+
+    def vote(self, message: Received) -> Vote:
+        """Return the variant's vote on a frame, as its message arrived.
+
+        Raises:
+            ValueError: the frame is not a picture that can be decoded.
+            cv2.error: it cannot be resized.
+        """
+        resolution, preprocessing = self.entry.resolution, self.manifest.preprocessing
+        picture = pictures.decode(message.payload, resolution + preprocessing.margin)
+        probabilities = self.predict(pictures.prepare(picture, resolution, preprocessing))
+        compute_ms = (time.monotonic() - message.at) * 1000
+        return select(probabilities, self.k, self.manifest.short_digest, compute_ms)
+
+
+def load_variant(
+    bundle: Bundle,
+    variant: int,
+    *,
+    k: int | None,
+    runtime: str,
+    threads: int,
+    trial_pause: Callable[[float], bool] | None = None,
+) -> LoadedVariant:
+    """Load a variant of a bundle.
+
+    Args:
+        bundle: on disk.
+        variant: the variant's index.
+        k: classes in a vote; None for what the bundle says.
+        runtime: "auto" for the fastest that is installed, or a runtime's name.
+        threads: of the runtime, at least 1.
+        trial_pause: called while the model is tried in a process of its own; None for a model that needs no trial.
+
+    Raises:
+        UserError: variant, k or runtime are not usable, or the model fails its trial.
+        Interrupted: the node has been told to stop.
+    """
+    manifest, entry = bundle.manifest, bundle.variant(variant)
+    if k is not None:
+        manifest.check_k(k, "--k")
+    model, classes = bundle.model_bytes(variant), len(manifest.classes)
+    if trial_pause is not None:
+        trial = Trial(
+            model=str((bundle.folder / entry.file).absolute()),
+            runtime=runtime,
+            resolution=entry.resolution,
+            classes=classes,
+            k=k or manifest.k,
+            threads=threads,
+        )
+        runtime = trial.run(trial_pause)
+    if runtime == runtimes.AUTO:
+        _, predict = runtimes.load_fastest(model, resolution=entry.resolution, classes=classes, threads=threads)
+    else:
+        predict = runtimes.load(runtime, model, resolution=entry.resolution, classes=classes, threads=threads)
+    return LoadedVariant(manifest, entry, k or manifest.k, predict)
