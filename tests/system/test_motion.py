@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.support.command_line import error_line, run_vp
 from tests.support.http_camera import HttpCamera, head
 from tests.support.site import Site
 from vp_mqtt.inference.pictures import decode, encode_jpeg
@@ -174,3 +177,18 @@ def test_a_request_that_the_broker_has_kept_is_none(site: Site, camera: HttpCame
     await_still(site, "cam0")
     assert site.probe.stats("camera").get("captures", 0) == 0
     site.probe.client.publish(site.probe.topics.capture("cam0"), b"", qos=1, retain=True).wait_for_publish(5)
+
+
+def test_a_snapshot_shows_what_is_there_and_where_the_regions_lie(camera: HttpCamera, tmp_path: Path) -> None:
+    file = tmp_path / "yard.jpg"
+    regions = ("--region", "door=0,0,0.5,1", "--region", "bin=0.5,0.5,1,1", "--regions", "--camera", "yard")
+    code, out, err = run_vp("camera", "snapshot", "--source", camera.url(), "--out", str(file), *regions, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {
+        "file": str(file),
+        "width": WIDTH,
+        "height": HEIGHT,
+        "regions": {"yard.door": [0, 0, 160, 240], "yard.bin": [160, 120, 320, 240]},
+    }
+    assert decode(file.read_bytes()).shape == (HEIGHT, WIDTH, 3)
+    assert "after 'snapshot'" in error_line(run_vp("camera", "--source", camera.url(), "snapshot"))

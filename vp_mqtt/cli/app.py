@@ -14,7 +14,15 @@ _SITE = "Site"
 _MEASURE = "Measure"
 
 CAMERA = LazyCommand(
-    "vp_mqtt.cli.nodes:camera_command", "Publish the frames of a webcam, video, stream or image folder.", _NODES
+    "vp_mqtt.cli.nodes:camera_command",
+    "Publish the frames of a webcam, video, stream or image folder.",
+    _NODES,
+    {
+        "snapshot": LazyCommand(
+            "vp_mqtt.cli.nodes:snapshot_command",
+            "Write one picture of the source to a file, turned and mirrored as it is published.",
+        )
+    },
 )
 NODE = LazyCommand(
     "vp_mqtt.cli.nodes:variant_command", "Run one variant of a family on a site's frames and publish its votes.", _NODES

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -48,11 +49,13 @@ class LazyCommand:
         target: "module:name" of a function, or of a typer app with subcommands.
         help: its help text, the same as the command's own; the group's `--help` shows it.
         panel: heading under which the group's `--help` lists it; None: "Commands".
+        more: further commands that are named after this one, which does its own work without them.
     """
 
     target: str
     help: str
     panel: str | None = None
+    more: Mapping[str, LazyCommand] = field(default_factory=dict)
 
     def load(self) -> Any:  # noqa: ANN401 (a function or an app)
         """Import the command's function or app and return it."""
@@ -69,8 +72,34 @@ class LazyCommand:
         if isinstance(found, typer.Typer):
             return found
         app = typer.Typer(add_completion=add_completion, pretty_exceptions_enable=False)
-        app.command(help=self.help)(found)
+        if not self.more:
+            app.command(help=self.help)(found)
+            return app
+        app.callback(invoke_without_command=True, help=self.help)(_unless_another_is_named(found))
+        for name, command in self.more.items():
+            app.command(name, help=command.help)(command.load())
         return app
+
+
+def _unless_another_is_named(found: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that does nothing if the command line goes on with another one."""
+
+    def command(ctx: typer.Context, **values: Any) -> None:  # noqa: ANN401 (the command's own)
+        if ctx.invoked_subcommand is None:
+            found(**values)
+            return
+        given = [name for name in values if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")]
+        if given:
+            other = ctx.invoked_subcommand
+            raise UserError(
+                f"write the options after '{other}': {ctx.command_path} {other} --{given[0].replace('_', '-')} .."
+            )
+
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    own = inspect.signature(found).parameters
+    command.__signature__ = inspect.Signature([context, *own.values()])  # type: ignore[attr-defined]
+    command.__annotations__ = {"ctx": typer.Context} | {name: one.annotation for name, one in own.items()}
+    return command
 
 
 class LazyGroup(TyperGroup):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json as json_module
 import signal
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vp_mqtt.cli.common_options import Json
 from vp_mqtt.cli.settings_options import keyword, settings_command
 from vp_mqtt.config.settings import CameraSettings, FusionSettings, VariantSettings, WatchSettings
 from vp_mqtt.nodes import native_output, signals
@@ -20,6 +23,24 @@ def _camera(settings: CameraSettings) -> None:
     from vp_mqtt.nodes import camera  # noqa: PLC0415
 
     camera.run(settings)
+
+
+def _snapshot(settings: CameraSettings, *, out: Path | None, regions: bool, json: bool) -> None:
+    """Write one picture of the source to a file, turned and mirrored as it is published."""
+    native_output.NATIVE_OUTPUT.capture()
+    from vp_mqtt.nodes import snapshot  # noqa: PLC0415
+
+    picture = snapshot.take_picture(settings)
+    path = out if out is not None else Path(f"{settings.camera}.jpg")
+    snapshot.write_picture(path, snapshot.draw_regions(picture, settings) if regions else picture)
+    height, width = picture.shape[:2]
+    found = {region.camera(settings.camera): region.rectangle.pixels(width, height) for region in settings.region}
+    if json:
+        typer.echo(json_module.dumps({"file": str(path), "width": width, "height": height, "regions": found}))
+        return
+    typer.echo(f"{path}: {width} x {height} pixels")
+    for name, (left, top, right, bottom) in found.items():
+        typer.echo(f"{name}: {right - left} x {bottom - top} pixels, from {left},{top} to {right},{bottom}")
 
 
 def _variant(settings: VariantSettings) -> None:
@@ -56,7 +77,17 @@ _JSON = keyword(
     default=False,
 )
 
+_SNAPSHOT_OPTIONS = [
+    keyword(
+        "out",
+        Annotated[Path | None, typer.Option(metavar="FILE", help="a .jpg or .png file (default: CAMERA.jpg)")],
+    ),
+    keyword("regions", Annotated[bool, typer.Option("--regions", help="draw where the regions lie")], default=False),
+    keyword("json", Json, default=False),
+]
+
 camera_command = settings_command(CameraSettings, _camera)
+snapshot_command = settings_command(CameraSettings, _snapshot, _SNAPSHOT_OPTIONS)
 variant_command = settings_command(VariantSettings, _variant)
 fusion_command = settings_command(FusionSettings, _fusion)
 watch_command = settings_command(WatchSettings, _watch, [_JSON])

@@ -55,6 +55,14 @@ class Rectangle:
             raise ValueError(f"{text!r} is not a rectangle; write LEFT,TOP,RIGHT,BOTTOM, such as 0.1,0.2,0.4,0.9")
         return cls(*edges)
 
+    def part(self, rectangle: Rectangle) -> Rectangle:
+        """Return where a rectangle of this rectangle's own picture lies in the whole picture."""
+        width, height = self.right - self.left, self.bottom - self.top
+        left, top = self.left + width * rectangle.left, self.top + height * rectangle.top
+        right = min(1.0, max(left + _LEAST_SIDE, self.left + width * rectangle.right))
+        bottom = min(1.0, max(top + _LEAST_SIDE, self.top + height * rectangle.bottom))
+        return Rectangle(min(left, right - _LEAST_SIDE), min(top, bottom - _LEAST_SIDE), right, bottom)
+
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
         """Return the edges in pixels of a picture of this size, at least one pixel apart: left, top, right, bottom."""
         left, right = _span(self.left, self.right, width)
