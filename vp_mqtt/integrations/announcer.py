@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from vp_mqtt.integrations.home_assistant import PRESENCE_EVERY_S, discovery, entities_of, parse_components
 from vp_mqtt.mqtt.message import Outgoing
@@ -41,7 +41,7 @@ class Announcer:
         self._valid_for = valid_for
         self._due: float | None = now + _SETTLE_S
         self._cameras: set[str] = set()
-        self._camera_nodes: dict[str, str] = {}
+        self._camera_nodes: dict[str, tuple[str, ...]] = {}
         self._boards: dict[str, int] = {}
         self._former: dict[str, str] = {}
         self._former_boards: dict[str, str] = {}
@@ -69,18 +69,19 @@ class Announcer:
             self._cameras.add(camera)
             self._announce_from(now)
 
-    def note_camera_node(self, node: str, camera: str, now: float) -> None:
-        """Note the status of a camera node: its camera is there, even if it announces no frames now."""
+    def note_camera_node(self, node: str, cameras: Sequence[str], now: float) -> None:
+        """Note the status of a camera node: its cameras are there, even if they announce no frames now."""
         if node in self._camera_nodes or len(self._camera_nodes) < _MAX_ENTITIES:
-            self._camera_nodes[node] = camera
-        self.note_camera(camera, now)
+            self._camera_nodes[node] = tuple(cameras)
+        for camera in cameras:
+            self.note_camera(camera, now)
 
     def forget_node(self, node: str, now: float) -> None:
-        """Note that a node's status was cleared: it is gone for good, and so is a camera that no other node names."""
+        """Note that a node's status was cleared: it is gone for good, and so are cameras that no other node names."""
         self.note_board(node, None, now)
-        camera = self._camera_nodes.pop(node, None)
-        if camera in self._cameras and camera not in self._camera_nodes.values():
-            self._cameras.discard(camera)
+        gone = {*self._camera_nodes.pop(node, ())}.difference(*self._camera_nodes.values())
+        if self._cameras & gone:
+            self._cameras -= gone
             self._announce_from(now)
 
     def note_board(self, node: str, variant: int | None, now: float) -> None:

@@ -98,6 +98,7 @@ def entities_of(site: str, cameras: Iterable[str], boards: Mapping[str, int], va
     for camera in sorted(cameras):
         prefix = f"{identity}_{_escaped(camera)}"
         entities += [_label_sensor(prefix, camera, names, valid_for), _camera(prefix, camera, names)]
+        entities.append(_capture_button(prefix, camera, names))
     for node, variant in sorted(boards.items()):
         entities.append(_problem_sensor(f"{identity}_{_escaped(node)}", node, variant, names))
     return entities
@@ -172,6 +173,16 @@ def _camera(prefix: str, camera: str, names: Topics) -> Entity:
         "unique_id": f"{prefix}-camera",
         "name": f"{camera} frame",
         "topic": names.frame(camera),
+    }
+
+
+def _capture_button(prefix: str, camera: str, names: Topics) -> Entity:
+    return {
+        "platform": "button",
+        "unique_id": f"{prefix}-capture",
+        "name": f"{camera} capture",
+        "icon": "mdi:camera",
+        "command_topic": names.capture(camera),
     }
 
 

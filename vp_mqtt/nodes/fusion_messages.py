@@ -146,7 +146,7 @@ class FusionMessages:
             return self._windows.set_node(name, None, now, arrived=event.message.at)
         status = decode_of_node(StatusMessage, name, event.message.payload)
         if self._home is not None and status.camera is not None:
-            self._home.note_camera_node(name, status.camera, now)
+            self._home.note_camera_node(name, status.regions or (status.camera,), now)
         if status.variant is None and status.role != FUSION:
             return []
         node = self.nodes.note_status(status, retained=event.message.retained, now=now)

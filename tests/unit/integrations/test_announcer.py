@@ -38,7 +38,9 @@ def test_changes_are_announced_once_and_a_birth_is_answered_after_its_wait() -> 
     home.note_board("v0", 0, 12.5)
     assert home.messages_due(SETTLED + 9.9) == []
     (first,) = configs(home.messages_due(SETTLED + 10))
-    assert set(first.components) == {"vp-home_cam0-label", "vp-home_cam0-camera", "vp-home_v0-problem"}
+    assert set(first.components) == {
+        f"vp-home_{name}" for name in ("cam0-label", "cam0-camera", "cam0-capture", "v0-problem")
+    }
     home.note_camera("cam0", 16.0)
     home.note_board("v0", 0, 16.0)
     assert configs(home.messages_due(40.0)) == []
@@ -70,9 +72,9 @@ def test_a_board_that_is_gone_for_good_is_removed_by_its_platform_and_so_is_a_ca
     home = announcer()
     home.note_board("v0", 0, 0.0)
     home.note_board("v1", 1, 0.0)
-    home.note_camera_node("camera-0", "cam0", 0.0)
-    home.note_camera_node("camera-1", "cam1", 0.0)
-    home.note_camera_node("camera-2", "cam1", 0.0)
+    home.note_camera_node("camera-0", ["cam0.left", "cam1"], 0.0)
+    home.note_camera_node("camera-1", ["cam1"], 0.0)
+    home.note_camera_node("camera-2", ["cam1"], 0.0)
     home.note_presence("v1", Presence.ONLINE)
     assert presences(home.messages_due(SETTLED)) == {"v1": "online"}
     home.note_camera("door", 5.0)
@@ -82,7 +84,7 @@ def test_a_board_that_is_gone_for_good_is_removed_by_its_platform_and_so_is_a_ca
     (config,) = configs(messages)
     assert presences(messages) == {"v1": ""}
     removed = {key for key, component in config.components.items() if isinstance(component, Removed)}
-    assert removed == {"vp-home_v1-problem", "vp-home_cam0-label", "vp-home_cam0-camera"}
+    assert removed == {"vp-home_v1-problem", *(f"vp-home_cam0_-left-{name}" for name in ("label", "camera", "capture"))}
     home.note_board("v1", 1, 20.0)
     (config,) = configs(home.messages_due(SETTLED + 20))
     assert not isinstance(config.components["vp-home_v1-problem"], Removed)
@@ -147,5 +149,5 @@ def test_a_flood_of_names_is_bounded() -> None:
         home.note_presence(f"v{number}", Presence.ONLINE)
     messages = home.messages_due(SETTLED)
     (config,) = configs(messages)
-    assert len(config.components) == 256 * 3
+    assert len(config.components) == 256 * 4
     assert len(presences(messages)) == 256

@@ -74,6 +74,11 @@ class Camera(Entity):
     topic: Topic
 
 
+class Button(Entity):
+    platform: Literal["button"]
+    command_topic: Topic
+
+
 class BinarySensor(Entity):
     platform: Literal["binary_sensor"]
     state_topic: Topic
@@ -92,7 +97,7 @@ class DeviceDiscovery(Documented):
     device: Device
     origin: Origin
     availability: list[Availability]
-    components: dict[str, Annotated[Sensor | Camera | BinarySensor, Field(discriminator="platform")] | Removed]
+    components: dict[str, Annotated[Sensor | Camera | Button | BinarySensor, Field(discriminator="platform")] | Removed]
     qos: Literal[0, 1, 2] = 0
 
 
@@ -110,7 +115,7 @@ def test_a_site_is_described_as_documented() -> None:
     assert message.retain
     config = described({"cam0", "door"}, {"v0": 0, "v1": 1}, {})
     kinds = sorted(component.platform for component in config.components.values())
-    assert kinds == ["binary_sensor"] * 2 + ["camera"] * 2 + ["sensor"] * 2
+    assert kinds == ["binary_sensor"] * 2 + ["button"] * 2 + ["camera"] * 2 + ["sensor"] * 2
     for key, component in config.components.items():
         assert not isinstance(component, Removed)
         assert key == component.unique_id
@@ -120,6 +125,9 @@ def test_a_site_is_described_as_documented() -> None:
     camera = config.components["vp-home_cam0-camera"]
     assert isinstance(camera, Camera)
     assert camera.topic == "vp/home/camera/cam0/frame"
+    button = config.components["vp-home_cam0-capture"]
+    assert isinstance(button, Button)
+    assert button.command_topic == "vp/home/camera/cam0/capture"
     problem = config.components["vp-home_v1-problem"]
     assert isinstance(problem, BinarySensor)
     assert problem.state_topic == "vp/home/node/v1/presence"
@@ -165,6 +173,7 @@ def test_the_components_of_our_own_message_are_read() -> None:
         "old": Component("image"),
         "vp-home_cam0-label": Component("sensor"),
         "vp-home_cam0-camera": Component("camera"),
+        "vp-home_cam0-capture": Component("button"),
         "vp-home_v0-problem": Component("binary_sensor", "v0"),
     }
     assert parse_components("other", message.payload)["vp-home_v0-problem"] == Component("binary_sensor")
