@@ -90,7 +90,7 @@ class BinarySensor(Entity):
 class Removed(Documented):
     """A component with its platform only: Home Assistant removes it."""
 
-    platform: Literal["sensor", "camera", "image", "binary_sensor"]
+    platform: Literal["sensor", "camera", "button", "image", "binary_sensor"]
 
 
 class DeviceDiscovery(Documented):
