@@ -1,15 +1,26 @@
-"""Text from the network, devices or file names, made safe to show: it neither controls a terminal nor forges a line."""
+"""Text from the network, devices or file names, made safe to show: it controls no terminal and forges no line."""
 
 from __future__ import annotations
 
 import unicodedata
 
-CONTROLS = frozenset({"Cc", "Zl", "Zp"})
-"""Unicode's categories of control characters, and of separators of lines and paragraphs."""
+# Control characters, and separators of lines and paragraphs.
+_CONTROLS = frozenset({"Cc", "Zl", "Zp"})
+# Of the invisible ones (Cf: direction, no width, tags), those that some scripts and emoji need: joiners, and signs that
+# are visible after all.
+_ALLOWED = frozenset(
+    "\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+)
+
+
+def is_plain(character: str) -> bool:
+    """Return whether a character is shown where it stands: it moves, hides and reorders nothing else."""
+    category = unicodedata.category(character)
+    return category not in _CONTROLS and (category != "Cf" or character in _ALLOWED)
 
 
 def plain(text: str) -> str:
-    """Return a text in one line, with "?" in place of each control character."""
+    """Return a text in one line, with "?" in place of each character that controls how others are shown."""
     if text.isprintable():
         return text
-    return "".join("?" if unicodedata.category(character) in CONTROLS else character for character in text)
+    return "".join(character if is_plain(character) else "?" for character in text)

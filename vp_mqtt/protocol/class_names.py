@@ -7,17 +7,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from vp_mqtt.plain_text import CONTROLS
+from vp_mqtt.plain_text import is_plain
 
 LONGEST_CLASS_NAME = 200
 
 
-# Lone surrogates, too, cannot be written. Joiners, which some scripts need, are allowed.
-_REFUSED = CONTROLS | {"Cs"}
-
-
 def _is_printable(character: str) -> bool:
-    return unicodedata.category(character) not in _REFUSED
+    # Lone surrogates cannot be written.
+    return is_plain(character) and unicodedata.category(character) != "Cs"
 
 
 def _check_printable(name: str) -> str:
@@ -32,7 +29,7 @@ def normalize(name: str) -> str:
 
 
 ClassName = Annotated[str, Field(min_length=1, max_length=LONGEST_CLASS_NAME), AfterValidator(_check_printable)]
-"""A class's name: 1 to 200 characters, no control characters; in Unicode's normal form C."""
+"""A class's name: 1 to 200 characters, none that is invisible or controls others; in Unicode's normal form C."""
 
 
 def as_class_name(text: str) -> str:

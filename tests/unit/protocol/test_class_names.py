@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from vp_mqtt.protocol.class_names import LONGEST_CLASS_NAME, ClassName, as_class_name
 
 ADAPTER: TypeAdapter[str] = TypeAdapter(ClassName)
-CONTROLS = ["\x00", "\n", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\ud800"]
+CONTROLS = ["\x00", "\n", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\u202e", "\u2066", "\u200b", "\ufeff", "\ud800"]
 
 
 @pytest.mark.parametrize("name", ["a", "T-shirt/top", "K\u00fcche", "\u732b", "\u0915\u094d\u200d\u0937", "x" * 200])
