@@ -69,6 +69,14 @@ def many_scans(width: int, height: int, scans: int, fill: bytes = b"") -> bytes:
     return b"".join(parts) + b"\xff\xd9"
 
 
+def with_components(jpeg: bytes, count: int) -> bytes:
+    """Return a JPEG whose frame header says that it has so many components, such as four for printing."""
+    at = jpeg.index(b"\xff\xc0")
+    each = b"".join(bytes((ident, 0x11, 0)) for ident in range(1, count + 1))
+    end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return jpeg[:at] + segment(0xC0, jpeg[at + 4 : at + 9] + bytes([count]) + each) + jpeg[end:]
+
+
 def without_tables(jpeg: bytes) -> bytes:
     """Return a JPEG without its Huffman tables, as many webcams send it."""
     out, at = bytearray(jpeg[:2]), 2

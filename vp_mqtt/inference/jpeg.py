@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Self
 
 Data = bytes | bytearray | memoryview
 
+_LARGEST_UNIT = 32  # pixels: side of the largest unit that a scan may consist of
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = 0xD9
 _START_OF_SCAN = 0xDA
@@ -57,12 +58,14 @@ class JpegHead:
         is_common: baseline or progressive, with 8 bits per sample: what every viewer shows.
         is_decodable: Huffman-coded with 8 bits per sample: what is decoded here.
         is_turned: its EXIF data asks viewers to rotate or mirror it, or cannot be read.
+        components: of each, such as brightness and two of colour: its id, and its sampling factors h and v.
     """
 
     size: tuple[int, int]
     is_common: bool
     is_decodable: bool
     is_turned: bool
+    components: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +125,13 @@ def read_head(data: Data) -> JpegHead | None:
                 return None
             height, width = (int.from_bytes(data[n : n + 2], "big") for n in (start + 5, start + 7))
             has_8_bits = data[start + 4] == 8  # noqa: PLR2004 (per sample)
+            each = (bytes(data[at : at + 2]) for at in range(start + _SIZE_BYTES + 1, end - 2, 3))
             return JpegHead(
                 size=(width, height),
                 is_common=has_8_bits and marker in {_BASELINE, _PROGRESSIVE},
                 is_decodable=has_8_bits and marker in {_BASELINE, _EXTENDED, _PROGRESSIVE},
                 is_turned=is_turned,
+                components=tuple((one[0], one[1] >> 4, one[1] & 15) for one in each),
             )
         if marker == _APP1 and bytes(data[start + 4 : start + 9]) == _EXIF:
             is_turned |= _asks_to_turn(bytes(data[start + 4 + _EXIF_BYTES : end]))
@@ -141,6 +146,25 @@ def count_scans(data: Data) -> int:
     """
     markers = [segment.marker for segment in islice(_segments(data), MAX_SEGMENTS)]
     return markers.count(_START_OF_SCAN) if len(markers) < MAX_SEGMENTS else MAX_SEGMENTS
+
+
+def samples_of_scans(data: Data, head: JpegHead) -> list[int]:
+    """Return how many samples each scan of a JPEG goes through, in linear time: those of the components that it names.
+
+    A scan costs a decoder about as much time for each of them, whether its data says something about it or not.
+    """
+    width, height = (-(-side // _LARGEST_UNIT) * _LARGEST_UNIT for side in head.size)
+    most = max((h * v for _, h, v in head.components), default=1)
+    # No component has more samples than pixels; what comes twice, or not at all, counts as much as it could.
+    samples: dict[int, int] = {}
+    for ident, h, v in head.components:
+        samples[ident] = max(samples.get(ident, 0), width * height * h * v // max(1, most))
+    found = []
+    for marker, start, end in islice(_segments(data), MAX_SEGMENTS):
+        if marker == _START_OF_SCAN:
+            named = bytes(data[start + 5 : end - 3 : 2])
+            found.append(sum(samples.get(ident, width * height) for ident in named))
+    return found
 
 
 def _segments(data: Data) -> Iterator[_Segment]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.bundle.manifest import Preprocessing
-from vp_mqtt.inference.jpeg import JpegHead, count_scans, read_head
+from vp_mqtt.inference.jpeg import JpegHead, count_scans, read_head, samples_of_scans
 from vp_mqtt.inference.picture_formats import FRAMES, PictureFormat, find_format, name_formats
 
 Picture = NDArray[np.uint8]
@@ -32,6 +32,12 @@ _SPARE = 1.5  # a reduced picture is at least so much larger than needed: that l
 _MAX_SCANS = 64
 _MAX_SCAN_PIXELS = 16 * MAX_PIXELS
 _LARGEST_UNIT = 32  # pixels: side of the largest unit that a scan may consist of
+
+# Frames come from anyone who may publish some. What they may cost is what a progressive photograph of 12 million pixels
+# with colours in full resolution needs: some 14 samples per pixel in all its scans.
+_MAX_FRAME_SAMPLES = 200_000_000
+_MAX_COEFFICIENTS = 3 * 12_500_000  # that wait in memory, 2 bytes each, where there are several scans
+_FRAME_COMPONENTS = {1, 3}
 
 
 class PictureError(ValueError):
@@ -69,6 +75,27 @@ def has_too_many_scans(head: JpegHead, scans: int) -> bool:
     return scans > _MAX_SCANS or scans * covered > _MAX_SCAN_PIXELS
 
 
+def check_frame(data: bytes | bytearray | memoryview, head: JpegHead) -> None:
+    """Check that a JPEG may travel as a frame: that its decoding takes no more than that of a large photograph.
+
+    Raises:
+        PictureError: it is refused.
+    """
+    if len(head.components) not in _FRAME_COMPONENTS:
+        raise PictureError("JPEG with neither 1 nor 3 components")
+    samples = samples_of_scans(data, head)
+    if sum(samples) > _MAX_FRAME_SAMPLES:
+        raise PictureError("JPEG too dear to decode")
+    if len(samples) > 1 and _coefficients(head) > _MAX_COEFFICIENTS:
+        raise PictureError("picture too large for several scans")
+
+
+def _coefficients(head: JpegHead) -> int:
+    most = max(h * v for _, h, v in head.components)
+    area = _round_up(head.size[0]) * _round_up(head.size[1])
+    return sum(area * h * v // max(1, most) for _, h, v in head.components)
+
+
 def _round_up(side: int) -> int:
     return -(-side // _LARGEST_UNIT) * _LARGEST_UNIT
 
@@ -85,7 +112,7 @@ def decode(
         data: the encoded picture.
         side: side of the square that the picture will be resized to, in pixels: a JPEG that is far larger is decoded
             at a half, a quarter or an eighth of its size, which is faster. None for full size.
-        formats: those that are expected; by default that of frames.
+        formats: those that are expected; by default that of frames, which may cost less than other pictures.
 
     Raises:
         PictureError: the data is not a picture of these formats, is truncated, claims more than MAX_PIXELS pixels, or
@@ -98,7 +125,12 @@ def decode(
         raise PictureError("not a picture")
     if found not in formats:
         raise PictureError(f"{found}, not {name_formats(formats)}")
-    return _read(data, _read_mode(check_jpeg(data), side) if found is PictureFormat.JPEG else cv2.IMREAD_COLOR)
+    if found is not PictureFormat.JPEG:
+        return _read(data, cv2.IMREAD_COLOR)
+    head = check_jpeg(data)
+    if formats == FRAMES:
+        check_frame(data, head)
+    return _read(data, _read_mode(head, side))
 
 
 def decode_grey(data: bytes | bytearray | memoryview, side: int) -> GreyPicture:

@@ -10,7 +10,7 @@ import numpy as np
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.config.settings import VariantSettings
 from vp_mqtt.inference.jpeg import Jpeg
-from vp_mqtt.inference.pictures import Picture, encode_jpeg, has_too_many_scans
+from vp_mqtt.inference.pictures import Picture, PictureError, check_frame, encode_jpeg, has_too_many_scans
 from vp_mqtt.nodes.sources import Captured
 from vp_mqtt.nodes.views import View
 
@@ -88,7 +88,11 @@ def can_pass(jpeg: Jpeg, size: tuple[int, int] | None, limit: int) -> bool:
     head = jpeg.head
     if not head.is_common or has_too_many_scans(head, jpeg.scans):
         return False
-    # Every variant would refuse a larger one.
+    # What every variant would refuse is encoded anew.
+    try:
+        check_frame(jpeg.bare, head)
+    except PictureError:
+        return False
     if len(jpeg.bare) > min(limit, MAX_FRAME_BYTES) or not 0 < head.size[0] * head.size[1] <= MAX_PIXELS:
         return False
     # What asks viewers to turn the picture is metadata, too.

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.jpegs import half_and_half, many_scans, segment, turned, with_secrets
-from vp_mqtt.inference.jpeg import MAX_SEGMENTS, Jpeg, count_scans
+from tests.support.jpegs import half_and_half, many_scans, segment, turned, with_components, with_secrets
+from vp_mqtt.inference.jpeg import MAX_SEGMENTS, Jpeg, count_scans, samples_of_scans
+from vp_mqtt.inference.picture_formats import SNAPSHOTS
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg
 
 JPEG = encode_jpeg(half_and_half(), 90)
@@ -92,6 +93,41 @@ def test_a_jpeg_of_too_many_scans_for_its_size_is_refused_before_it_is_decoded(
     monkeypatch.setattr(cv2, "imdecode", None)
     with pytest.raises(PictureError, match=r"^JPEG with too many scans$"):
         decode(many_scans(width, height, scans, fill), 96)
+
+
+def test_scans_cost_the_samples_of_the_components_that_they_name() -> None:
+    area = 320 * 256  # with whole units
+    brightness, colour = area, area // 4
+    assert samples_of_scans(PROGRESSIVE, parsed(PROGRESSIVE).head) == [
+        *(area * 3 // 2, brightness, colour, colour, brightness, brightness),
+        *(area * 3 // 2, colour, colour, brightness),
+    ]
+    assert sum(samples_of_scans(RESTARTING, parsed(RESTARTING).head)) == area * 3 // 2
+
+
+@pytest.mark.parametrize(
+    ("jpeg", "reason"),
+    [
+        (many_scans(4992, 4992, 13), "JPEG too dear to decode"),
+        (many_scans(1, 65_000, 62), None),
+        (many_scans(4000, 3000, 10), None),
+        (with_components(JPEG, 4), "JPEG with neither 1 nor 3 components"),
+        (with_components(JPEG, 2), "JPEG with neither 1 nor 3 components"),
+        (PROGRESSIVE.replace(b"\x08\x00\xf0\x01\x40", b"\x08\x13\x80\x13\x80"), None),
+        (PROGRESSIVE.replace(b"\x08\x00\xf0\x01\x40", b"\x08\x0b\xb8\x0f\xa0"), None),
+    ],
+)
+def test_a_frame_costs_no_more_than_a_large_photograph(
+    jpeg: bytes, reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = np.zeros((8, 8, 3), dtype=np.uint8)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: picture)
+    assert decode(jpeg, 96, formats=SNAPSHOTS) is not None  # of one's own camera, or files
+    if reason is None:
+        assert decode(jpeg, 96) is not None
+        return
+    with pytest.raises(PictureError, match=f"^{reason}$"):
+        decode(jpeg, 96)
 
 
 @pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC9, 0xCA])

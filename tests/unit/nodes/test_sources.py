@@ -14,6 +14,7 @@ import pytest
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg
+from vp_mqtt.inference.picture_formats import PictureFormat
 from vp_mqtt.inference.pictures import Picture, decode, encode_jpeg
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes import sources
@@ -125,9 +126,9 @@ def test_jpegs_come_as_they_are_and_are_decoded_only_when_they_are_new_or_asked_
 ) -> None:
     decoded: list[bytes] = []
 
-    def noting(data: bytes) -> Picture:
+    def noting(data: bytes, *, formats: frozenset[PictureFormat]) -> Picture:
         decoded.append(data)
-        return decode(data)
+        return decode(data, formats=formats)
 
     monkeypatch.setattr(pictures, "decode", noting)
     jpeg = write(tmp_path / "1.JPG", 10).read_bytes()

@@ -42,7 +42,7 @@ class Captured:
         if self.decoded is not None:
             return self.decoded
         if self.jpeg is not None:
-            return pictures.decode(self.jpeg.data)
+            return pictures.decode(self.jpeg.data, formats=SNAPSHOTS)
         return pictures.decode(self.encoded or b"", formats=SNAPSHOTS)
 
     def grey(self, side: int) -> GreyPicture:

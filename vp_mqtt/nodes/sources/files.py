@@ -95,7 +95,7 @@ class PictureFolder(Source):
         stamp = state.st_mtime_ns, state.st_size
         if captured.jpeg is None or self._decodable.get(file) == stamp:
             return captured
-        picture = pictures.decode(data)
+        picture = pictures.decode(data, formats=FILES)
         self._decodable[file] = stamp
         return replace(captured, decoded=picture)
 
