@@ -15,7 +15,9 @@ from tests.fuzz import fusion_targets
 from tests.support.jpegs import many_scans
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
-from vp_mqtt.bundle.model_file import OPERATORS, check_model
+from vp_mqtt.bundle.model_file import MAX_FIELDS, OPERATORS, check_model
+from vp_mqtt.bundle.model_shapes import check_shapes
+from vp_mqtt.bundle.protobuf import Reader
 from vp_mqtt.config.loading import load
 from vp_mqtt.config.settings import FusionSettings, VariantSettings
 from vp_mqtt.errors import UserError
@@ -174,7 +176,14 @@ def _model(data: bytes) -> None:
     for node in model.graph.node:
         if node.op_type in {"Clip", "ReduceMax", "ReduceMean", "Reshape", "Slice"}:
             assert stored.issuperset(node.input[1:])
-    assert onnx.TensorProto.INT64 not in [a.i for node in model.graph.node for a in node.attribute if a.name == "to"]
+    del model.graph.value_info[:], model.graph.output[:]
+    found = check_shapes(memoryview(data), Reader(MAX_FIELDS))
+    for info in onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info:
+        sides = info.type.tensor_type.shape.dim
+        if info.type.tensor_type.HasField("shape") and all(side.HasField("dim_value") for side in sides):
+            # Names that are not UTF-8 come as bytes.
+            name = info.name if isinstance(info.name, bytes) else info.name.encode()
+            assert found[name.decode("latin-1")] == tuple(side.dim_value for side in sides)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -70,7 +70,7 @@ def _within(message: _Message) -> _Check:
 
 
 def _domain(_walk: _Walk, value: Value) -> None:
-    if isinstance(value, int) or bytes(value[:16]) not in _DOMAINS:
+    if not isinstance(value, memoryview) or bytes(value[:16]) not in _DOMAINS:
         raise Refused("it has operators of another domain than ONNX's own")
 
 
@@ -95,7 +95,7 @@ def _location(_walk: _Walk, value: Value) -> None:
 
 def _note_name(_walk: _Walk, value: Value) -> None:
     # ONNX Runtime can be told, by an environment variable, to take its options from a note.
-    if isinstance(value, int) or bytes(value[:3]) == b"ort":
+    if not isinstance(value, memoryview) or bytes(value[:3]) == b"ort":
         raise Refused("it holds options for the runtime")
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vp_mqtt.bundle.protobuf import Fields, Reader, Refused, Value
+from vp_mqtt.bundle.protobuf import Fields, Reader, Refused, Value, as_bytes
 
 OPERATOR_SET = 18
 """What the export writes; in others, the same operators take their arguments in other ways."""
+FORMAT = 4
+"""The first one in which what a file stores is constant."""
 FLOAT, UINT8, INT8, INT32, INT64, FLOAT16 = 1, 2, 3, 6, 7, 10
 MAX_AXES = 8
 _LONG_BYTES = 8
@@ -75,6 +77,8 @@ def read_graph(model: memoryview, reader: Reader) -> Graph:
         raise Refused("it has no graph")
     if [one.integer(2, 0) for one in sets] != [OPERATOR_SET]:
         raise Refused(f"it is not written for operator set {OPERATOR_SET}")
+    if fields.integer(1, 0) < FORMAT:
+        raise Refused("it is written in an old format of ONNX")
     graph = Fields(reader, graphs[0])
     inputs = graph.all(11)
     if len(inputs) != 1:
@@ -106,7 +110,7 @@ def _read_stored(reader: Reader, data: Value) -> tuple[str, Tensor]:
     fields = Fields(reader, data)
     kind = fields.integer(2, 0)
     tensor = Tensor(_read_shape(fields.integers(1, MAX_AXES)), kind, is_stored=True)
-    if isinstance(data, int) or tensor.elements > len(data):
+    if tensor.elements > len(as_bytes(data)):
         raise Refused("it has a tensor without data")
     if kind != INT64 or tensor.elements > MAX_AXES:
         return fields.name(8), tensor
@@ -115,6 +119,8 @@ def _read_stored(reader: Reader, data: Value) -> tuple[str, Tensor]:
     if raw:
         if numbers:
             raise Refused("it has a tensor with two contents")
+        if len(raw) != tensor.elements * _LONG_BYTES:
+            raise Refused("it has a tensor without data")
         numbers = [
             int.from_bytes(raw[at : at + _LONG_BYTES], "little", signed=True) for at in range(0, len(raw), _LONG_BYTES)
         ]

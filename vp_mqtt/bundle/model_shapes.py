@@ -154,6 +154,8 @@ def _reduce(call: _Call) -> _Result:
     if not axes or call.integer("noop_with_empty_axes", 0):
         raise _mismatch()
     kept = call.integer("keepdims", 1)
+    if kept not in {0, 1}:
+        raise _mismatch()
     sides = [1 if axis in axes else side for axis, side in enumerate(shape) if kept or axis not in axes]
     # Each element of the input is an operation.
     return _Result(tuple(sides), per_element=math.prod(shape[axis] for axis in axes))
@@ -236,7 +238,8 @@ def check_shapes(model: memoryview, reader: Reader) -> dict[str, Shape]:
 
 
 def _find(tensors: dict[str, Tensor], name: str) -> Tensor:
-    if name not in tensors:
+    # An empty name stands for an input that is left out, whatever has that name.
+    if not name or name not in tensors:
         raise Refused("it uses a tensor that is not there yet")
     return tensors[name]
 

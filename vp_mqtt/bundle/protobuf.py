@@ -10,7 +10,8 @@ _LARGEST_TAG = 2**32
 _WORD, _SIGN = 2**64, 2**63
 NO_ONNX = "it is not an ONNX file"
 
-Value = int | memoryview
+Value = int | memoryview | None
+"""A number, bytes, or a number of fixed width, which nothing here reads: None, so that it is never taken for bytes."""
 
 
 class Refused(Exception):  # noqa: N818 (becomes a UserError)
@@ -68,7 +69,7 @@ class Reader:
                 size, at = _varint(data, at)
             if (not size and kind != BYTES) or tag >= _LARGEST_TAG or size > len(data) - at:
                 raise Refused(NO_ONNX)
-            yield tag >> 3, data[at : at + size]
+            yield tag >> 3, data[at : at + size] if kind == BYTES else None
             at += size
 
 
@@ -115,9 +116,10 @@ class Fields:
         for value in self.all(number):
             if isinstance(value, int):
                 found.append(_signed(value))
-            at = 0
-            while not isinstance(value, int) and at < len(value) and len(found) <= most:
-                one, at = _varint(value, at)
+                continue
+            packed, at = as_bytes(value), 0
+            while at < len(packed) and len(found) <= most:
+                one, at = _varint(packed, at)
                 found.append(_signed(one))
         if len(found) > most:
             raise Refused("it has a list that is too long")
@@ -133,6 +135,6 @@ class Fields:
 
 def as_bytes(value: Value) -> memoryview:
     """Return a value that must not be a number."""
-    if isinstance(value, int):
+    if not isinstance(value, memoryview):
         raise Refused(NO_ONNX)
     return value

@@ -15,7 +15,7 @@ from vp_mqtt.bundle import model_shapes
 from vp_mqtt.bundle.folder import builtin_bundles, open_bundle
 from vp_mqtt.bundle.model_file import check_model
 from vp_mqtt.bundle.model_shapes import check_shapes
-from vp_mqtt.bundle.protobuf import Reader, Refused
+from vp_mqtt.bundle.protobuf import Fields, Reader, Refused
 from vp_mqtt.errors import UserError
 
 Array = NDArray[np.generic]
@@ -177,6 +177,14 @@ def test_reducing_counts_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
             "its operator 'Softmax' has arguments that the export does not write",
         ),
         (built([], picture=ints(1)), "two of its tensors have one name"),
+        (
+            built([node("Slice", ["picture", "a", "a", "", ""], ["out"])], {"a": ints(1), "": ints(1)}),
+            "it uses a tensor that is not there yet",
+        ),
+        (
+            built([node("ReduceMax", ["picture", "a"], ["out"], keepdims=2)], a=ints(1)),
+            "the sizes of its tensors do not fit",
+        ),
     ],
 )
 def test_what_the_export_does_not_write_is_refused(data: bytes, reason: str) -> None:
@@ -201,12 +209,26 @@ def test_what_readers_may_understand_differently_is_refused() -> None:
 
     assert refusal(changed(with_two_contents)) == "it has a tensor with two contents"
 
+    def in_an_old_format(usual: onnx.ModelProto) -> None:
+        usual.ir_version = 3
+
+    assert refusal(changed(in_an_old_format)) == "it is written in an old format of ONNX"
+
     def without_data(usual: onnx.ModelProto) -> None:
         usual.graph.initializer[0].dims[0] = 10**12
 
     assert refusal(changed(without_data)) == "it has a tensor without data"
     named_twice = model(16) + b"\x3a\x00"
     assert refusal(named_twice) == "it has no graph"
+
+
+def test_numbers_of_fixed_width_are_not_taken_for_lists() -> None:
+    # ONNX's library skips a list of whole numbers in 8 bytes, and takes the strides for 1.
+    packed = b"\x42\x08" + b"\xe4\x80\x80\x00" * 2
+    assert Fields(Reader(9), memoryview(packed)).integers(8, 8) == [100, 100]
+    fixed = b"\x41" + b"\xe4\x80\x80\x00" * 2
+    with pytest.raises(Refused, match="not an ONNX file"):
+        Fields(Reader(9), memoryview(fixed)).integers(8, 8)
 
 
 def test_a_model_that_grows_with_the_picture_never_meets_a_runtime() -> None:
