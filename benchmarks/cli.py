@@ -66,6 +66,11 @@ COMMANDS = {
         "Fuse a bundle's votes by other rules and weights than the paper's, and evaluate each.",
         _ACCURACY,
     ),
+    "states": LazyCommand(
+        "benchmarks.states.cli:states",
+        "Play real pictures that flicker to a family, and count the changes of the state against the true ones.",
+        _ACCURACY,
+    ),
     "compare": LazyCommand(
         "benchmarks.comparison.cli:compare",
         "Compare variant parallelism with the single network, model and class parallelism, on emulated boards.",

@@ -326,3 +326,21 @@ def mutant_survivors(result: Result) -> Rows:
     for one in result["packages"]:
         rows += [[one["package"], f"`{alive['function']}`", f"`{alive['line']}`"] for alive in one["survivors"]]
     return rows
+
+
+def states(result: Result) -> Rows:
+    """Changes of a camera's state by setting on the test part, as `vp bench states --json` prints it."""
+    test = result["test"]
+    heading = ["labels", "of", "more to leave", "dwell", "changes", "needless", "never followed", "delay p50 (p95)"]
+    rows = [[*heading, "in frames", "behind a gate: changes", "needless", "never followed", "delay p50 (p95)"]]
+
+    def cells(one: Result) -> list[str]:
+        delay = f"{one['delay_s']['p50']:.1f} s ({one['delay_s']['p95']:.1f} s)"
+        return [str(one["published"]), str(one["needless"]), percent(one["missed"], 0), delay]
+
+    for one in test["settings"]:
+        frames = one["all"]["delay_frames"]
+        setting = [str(one["labels"]), str(one["window"]), str(one["hysteresis"]), f"{one['dwell']:g} s"]
+        in_frames = f"{frames['p50']:.0f} ({frames['p95']:.0f})"
+        rows.append([*setting, *cells(one["all"]), in_frames, *cells(one["gated"])])
+    return rows

@@ -49,6 +49,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Any], Rows]]] = {
     "soak": ("soak", table_rows.soak),
     "brokers": ("brokers", table_rows.brokers),
     "brokers-latency": ("brokers", table_rows.brokers_latency),
+    "states": ("states", table_rows.states),
     "mutants": ("mutants", table_rows.mutants),
     "mutant-survivors": ("mutants", table_rows.mutant_survivors),
 }

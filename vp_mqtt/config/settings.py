@@ -182,13 +182,13 @@ class FusionSettings(FamilySettings):
     )
     state: bool = Field(default=True, description="publish the state of each camera: the label that it shows stably")
     state_labels: int = Field(
-        default=4, ge=1, le=1000, description="so many of the last --state-window labels make the state"
+        default=3, ge=1, le=1000, description="so many of the last --state-window labels make the state"
     )
-    state_window: int = Field(default=7, ge=1, le=1000, description="labels that count for the state")
+    state_window: int = Field(default=5, ge=1, le=1000, description="labels that count for the state")
     state_hysteresis: int = Field(
         default=1, ge=0, le=1000, description="so many more labels it takes to leave a label than to leave unknown"
     )
-    state_dwell: float = Field(default=1.0, ge=0, le=86_400, description="shortest time that a state lasts, in seconds")
+    state_dwell: float = Field(default=2.0, ge=0, le=86_400, description="shortest time that a state lasts, in seconds")
     state_timeout: float = Field(
         default=30.0,
         gt=0,
