@@ -48,13 +48,13 @@ def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) 
             components = decode(payload).components if payload else {}
             return {key for key, one in components.items() if not isinstance(one, Removed)}
 
-        wanted = {
-            f"vp-{SITE}_{name}" for name in ("cam0-label", "cam0-camera", "cam0-capture", "v0-problem", "v2-problem")
-        }
+        camera = ("label", "labels", "camera", "capture")
+        names = (*(f"cam0-{kind}" for kind in camera), "v0-problem", "v2-problem")
+        wanted = {f"vp-{SITE}_{name}" for name in names}
         # Every stats message wakes the probe, which looks again.
         site.probe.until(lambda: entities() == wanted, "all entities", 40)
         # A camera whose node has a status is there before its first frame, until the status is cleared.
-        door = {f"vp-{SITE}_door-{name}" for name in ("label", "camera", "capture")}
+        door = {f"vp-{SITE}_door-{name}" for name in camera}
         site.probe.publish(Topics(SITE).status("camera-door"), DOOR.encode())
         site.probe.until(lambda: entities() == wanted | door, "the door's camera", 20)
         site.probe.publish(Topics(SITE).status("camera-door"), b"")

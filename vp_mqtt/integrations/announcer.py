@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from vp_mqtt.integrations.home_assistant import PRESENCE_EVERY_S, discovery, entities_of, parse_components
+from vp_mqtt.integrations.home_assistant import PRESENCE_EVERY_S, Validity, discovery, entities_of, parse_components
 from vp_mqtt.mqtt.message import Outgoing
 from vp_mqtt.protocol.presence import Presence, PresenceMessage
 from vp_mqtt.protocol.topics import Topics
@@ -27,18 +27,18 @@ class Announcer:
     read the message: what is removed while it is stopped stays there, without its former states.
     """
 
-    def __init__(self, site: str, fusion: str, valid_for: float, now: float) -> None:
+    def __init__(self, site: str, fusion: str, validity: Validity, now: float) -> None:
         """Start with neither cameras nor boards.
 
         Args:
             site: the site's name.
             fusion: the fusion node's name.
-            valid_for: how long a label is valid, in s.
+            validity: how long labels and states are valid.
             now: on the caller's clock, in s.
         """
         self._site = site
         self._fusion = fusion
-        self._valid_for = valid_for
+        self._validity = validity
         self._due: float | None = now + _SETTLE_S
         self._cameras: set[str] = set()
         self._camera_nodes: dict[str, tuple[str, ...]] = {}
@@ -136,7 +136,7 @@ class Announcer:
         return messages
 
     def _discovery(self) -> Outgoing:
-        entities = entities_of(self._site, self._cameras, self._boards, self._valid_for)
+        entities = entities_of(self._site, self._cameras, self._boards, self._validity)
         current = {str(entity["unique_id"]): str(entity["platform"]) for entity in entities}
         removed = {key: platform for key, platform in self._former.items() if key not in current}
         removed = dict(list(removed.items())[-_MAX_REMOVED:])

@@ -29,6 +29,11 @@ PRESENCE_EVERY_S = 60.0
 _MAX_COMPONENTS = 1024
 _URL = "https://arxiv.org/abs/2210.08376"
 _MAX_STATE_CHARS = 255
+_STATE_ATTRIBUTES = (
+    "({'since': value_json.since | timestamp_local, 'previous': value_json.previous or 'unknown',"
+    " 'confidence': value_json.confidence, 'agreeing': value_json.agreeing, 'reason': value_json.reason}"
+    " if {json} and value_json.since is number else {}) | tojson"
+)
 
 Entity = dict[str, object]
 
@@ -83,25 +88,38 @@ def discovery(site: str, fusion: str, entities: Iterable[Entity], removed: Mappi
     )
 
 
-def entities_of(site: str, cameras: Iterable[str], boards: Mapping[str, int], valid_for: float) -> list[Entity]:
+def entities_of(site: str, cameras: Iterable[str], boards: Mapping[str, int], validity: Validity) -> list[Entity]:
     """Return the entities of a site.
 
     Args:
         site: its name.
         cameras: names of the cameras.
         boards: variant index of each variant node, by its name.
-        valid_for: how long a label is valid, in s.
+        validity: how long labels and states are valid.
     """
     names = Topics(site)
     identity = device_id(site)
     entities: list[Entity] = []
     for camera in sorted(cameras):
         prefix = f"{identity}_{_escaped(camera)}"
-        entities += [_label_sensor(prefix, camera, names, valid_for), _camera(prefix, camera, names)]
+        entities += [*_label_sensors(prefix, camera, names, validity), _camera(prefix, camera, names)]
         entities.append(_capture_button(prefix, camera, names))
     for node, variant in sorted(boards.items()):
         entities.append(_problem_sensor(f"{identity}_{_escaped(node)}", node, variant, names))
     return entities
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """How long what a camera's entities show is valid without another message.
+
+    Attributes:
+        label: a frame's label, in s.
+        state: a state, in s; None if there are no states.
+    """
+
+    label: float
+    state: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +170,13 @@ def _template(text: str) -> str:
     return "{{ " + text.replace("{json}", "value_json is defined and value_json is mapping") + " }}"
 
 
-def _label_sensor(prefix: str, camera: str, names: Topics, valid_for: float) -> Entity:
+def _label_sensors(prefix: str, camera: str, names: Topics, validity: Validity) -> list[Entity]:
+    """Return the sensor with the camera's state, and, switched off, one with the label of every frame.
+
+    Without states, the label of every frame is all there is.
+    """
     # No attributes: Home Assistant would write a row to its database for every frame.
-    return {
+    every_frame = {
         "platform": "sensor",
         "unique_id": f"{prefix}-label",
         "name": f"{camera} label",
@@ -162,8 +184,19 @@ def _label_sensor(prefix: str, camera: str, names: Topics, valid_for: float) -> 
         "state_topic": names.label(camera),
         # A label may be longer than a state.
         "value_template": _template(f"(value_json.label or 'unknown')[:{_MAX_STATE_CHARS}] if {{json}} else 'unknown'"),
-        "expire_after": max(1, round(valid_for)),
+        "expire_after": max(1, round(validity.label)),
     }
+    if validity.state is None:
+        return [every_frame]
+    # The attributes stay as they are as long as the state lasts, so that its repetition writes no row.
+    state = every_frame | {
+        "state_topic": names.state(camera),
+        "expire_after": max(1, round(validity.state)),
+        "json_attributes_topic": names.state(camera),
+        "json_attributes_template": _template(_STATE_ATTRIBUTES),
+    }
+    name = f"{camera} label of every frame"
+    return [state, every_frame | {"unique_id": f"{prefix}-labels", "name": name, "enabled_by_default": False}]
 
 
 def _camera(prefix: str, camera: str, names: Topics) -> Entity:

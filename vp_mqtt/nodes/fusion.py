@@ -68,7 +68,7 @@ class FusionNode:
         self._output = FusionOutput(settings, self._node, self._handover)
         self._home: Announcer | None = None
         if settings.home_assistant:
-            self._home = Announcer(settings.site, self._node.name, settings.valid_for, time.monotonic())
+            self._home = Announcer(settings.site, self._node.name, self._output.validity, time.monotonic())
             self._node.subscribe([home_assistant.BIRTH_TOPIC, home_assistant.config_topic(settings.site)], qos=1)
         self._messages = FusionMessages(self._windows, self._handover, self._node.refusals, self._home)
         self._subscriptions = FusionSubscriptions(

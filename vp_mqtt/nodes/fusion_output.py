@@ -12,6 +12,7 @@ from vp_mqtt.fusion.handover import Handover
 from vp_mqtt.fusion.label import label_message
 from vp_mqtt.fusion.state import StateRules
 from vp_mqtt.fusion.window import WindowResult
+from vp_mqtt.integrations.home_assistant import Validity
 from vp_mqtt.mqtt.message import Outgoing
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.fusion_inbox import MessageArrived
@@ -50,6 +51,11 @@ class FusionOutput:
             )
             self._states = CameraStates(rules, every=settings.state_every)
             node.subscribe([node.topics.state(ANY)], qos=1)
+
+    @property
+    def validity(self) -> Validity:
+        """How long labels and states are valid."""
+        return Validity(self._valid_for, None if self._states is None else self._states.valid_for_s)
 
     def restore(self, event: MessageArrived) -> None:
         """Note a state that the broker had kept; an invalid one is counted and dropped."""

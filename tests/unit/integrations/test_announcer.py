@@ -4,15 +4,17 @@ import itertools
 
 from tests.unit.integrations.test_home_assistant import DeviceDiscovery, Removed, decode
 from vp_mqtt.integrations.announcer import Announcer
-from vp_mqtt.integrations.home_assistant import discovery, entities_of
+from vp_mqtt.integrations.home_assistant import Validity, discovery, entities_of
 from vp_mqtt.mqtt.message import Outgoing
 from vp_mqtt.protocol.presence import Presence, PresenceMessage
 
 SETTLED = 3.0
 
+VALIDITY = Validity(label=5.0, state=90.0)
+
 
 def announcer(now: float = 0.0) -> Announcer:
-    return Announcer("home", "fusion", 5.0, now)
+    return Announcer("home", "fusion", VALIDITY, now)
 
 
 def configs(messages: list[Outgoing]) -> list[DeviceDiscovery]:
@@ -39,7 +41,7 @@ def test_changes_are_announced_once_and_a_birth_is_answered_after_its_wait() -> 
     assert home.messages_due(SETTLED + 9.9) == []
     (first,) = configs(home.messages_due(SETTLED + 10))
     assert set(first.components) == {
-        f"vp-home_{name}" for name in ("cam0-label", "cam0-camera", "cam0-capture", "v0-problem")
+        f"vp-home_{name}" for name in ("cam0-label", "cam0-labels", "cam0-camera", "cam0-capture", "v0-problem")
     }
     home.note_camera("cam0", 16.0)
     home.note_board("v0", 0, 16.0)
@@ -84,7 +86,8 @@ def test_a_board_that_is_gone_for_good_is_removed_by_its_platform_and_so_is_a_ca
     (config,) = configs(messages)
     assert presences(messages) == {"v1": ""}
     removed = {key for key, component in config.components.items() if isinstance(component, Removed)}
-    assert removed == {"vp-home_v1-problem", *(f"vp-home_cam0_-left-{name}" for name in ("label", "camera", "capture"))}
+    of_camera = {f"vp-home_cam0_-left-{name}" for name in ("label", "labels", "camera", "capture")}
+    assert removed == {"vp-home_v1-problem", *of_camera}
     home.note_board("v1", 1, 20.0)
     (config,) = configs(home.messages_due(SETTLED + 20))
     assert not isinstance(config.components["vp-home_v1-problem"], Removed)
@@ -92,7 +95,7 @@ def test_a_board_that_is_gone_for_good_is_removed_by_its_platform_and_so_is_a_ca
 
 def test_what_a_fusion_node_before_us_announced_and_nobody_names_is_removed() -> None:
     home = announcer()
-    former = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0, "v9": 9}, 5.0), {"x": "image"})
+    former = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0, "v9": 9}, VALIDITY), {"x": "image"})
     home.adopt(former.payload)
     home.note_board("v0", 0, 1.0)
     home.note_camera("cam0", 1.0)
@@ -149,5 +152,5 @@ def test_a_flood_of_names_is_bounded() -> None:
         home.note_presence(f"v{number}", Presence.ONLINE)
     messages = home.messages_due(SETTLED)
     (config,) = configs(messages)
-    assert len(config.components) == 256 * 4
+    assert len(config.components) == 256 * 5
     assert len(presences(messages)) == 256

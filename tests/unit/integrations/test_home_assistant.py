@@ -19,13 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from vp_mqtt.integrations import home_assistant
 from vp_mqtt.integrations.home_assistant import (
     Component,
+    Validity,
     config_topic,
     device_id,
     discovery,
     entities_of,
     parse_components,
 )
+from vp_mqtt.protocol.messages import StateMessage, StateReason
 
+VALIDITY = Validity(label=5.0, state=90.0)
 Topic = Annotated[str, Field(min_length=1, max_length=65_535, pattern=r"^[^+#]+$")]
 Template = Annotated[str, Field(pattern=r"^\{\{ .* \}\}$")]
 
@@ -67,6 +70,9 @@ class Sensor(Entity):
     state_topic: Topic
     value_template: Template | None = None
     expire_after: Annotated[int, Field(ge=0)] = 0
+    enabled_by_default: bool = True
+    json_attributes_topic: Topic | None = None
+    json_attributes_template: Template | None = None
 
 
 class Camera(Entity):
@@ -105,8 +111,10 @@ def decode(payload: bytes) -> DeviceDiscovery:
     return DeviceDiscovery.model_validate_json(payload)
 
 
-def described(cameras: set[str], boards: dict[str, int], removed: dict[str, str]) -> DeviceDiscovery:
-    return decode(discovery("home", "fusion-pi", entities_of("home", cameras, boards, 5.0), removed).payload)
+def described(
+    cameras: set[str], boards: dict[str, int], removed: dict[str, str], validity: Validity = VALIDITY
+) -> DeviceDiscovery:
+    return decode(discovery("home", "fusion-pi", entities_of("home", cameras, boards, validity), removed).payload)
 
 
 def test_a_site_is_described_as_documented() -> None:
@@ -115,13 +123,14 @@ def test_a_site_is_described_as_documented() -> None:
     assert message.retain
     config = described({"cam0", "door"}, {"v0": 0, "v1": 1}, {})
     kinds = sorted(component.platform for component in config.components.values())
-    assert kinds == ["binary_sensor"] * 2 + ["button"] * 2 + ["camera"] * 2 + ["sensor"] * 2
+    assert kinds == ["binary_sensor"] * 2 + ["button"] * 2 + ["camera"] * 2 + ["sensor"] * 4
     for key, component in config.components.items():
         assert not isinstance(component, Removed)
         assert key == component.unique_id
     sensor = config.components["vp-home_cam0-label"]
     assert isinstance(sensor, Sensor)
-    assert sensor.state_topic == "vp/home/camera/cam0/label"
+    assert sensor.state_topic == sensor.json_attributes_topic == "vp/home/camera/cam0/state"
+    assert sensor.expire_after == 90
     camera = config.components["vp-home_cam0-camera"]
     assert isinstance(camera, Camera)
     assert camera.topic == "vp/home/camera/cam0/frame"
@@ -134,12 +143,25 @@ def test_a_site_is_described_as_documented() -> None:
     assert config.availability[0].topic == "vp/home/node/fusion-pi/status"
 
 
-def test_no_entity_has_attributes_or_a_state_that_changes_with_every_frame() -> None:
-    payload = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0}, 5.0), {}).payload.decode()
-    assert "json_attributes" not in payload
+def test_no_entity_that_is_on_has_a_state_or_attributes_that_change_with_every_frame() -> None:
+    config = described({"cam0"}, {"v0": 0}, {})
+    payload = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0}, VALIDITY), {}).payload.decode()
     assert '"image"' not in payload
     assert "latency" not in payload
-    assert "confidence" not in payload
+    assert "published" not in payload
+    every_frame = "vp/home/camera/cam0/label"
+    sensors = [one for one in config.components.values() if isinstance(one, Sensor)]
+    assert [one.unique_id for one in sensors if one.state_topic == every_frame] == ["vp-home_cam0-labels"]
+    for one in sensors:
+        assert one.enabled_by_default == (one.state_topic != every_frame)
+        assert one.json_attributes_topic != every_frame
+
+
+def test_without_states_the_sensor_shows_the_labels_and_has_no_attributes() -> None:
+    config = described({"cam0"}, {}, {}, Validity(label=5.0, state=None))
+    (sensor,) = [one for one in config.components.values() if isinstance(one, Sensor)]
+    assert (sensor.unique_id, sensor.state_topic) == ("vp-home_cam0-label", "vp/home/camera/cam0/label")
+    assert (sensor.expire_after, sensor.json_attributes_topic, sensor.enabled_by_default) == (5, None, True)
 
 
 def test_what_is_removed_is_named_by_its_platform_alone() -> None:
@@ -168,10 +190,11 @@ def test_a_discovery_message_that_is_not_ours_is_read_as_nothing(payload: bytes,
 
 
 def test_the_components_of_our_own_message_are_read() -> None:
-    message = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0}, 5.0), {"old": "image"})
+    message = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0}, VALIDITY), {"old": "image"})
     assert parse_components("home", message.payload) == {
         "old": Component("image"),
         "vp-home_cam0-label": Component("sensor"),
+        "vp-home_cam0-labels": Component("sensor"),
         "vp-home_cam0-camera": Component("camera"),
         "vp-home_cam0-capture": Component("button"),
         "vp-home_v0-problem": Component("binary_sensor", "v0"),
@@ -179,13 +202,34 @@ def test_the_components_of_our_own_message_are_read() -> None:
     assert parse_components("other", message.payload)["vp-home_v0-problem"] == Component("binary_sensor")
 
 
-VALUES = {
+STATE = StateMessage(
+    camera="cam0",
+    label="open",
+    since=1000.0,
+    previous=None,
+    confidence=0.75,
+    agreeing=(0, 2),
+    reason=StateReason.LABELS,
+    published=1200.0,
+    valid_for_s=90.0,
+    bundle="door",
+)
+ATTRIBUTES = {"since": "time 1000", "previous": "unknown", "confidence": 0.75, "agreeing": [0, 2], "reason": "labels"}
+VALUES: dict[str, dict[str, object]] = {
     "label": {
         '{"label": "cup"}': "cup",
         '{"label": null}': "unknown",
         f'{{"label": "{"x" * 300}"}}': "x" * 255,
         "": "unknown",
         "no json": "unknown",
+    },
+    "attributes": {
+        STATE.encode().decode(): ATTRIBUTES,
+        STATE.model_copy(update={"published": 1230.0}).encode().decode(): ATTRIBUTES,
+        STATE.model_copy(update={"previous": "<it's>"}).encode().decode(): {**ATTRIBUTES, "previous": "<it's>"},
+        '{"label": null}': {},
+        "": {},
+        "[]": {},
     },
     "problem": {
         '{"presence": "online"}': "OFF",
@@ -205,16 +249,22 @@ def test_templates_stand_every_payload(what: str, payload: str) -> None:
     config = described({"cam0"}, {"v0": 0}, {})
     template = config.availability[0].value_template
     if what != "availability":
-        component = config.components["vp-home_cam0-label" if what == "label" else "vp-home_v0-problem"]
+        component = config.components["vp-home_v0-problem" if what == "problem" else "vp-home_cam0-label"]
         assert isinstance(component, Sensor | BinarySensor)
         template = component.value_template
+        if what == "attributes":
+            assert isinstance(component, Sensor)
+            template = component.json_attributes_template
     assert template is not None
     variables: dict[str, object] = {"value": payload}
     with contextlib.suppress(ValueError):
         variables["value_json"] = json.loads(payload)
     # As Home Assistant does, but an undefined variable is an error.
-    rendered = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(template)
-    assert rendered.render(variables) == VALUES[what][payload]
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    environment.filters["timestamp_local"] = lambda seconds: f"time {seconds:g}"
+    rendered = environment.from_string(template).render(variables)
+    expected = VALUES[what][payload]
+    assert (json.loads(rendered) if what == "attributes" else rendered) == expected
 
 
 @pytest.mark.parametrize("site", ["home", "a.b", "a_b", "a-b", "A.b_c-d", "a..b", "a__b", "a_-b", "a._b"])
