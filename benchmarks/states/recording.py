@@ -17,7 +17,7 @@ from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.inference.picture_folders import find_pictures
 from vp_mqtt.inference.pictures import Picture, decode, encode_jpeg
 from vp_mqtt.mqtt.message import Received
-from vp_mqtt.nodes.variant import load_variant
+from vp_mqtt.nodes.loaded_variant import load_variant
 from vp_mqtt.protocol.votes import Vote, encode
 from vp_mqtt.protocol.votes import decode as decode_vote
 
