@@ -104,6 +104,18 @@ def test_a_lying_status_ends_no_node_and_silences_no_variant(site: Site) -> None
     assert all(site._processes[name].poll() is None for name in ("v0", "v1", "fusion"))
 
 
+def test_a_flood_of_a_nodes_own_status_is_left_at_the_broker(site: Site) -> None:
+    site.start_all(range(2))
+    for node in ("fusion", "v0"):
+        lie = status_of(site, node, instance="00000000", started=1.0, problem="x" * 100).encode()
+        for _ in range(300):
+            site.probe.client.publish(site.probe.topics.status(node), lie, qos=0)
+        site.await_log(node, f"{site.probe.topics.status(node)} floods: it is left at the broker")
+    for sequence in range(3):
+        site.probe.publish_frame(FrameId(1, sequence), "red")
+        assert site.probe.label_of(FrameId(1, sequence)).label == "red"
+
+
 def test_a_second_fusion_node_is_noticed(site: Site) -> None:
     site.start_fusion()
     site.await_online("fusion")

@@ -18,6 +18,7 @@ from vp_mqtt.mqtt.session import Session
 from vp_mqtt.nodes import signals
 from vp_mqtt.nodes.stats import Latencies, Stats
 from vp_mqtt.nodes.status import NodeStatus
+from vp_mqtt.nodes.topic_gate import TopicGate
 from vp_mqtt.nodes.watchdog import Watchdog, Work
 from vp_mqtt.protocol.messages import Role, State
 from vp_mqtt.protocol.topics import Topics
@@ -33,6 +34,7 @@ class Node:
         topics: writes the site's topics.
         stopping: set when the node is to end.
         work: times the node's work, for the watchdog.
+        status_gate: bounds what is read of the node's own status.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Node:
         )
         self._stats = Stats()
         self._session: Session | None = None
+        self.status_gate = TopicGate(self._status.topic, lambda: self.session)
         self._was_replaced = False
         self._is_status_wrong = False
         self._error: UserError | None = None
@@ -106,11 +109,7 @@ class Node:
 
     @property
     def session(self) -> Session:
-        """The node's session.
-
-        Raises:
-            RuntimeError: the node was not started yet.
-        """
+        """The node's session; a RuntimeError before the start."""
         if self._session is None:
             raise RuntimeError("the node was not started")
         return self._session
@@ -202,6 +201,10 @@ class Node:
         if message.topic != self._status.topic:
             self._on_message(message)
             return
+        if not self.status_gate.may_pass(message.at):
+            self.counts["flooded"] += 1
+            self._is_status_wrong = True
+            return
         try:
             self._is_status_wrong |= not self._status.check(message.payload, self.session.connections, time.monotonic())
         except UserError as error:
@@ -210,8 +213,7 @@ class Node:
 
     def _fail(self, error: UserError) -> None:
         self._error = error
-        # Not in the network's thread, which stopping waits for.
-        threading.Thread(target=self.stop, name="end", daemon=True).start()
+        threading.Thread(target=self.stop, name="end", daemon=True).start()  # the network's thread is waited for
 
     def _is_healthy(self, patience: float) -> bool:
         return not (self.session.is_stuck(patience) or self.work.is_stuck(patience) or self._is_stuck(patience))

@@ -77,6 +77,7 @@ class FusionNode:
             known_cameras=self._windows.cameras.names,
             known_nodes=self._messages.nodes.names,
         )
+        self._node.status_gate.on_flood = self._subscriptions.note_own_flood
         self._inbox = FusionInbox(
             self._messages,
             on_refused=self._node.refusals.add,

@@ -142,6 +142,14 @@ class FusionSubscriptions:
             elif kind is Kind.STATS and name in self._heard:
                 self._node.subscribe([self._node.topics.stats(name)], retained=False)
 
+    def note_own_flood(self, *, is_flooded: bool) -> None:
+        """Leave the node's own status at the broker, which the filter for all statuses would deliver, or no longer."""
+        own = Kind.STATUS, self._node.name
+        if is_flooded:
+            self.block(own)
+        else:
+            self.unblock(own)
+
     def _single(self, source: Source) -> str | None:
         kind, name = source
         if kind is Kind.VOTE:
