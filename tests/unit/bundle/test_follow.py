@@ -215,7 +215,7 @@ def test_what_failed_is_tried_again_later_and_a_new_pointer_at_once(
 def test_the_real_fetcher_brings_the_next_bundle_to_the_disk(
     broker: MemoryBroker, bundle: Path, other_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "STALL_S", 0.01)
+    monkeypatch.setattr(fetch, "STALL_S", 0.5)
     cache = Cache(tmp_path / "cache", SITE, Verifier(None))
     fetcher = Fetcher(BrokerOptions(), site=SITE, client_id="me", variant=1, cache=cache, verifier=Verifier(None))
     follower = Follower(fetcher, cache, 1)
