@@ -39,7 +39,11 @@ def _own_folder(text: str) -> str:
     """Refuse a folder that belongs to the system: the broker's install script gives it to Mosquitto."""
     levels = PurePosixPath(text).parts[1:]
     is_system = not levels or levels[0] in _SYSTEM_FOLDERS or len(levels) < _OWN_LEVELS.get(levels[0], 2)
-    if is_system or ".." in levels:
+    # Elsewhere the name has to say whose it is: there are too many folders that belong to something.
+    is_named = any(level.startswith(_OWN_NAMES) for level in levels)
+    is_elsewhere = not levels or levels[0] not in _PLACES_FOR_DATA
+    is_hidden = any(level.startswith(".") for level in levels)
+    if is_system or is_hidden or (is_elsewhere and not is_named):
         raise ValueError(f"{text!r} belongs to the system: name a folder of the broker's own, like /var/lib/mosquitto/")
     return text
 
@@ -47,6 +51,8 @@ def _own_folder(text: str) -> str:
 _SYSTEM_FOLDERS = {"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "root", "run", "sbin", "sys", "usr"}
 _OWN_LEVELS = {"var": 3, "home": 3}
 """Levels that a folder of one's own has at least, below some folders of the root; 2 below others."""
+_PLACES_FOR_DATA = {"data", "home", "media", "mnt", "opt", "srv", "tmp"}
+_OWN_NAMES = ("mosquitto", "vp-mqtt")
 FolderText = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]*$", max_length=255), AfterValidator(_own_folder)]
 
 

@@ -34,14 +34,24 @@ def plan(state: str) -> SitePlan:
 
 @pytest.mark.parametrize(
     "state",
-    ["/", "//", "/./.", "/etc/mosquitto", "/usr/local/x", "/var/lib", "/var/lib/", "/home/pi/", "/srv", "/data/../etc"],
+    [
+        *("/", "//", "/./.", "/etc/mosquitto", "/usr/local/x", "/var/lib", "/var/lib/", "/home/pi/", "/srv"),
+        *("/data/../etc", "/var/lib/dpkg", "/var/lib/systemd", "/var/spool/cron", "/var/log/journal"),
+        *("/home/pi/.ssh", "/srv/.x/mosquitto", "/libx32/a"),
+    ],
 )
 def test_a_folder_of_the_system_is_not_given_to_the_broker(state: str) -> None:
     with pytest.raises(UserError, match=r"^site\.toml: broker\.state: .*belongs to the system: name a folder"):
         plan(state)
 
 
-@pytest.mark.parametrize("state", ["/var/lib/mosquitto/", "/srv/mosquitto", "/home/pi/mosquitto", "/data/x/y/"])
+@pytest.mark.parametrize(
+    "state",
+    [
+        *("/var/lib/mosquitto/", "/var/lib/vp-mqtt-2/x", "/mosquitto/data"),
+        *("/srv/broker", "/srv/mosquitto", "/home/pi/mosquitto", "/data/x/y/"),
+    ],
+)
 def test_the_broker_may_keep_its_data_in_a_folder_of_its_own(state: str) -> None:
     assert plan(state).broker.state == state
 

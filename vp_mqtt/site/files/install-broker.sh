@@ -8,6 +8,11 @@ if [ "$$(id -u)" -ne 0 ]; then
     exit 2
 fi
 umask 022
+# Whatever the plan says: a folder that others use is not given to the broker.
+if [ -n "$$(ls -A $state 2>/dev/null)" ] && [ "$$(stat -L -c %U $state)" != mosquitto ]; then
+    echo "install.sh: $state is in use, and not Mosquitto's: name another folder as 'state' in site.toml" >&2
+    exit 2
+fi
 if ! command -v mosquitto >/dev/null && ! [ -x /usr/sbin/mosquitto ]; then
     apt-get update -qq
     apt-get install -y -qq mosquitto
