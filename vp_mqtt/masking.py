@@ -20,7 +20,7 @@ _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:(\d*|PORT))?")
 _COLON = re.compile(r":|%3a", re.IGNORECASE)
 # In text that is not an address with a scheme, only parameters of such names are hidden.
 _SECRET_PARAMETER = re.compile(
-    r"([?&;][^=&;?\s]*(?:pass|pwd|pw|psw|token|key|secret|auth|login|user|usr|sig|session)[^=&;?\s]*=)[^&;\s]*",
+    r"((?:^|[?&;])[^=&;?\s]*(?:pass|pwd|pw|psw|token|key|secret|auth|login|user|usr|sig|session)[^=&;?\s]*=)[^&;\s]*",
     re.IGNORECASE,
 )
 _PARAMETER = re.compile(r"[?&;][^=&;?#\s]*=[^&;#\s]*")
@@ -67,7 +67,7 @@ def holds_secret(address: str) -> bool:
 
 def _split(place: str) -> tuple[str, str, str]:
     """Return host with port, path, and parameters with what is before them."""
-    end = next((at for at, c in enumerate(place) if c in "?#"), len(place))
+    end = next((at for at, c in enumerate(place) if c in "?#;"), len(place))
     host, slash, path = place[:end].partition("/")
     return host, slash + path, place[end:]
 
