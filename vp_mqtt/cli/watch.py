@@ -9,14 +9,23 @@ from collections.abc import Iterator
 
 from rich.live import Live
 
-from vp_mqtt.cli.watch_screen import Screen, no_label, response
+from vp_mqtt.cli.watch_screen import Screen
+from vp_mqtt.cli.watch_tables import clock_time, missing, no_label, response, state_name
 from vp_mqtt.config.settings import WatchSettings
 from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import Session, connected
 from vp_mqtt.protocol import topics
-from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, LabelMessage, StatsMessage, StatusMessage, decode_of_node
+from vp_mqtt.protocol.messages import (
+    MAX_MESSAGE_BYTES,
+    LabelMessage,
+    MessageError,
+    StateMessage,
+    StatsMessage,
+    StatusMessage,
+    decode_of_node,
+)
 from vp_mqtt.protocol.topics import ANY, Kind, Topics
 from vp_mqtt.site.overview import Overview, SeenLabel
 from vp_mqtt.terminal import can_redraw
@@ -27,16 +36,40 @@ _REFRESHES_PER_S = 8
 _LOOK_EVERY_S = 0.5
 
 
-def line(seen: SeenLabel) -> str:
-    """Return a label as a line of text."""
+def line(seen: SeenLabel, overview: Overview) -> str:
+    """Return a label as a line of text: who did not vote on it and why, and the camera's state."""
     label = seen.label
     name = label.label or no_label(label)
     confidence = "" if label.confidence is None else f" {label.confidence:.0%}"
-    missing = f", missing {','.join(map(str, label.missing))}" if label.missing else ""
+    who = f", missing {missing(label, _absent(overview, label, seen.at))}" if label.missing else ""
+    state = overview.states.get(label.camera)
+    is_stable = state is not None and not state.is_expired(seen.at)
     return (
         f"{label.camera} {label.frame} {name}{confidence} "
-        f"({len(label.voted)} votes, {label.closed_by}, response {response(seen)}{missing})"
+        f"({len(label.voted)} votes, {label.closed_by}, response {response(seen)}{who})"
+        + (f", state {state_name(state.state)}" if state is not None and is_stable else "")
     )
+
+
+def _absent(overview: Overview, label: LabelMessage, now: float) -> dict[int, str]:
+    """Return why the boards of variants that did not vote on a label are not there."""
+    nodes = {node.status.variant: node for node in overview.nodes("variant", now)}
+    if not nodes:
+        # An account that may not read statuses knows nothing of boards.
+        return {}
+    return {
+        variant: str(nodes[variant].presence) if variant in nodes else "no board"
+        for variant in label.missing
+        if variant not in nodes or not nodes[variant].is_online
+    }
+
+
+def state_line(state: StateMessage, wall: float) -> str:
+    """Return a state that has changed as a line of text."""
+    since = f"since {clock_time(state.since, wall)}"
+    confidence = "" if state.confidence is None else f", {state.confidence:.0%}"
+    before = "" if state.previous is None else f", {state.previous} before"
+    return f"{state.camera} state {state_name(state)} {since} ({state.reason}{confidence}{before})"
 
 
 class _Listener:
@@ -48,8 +81,8 @@ class _Listener:
         self._overview = overview
         self._refusals = Refusals()
 
-    def messages(self) -> Iterator[SeenLabel | None]:
-        """Yield the labels as they arrive, and None after other messages and after a while without any.
+    def messages(self) -> Iterator[SeenLabel | StateMessage | None]:
+        """Yield labels and changes of states as they arrive, and None after other messages, or a while without any.
 
         Raises:
             UserError: the session has ended with a permanent failure.
@@ -63,14 +96,14 @@ class _Listener:
                 yield None
                 continue
             try:
-                is_label = self._handle(message, now)
+                found = self._handle(message, now)
             except ValueError as error:
                 self._refusals.add(message.topic, str(error))
             else:
-                yield self._overview.labels[-1] if is_label else None
+                yield found
 
-    def _handle(self, message: Received, now: float) -> bool:
-        """Note a message; return whether it is a label.
+    def _handle(self, message: Received, now: float) -> SeenLabel | StateMessage | None:
+        """Note a message; return a label, or a state that has changed.
 
         Raises:
             ValueError: it is invalid.
@@ -78,7 +111,12 @@ class _Listener:
         topic = topics.parse(message.topic)
         if topic.kind is Kind.LABEL:
             self._overview.note_label(LabelMessage.decode(message.payload), now, time.time())
-            return True
+            return self._overview.labels[-1]
+        if topic.kind is Kind.STATE:
+            state = StateMessage.decode(message.payload) if message.payload else None
+            if state is not None and state.camera != topic.source:
+                raise MessageError("of another camera")
+            return state if self._overview.note_state(topic.source, state, now) else None
         if topic.kind is Kind.STATS:
             stats = decode_of_node(StatsMessage, topic.source, message.payload)
             self._overview.note_stats(stats, retained=message.retained, now=now)
@@ -87,15 +125,20 @@ class _Listener:
             self._overview.note_status(status, retained=message.retained, now=now)
         else:
             self._overview.forget(topic.source)
-        return False
+        return None
 
 
 def _print_lines(listener: _Listener, overview: Overview, *, as_json: bool) -> None:
-    """Print the labels to standard output, and log problems as they begin and end."""
+    """Print labels and, but for JSON, changes of states to standard output, and log problems as they begin and end."""
     problems: set[str] = set()
-    for seen in listener.messages():
-        if seen is not None:
-            sys.stdout.write((seen.label.encode().decode() if as_json else line(seen)) + "\n")
+    for found in listener.messages():
+        text = None
+        if isinstance(found, SeenLabel):
+            text = found.label.encode().decode() if as_json else line(found, overview)
+        elif found is not None and not as_json:
+            text = state_line(found, time.time())
+        if text is not None:
+            sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
             continue
         current = overview.problems(time.monotonic())
@@ -134,7 +177,12 @@ def run(settings: WatchSettings, *, json_lines: bool) -> None:
     with connected(
         settings.broker_options(),
         client_id=f"vp-{settings.site}-{name}",
-        subscriptions=[(site.label(settings.camera), 0), (site.status(ANY), 1), (site.stats(ANY), 0)],
+        subscriptions=[
+            (site.state(settings.camera), 1),
+            (site.label(settings.camera), 0),
+            (site.status(ANY), 1),
+            (site.stats(ANY), 0),
+        ],
         on_message=lambda message: inbox.put(message.topic, message),
         on_end=lambda _: inbox.close(),
         max_packet_bytes=MAX_MESSAGE_BYTES,

@@ -144,12 +144,12 @@ class CameraStates:
         return StateMessage(
             camera=camera,
             label=state.label,
-            since=state.since,
+            since=round(state.since, 3),
             previous=state.previous,
             confidence=None if state.confidence is None else round(state.confidence, 4),
             agreeing=state.agreeing,
             reason=StateReason.TIMEOUT if state.is_timeout else StateReason.LABELS,
-            published=max(wall, state.since),
+            published=round(max(wall, state.since), 3),
             valid_for_s=self.valid_for_s,
             bundle=bundle,
         )

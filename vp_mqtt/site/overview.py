@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
-from vp_mqtt.protocol.messages import LabelMessage, StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import LabelMessage, StateMessage, StatsMessage, StatusMessage
 from vp_mqtt.protocol.presence import NodePresence, Presence
+from vp_mqtt.site.activity import NodeActivity, Recently
 
 _GRACE_S = 3.0  # retained statuses arrive at once, a node's first messages soon
 _RATE_WINDOW_S = 5.0
@@ -16,7 +18,8 @@ _NO_LABEL_AFTER_S = 5.0
 _LONGEST_RESPONSE_S = 10.0
 # Any client can name a node: only so many are remembered.
 _MAX_NODES = 512
-_MAX_LABELS = 500
+_MAX_LABELS = 2000
+_MAX_CAMERAS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,23 @@ class SeenLabel:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenState:
+    """A camera's state as it arrived.
+
+    Attributes:
+        state: the message.
+        at: when it arrived, on the monotonic clock, in seconds.
+    """
+
+    state: StateMessage
+    at: float
+
+    def is_expired(self, now: float) -> bool:
+        """Return whether nobody vouches for the state any more."""
+        return now - self.at > self.state.valid_for_s
+
+
+@dataclass(frozen=True, slots=True)
 class NodeState:
     """A node and its presence.
 
@@ -52,11 +72,13 @@ class NodeState:
         status: its newest status.
         presence: what is known of it.
         is_heard: whether it is online and something that the broker had not kept was heard of it.
+        activity: what it does; None before its first stats.
     """
 
     status: StatusMessage
     presence: Presence
     is_heard: bool
+    activity: NodeActivity | None = None
 
     @property
     def is_online(self) -> bool:
@@ -70,13 +92,16 @@ class Overview:
     Attributes:
         site: the site's name.
         labels: the newest labels, oldest first.
+        states: the newest state of each camera.
     """
 
     def __init__(self, site: str, *, now: float) -> None:
         """Begin to listen now, on the monotonic clock."""
         self.site = site
         self.labels: deque[SeenLabel] = deque(maxlen=_MAX_LABELS)
+        self.states: dict[str, SeenState] = {}
         self._nodes: dict[str, NodePresence] = {}
+        self._activities: dict[str, NodeActivity] = {}
         self._listening_since = now
         self._is_connected = True
 
@@ -100,10 +125,21 @@ class Overview:
         """Note a node's stats; those that a broker has kept say nothing about now."""
         if not retained and (node := self._nodes.get(stats.node)) is not None:
             node.note_heard(now)
+            activity = self._activities.setdefault(stats.node, NodeActivity(stats))
+            activity.note(stats, node.status.role)
+
+    def note_state(self, camera: str, state: StateMessage | None, now: float) -> bool:
+        """Note a camera's state, None if it was cleared; return whether it is another one than before."""
+        before = self.states.pop(camera, None)
+        if state is None or len(self.states) >= _MAX_CAMERAS:
+            return False
+        self.states[camera] = SeenState(state, now)
+        return before is None or (before.state.label, before.state.since) != (state.label, state.since)
 
     def forget(self, node: str) -> None:
         """Forget a node whose status was cleared."""
         self._nodes.pop(node, None)
+        self._activities.pop(node, None)
 
     def note_label(self, label: LabelMessage, now: float, wall_time: float) -> None:
         """Note a label."""
@@ -111,13 +147,29 @@ class Overview:
 
     def labels_per_s(self, now: float) -> float:
         """Return the rate of the last seconds."""
-        span = min(_RATE_WINDOW_S, max(1.0, now - self._listening_since))
-        return sum(now - seen.at <= span for seen in self.labels) / span
+        return self.recently(now).labels / self._span(now)
+
+    def recently(self, now: float) -> Recently:
+        """Return what the labels of the last seconds say of boards and cameras."""
+        newest = takewhile(lambda seen: now - seen.at <= _RATE_WINDOW_S, reversed(self.labels))
+        return Recently.of((seen.label, seen.response_ms) for seen in newest)
+
+    def rates(self, now: float) -> dict[str, float]:
+        """Return the labels per second of each camera in the last seconds."""
+        return {camera: count / self._span(now) for camera, count in self.recently(now).by_camera.items()}
+
+    def _span(self, now: float) -> float:
+        """Return for how much of the last seconds labels were listened to, in s."""
+        return min(_RATE_WINDOW_S, max(1.0, now - self._listening_since))
 
     def nodes(self, role: str | None, now: float) -> list[NodeState]:
         """Return the nodes of a role, or all, by variant and name."""
         of_role = (node for node in self._nodes.values() if role in {None, node.status.role})
-        states = (NodeState(node.status, node.at(now), node.is_heard(now)) for node in of_role)
+        activities = self._activities
+        states = (
+            NodeState(node.status, node.at(now), node.is_heard(now), activities.get(node.status.node))
+            for node in of_role
+        )
         return sorted(states, key=lambda node: (node.status.variant or 0, node.status.node))
 
     def problems(self, now: float, *, grace_s: float = _GRACE_S) -> list[str]:
