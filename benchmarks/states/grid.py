@@ -19,7 +19,7 @@ from vp_mqtt.fusion.state import SeenLabel, StateRules
 from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.training.datasets import Dataset
 
-HEARTBEAT_S = 5.0
+HEARTBEAT_S = 4.0
 _OTHERS = 200
 _KEPT = 0.95
 # Labels, window, hysteresis, and dwell in s; the first one is no state machine: every label is a state.

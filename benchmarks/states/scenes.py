@@ -21,7 +21,7 @@ FPS = 10
 NOTHING_KNOWN = -1
 """As the true class: what is before the camera is of no class of the family."""
 
-_MOVING_AFTER = 3  # frames that a motion gate still passes when the motion is over
+_MOVING_AFTER = 20  # frames that a motion gate still passes when the motion is over: `--motion-hold`
 
 
 @dataclass(frozen=True, slots=True)

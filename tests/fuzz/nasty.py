@@ -14,6 +14,10 @@ from tests.support.tiny import model
 from vp_mqtt.inference.pictures import encode_jpeg
 
 _ANNOUNCE = {"frame": "1f8c02d4-17", "captured": 1.5, "truth": "Bag"}
+_STATE = {
+    "camera": "cam0", "label": "Bag", "since": 1e9, "previous": None, "confidence": 0.9, "agreeing": [1],
+    "reason": "labels", "published": 1e9, "valid_for_s": 90.0, "bundle": "fashion-mnist",
+}  # fmt: skip
 _LABEL = {
     "camera": "cam0", "frame": "1f8c02d4-17", "label": "Bag", "class_index": 8, "confidence": 0.9, "score": 0.8,
     "top": [{"label": "Bag", "confidence": 0.9}], "voted": [1], "missing": [0], "alive": [1], "closed_by": "decided",
@@ -87,6 +91,7 @@ NASTY: dict[str, list[bytes]] = {
         b"\x00\x00" + struct.pack(">BBHII", 1, 0, 65_535, 4096, 1) + b"a", b"\x00\x00" + struct.pack(">BBHII", 1, 0, 1, 4, 4),
         b"\x00\x00" + struct.pack(">BBHII", 2, 0, 1, 4, 4) + b"abcd", b"\x00\x00" + struct.pack(">BBHII", 1, 0, 1, 4, 0) + b"abcd",
     ],
+    "state": _json(_STATE) + [json.dumps(_STATE | {"agreeing": [1] * 10_000}).encode()],
     "stats": _json(_STATS) + [json.dumps(_STATS | {"counts": {"x": 2**63}}).encode()],
     "frame": [
         _jpeg(), _jpeg()[:100], _jpeg()[:-2], b"", b"\xff\xd8", b"\xff\xd8\xff\xd9", _claims(60_000, 60_000), _claims(0, 0),

@@ -30,7 +30,15 @@ from vp_mqtt.protocol import topics, votes
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
 from vp_mqtt.protocol.chunks import Assembly, ChunkError, split
 from vp_mqtt.protocol.frames import FrameId
-from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, Message, MessageError, StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import (
+    AnnounceMessage,
+    LabelMessage,
+    Message,
+    MessageError,
+    StateMessage,
+    StatsMessage,
+    StatusMessage,
+)
 
 CLASSES = 10
 _DECODE_S = 5.0  # hundreds of times what it takes, since instrumented code on a busy machine is slow
@@ -195,6 +203,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "status": _message(StatusMessage),
     "statuses": fusion_targets.statuses,
     "sequences": fusion_targets.sequences,
+    "state": _message(StateMessage),
     "stats": _message(StatsMessage),
     "pointer": _message(BundlePointer),
     "chunk": _chunk,

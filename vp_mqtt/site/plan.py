@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from vp_mqtt.config.regions import Rectangle, Region, as_rectangle, as_regions, region_names
+from vp_mqtt.config.settings import FusionSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import error_lines, parse_toml, read_toml
+from vp_mqtt.fusion.state import StateRules
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
 _HOST = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$")
@@ -54,6 +56,12 @@ _OWN_LEVELS = {"var": 3, "home": 3}
 _PLACES_FOR_DATA = {"data", "home", "media", "mnt", "opt", "srv", "tmp"}
 _OWN_NAMES = ("mosquitto", "vp-mqtt")
 FolderText = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]*$", max_length=255), AfterValidator(_own_folder)]
+
+
+STATE_DEFAULTS: dict[str, Any] = {
+    name: FusionSettings.model_fields[name].default
+    for name in ("state", "state_labels", "state_window", "state_hysteresis", "state_dwell", "state_timeout")
+}
 
 
 class _Table(BaseModel):
@@ -138,10 +146,26 @@ class CameraPlan(_Table):
 
 
 class FusionPlan(_Table):
-    """The board that fuses the votes."""
+    """The board that fuses the votes, and when the cameras' states change, see the settings of the same names."""
 
     board: Name
     home_assistant: bool = False
+    state: bool | None = None
+    state_labels: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)] | None = None
+    state_window: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)] | None = None
+    state_hysteresis: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1000)] | None = None
+    state_dwell: Annotated[float, Field(ge=0, le=86_400)] | None = None
+    state_timeout: Annotated[float, Field(gt=0, le=86_400)] | None = None
+
+    @model_validator(mode="after")
+    def _state_can_change(self) -> Self:
+        chosen = STATE_DEFAULTS | self.state_settings()
+        StateRules(*(chosen[f"state_{name}"] for name in ("labels", "window", "hysteresis", "dwell", "timeout")))
+        return self
+
+    def state_settings(self) -> dict[str, Any]:
+        """Return what the plan says of states, by setting."""
+        return {name: value for name in STATE_DEFAULTS if (value := getattr(self, name)) is not None}
 
 
 class PersonPlan(_Table):

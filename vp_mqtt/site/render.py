@@ -92,7 +92,8 @@ def settings(plan: SitePlan, account: Account, bundle: str) -> str:
     if account.board is not None:
         home = plan.fusion.home_assistant or None
         cameras = [name for camera in plan.cameras for name in camera.names()]
-        fusion = {**family, "cameras": cameras, "home_assistant": home} if account.role == "fusion" else {}
+        states = plan.fusion.state_settings()
+        fusion = {**family, "cameras": cameras, "home_assistant": home, **states} if account.role == "fusion" else {}
         # Other nodes work without the deadline, but `vp site doctor` compares their speed with it.
         lines += ["", "[fusion]", *_table({"deadline_ms": plan.deadline_ms, **fusion})]
     return "\n".join([*lines, ""])

@@ -87,7 +87,7 @@ def test_the_node_red_flow_listens_to_valid_topics() -> None:
     ids = {node["id"] for node in flow}
     assert len(ids) == len(flow)
     listening = [node["topic"] for node in flow if node["type"] == "mqtt in"]
-    assert {topics.parse(topic.replace("+", "x")).kind for topic in listening} == {Kind.LABEL, Kind.STATUS}
+    assert {topics.parse(topic.replace("+", "x")).kind for topic in listening} == {Kind.STATE, Kind.STATUS}
     for node in flow:
         assert all(target in ids for wire in node.get("wires", []) for target in wire)
         assert node["type"] != "mqtt in" or node["broker"] in ids

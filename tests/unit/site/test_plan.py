@@ -129,3 +129,25 @@ def test_a_region_and_a_camera_of_one_name_are_noticed(tmp_path: Path) -> None:
         text.replace('name = "cam0"\n', 'name = "cam0"\nregions = { door = [0, 0, 1, 1] }\n'), "site.toml"
     )
     assert "two cameras are called 'cam0.door': give each its own name" in problems(plan, tmp_path)
+
+
+def with_fusion(*lines: str) -> SitePlan:
+    text = PLAN.format(state="/var/lib/mosquitto/").replace("[fusion]", "\n".join(["[fusion]", *lines]))
+    return parse_plan(text, "site.toml")
+
+
+def test_the_fusion_node_gets_what_the_plan_says_of_states_and_no_other_node() -> None:
+    chosen = with_fusion("state_labels = 8", "state_window = 15", "state_dwell = 20")
+    found = {a.role: tomllib.loads(settings(chosen, a, "tiny")) for a in accounts(chosen)}
+    states = {name: value for name, value in found["fusion"]["fusion"].items() if name.startswith("state")}
+    assert states == {"state_labels": 8, "state_window": 15, "state_dwell": 20.0}
+    assert not any(name.startswith("state") for name in found["camera"]["fusion"])
+    off = with_fusion("state = false")
+    (fusion,) = [account for account in accounts(off) if account.role == "fusion"]
+    assert tomllib.loads(settings(off, fusion, "tiny"))["fusion"]["state"] is False
+
+
+@pytest.mark.parametrize("lines", [("state_labels = 5",), ("state_dwell = 100",), ("state_window = 0",)])
+def test_states_that_could_never_change_are_refused(lines: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=r"^site\.toml: fusion"):
+        with_fusion(*lines)
