@@ -18,6 +18,7 @@ from tests.support.fusing import fuse
 from tests.support.tiny import CLASSES, RESOLUTIONS, write_bundle
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.errors import UserError
+from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.nodes.frame_encoder import FrameEncoder
 from vp_mqtt.protocol.votes import decode, encode, select
 from vp_mqtt.training.datasets import load_evaluation_set
@@ -103,6 +104,7 @@ def test_confidence_is_that_which_the_fusion_node_publishes() -> None:
     class Manifest:
         classes = ("a", "b", "c")
         variants = (Variant(1.0), Variant(3.0))
+        calibration = None
 
     probabilities = np.array([[[0.9, 0.1, 0.0]], [[0.5, 0.3, 0.2]]], dtype=np.float32)
     evaluated = evaluate_probabilities(Manifest(), probabilities, np.array([1]), k=1, by_k=[1])  # type: ignore[arg-type]
@@ -140,6 +142,30 @@ def test_eval_prints_what_it_promises(bundle: Path, pictures: Path, tmp_path: Pa
     assert "24 pictures of 'things', votes of k = 2 classes" in plain.stdout
     assert "fused label" in plain.stdout
     assert "by k: 1:" in plain.stdout
+
+
+def test_eval_tells_foreign_pictures_from_those_of_the_classes(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "strange" / "deep"
+    foreign.mkdir(parents=True)
+    for number in range(3):
+        # To the tiny bundle's models every class is as likely as the others.
+        (foreign / f"{number}.jpg").write_bytes(encode_jpeg(np.full((40, 60, 3), 128, dtype=np.uint8), 90))
+    strange = ("--unknown", str(tmp_path / "strange"))
+    told = json.loads(vp("eval", str(bundle), str(pictures), "--all", "--json", *strange).stdout)
+    assert told["unknown_data"] == "strange"
+    assert told["unknown"]["images"] == 3
+    assert told["unknown"]["by_bundle"] is None
+    assert set(told["unknown"]) == {"images", "auroc", "accepted_at_95", "accuracy_at_95", "by_bundle"}
+    assert 0 <= told["unknown"]["auroc"]["fused"] <= 1
+    assert len(told["unknown"]["accepted_at_95"]["variants"]) == 6
+    plain = vp("eval", str(bundle), str(pictures), "--all", *strange)
+    assert "3 foreign pictures" in plain.stdout
+    for folder, says in ((tmp_path / "nothing", "no such folder"), (tmp_path, "")):
+        refused = vp("eval", str(bundle), str(pictures), "--unknown", str(folder))
+        assert refused.returncode == (2 if says else 0)
+        assert says in refused.stderr
+    (tmp_path / "empty").mkdir()
+    assert "no pictures there" in vp("eval", str(bundle), str(pictures), "--unknown", str(tmp_path / "empty")).stderr
 
 
 def test_eval_needs_neither_torch_nor_matplotlib(bundle: Path, pictures: Path) -> None:

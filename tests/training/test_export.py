@@ -17,10 +17,13 @@ from tests.support.training_data import write_class_folders
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import VariantSpec
 from vp_mqtt.errors import UserError
+from vp_mqtt.nodes.frame_encoder import FrameEncoder
+from vp_mqtt.training.calibrate import calibrate_bundle
 from vp_mqtt.training.checkpoint import Checkpoint
 from vp_mqtt.training.datasets import load
 from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
 from vp_mqtt.training.export import export_bundle
+from vp_mqtt.training.familiarity import has_familiarity
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
 from vp_mqtt.training.onnx_export import largest_difference, to_onnx
 from vp_mqtt.training.quantize import quantize
@@ -87,12 +90,37 @@ def test_int8_and_fitted_bundles_are_judged_on_the_validation_part(trained: Path
     assert len(str(exported.manifest.provenance["temperatures"]).split()) == 2
     bundle = open_bundle(str(tmp_path / "bundle"))
     assert bundle.manifest == exported.manifest
-    of_the_bundle = evaluate_bundle(bundle, dataset.validation).fused
+    encoder = FrameEncoder(size=None, quality=90, passes_through=True)
+    of_the_bundle = evaluate_bundle(bundle, dataset.validation, encoder=encoder).fused
     assert exported.manifest.provenance["validation_accuracy"] == pytest.approx(of_the_bundle, abs=1e-4)
     assert evaluate_bundle(open_bundle(str(tmp_path / "bundle")), dataset.test).fused > 0.25
     others = dataclasses.replace(dataset, classes=("a", "b"))
     with pytest.raises(UserError, match="not those of the training"):
         export_bundle(checkpoint, tmp_path / "bundle", fit=True, dataset=others)
+
+
+def test_a_bundle_is_calibrated_by_its_pictures_on_export_or_later(trained: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(trained / "run")
+    dataset = load("fashion-mnist", trained / "data")
+    plain = export_bundle(checkpoint, tmp_path / "plain")
+    assert plain.manifest.calibration is None
+    exported = export_bundle(checkpoint, tmp_path / "calibrated", dataset=dataset).manifest
+    assert exported.calibration is not None
+    assert exported.calibration.pictures == len(dataset.validation)
+    assert all(has_familiarity(open_bundle(tmp_path / "calibrated").model_bytes(index)) for index in (0, 1))
+    later = calibrate_bundle(open_bundle(tmp_path / "plain"), dataset, tmp_path / "later")
+    assert later == open_bundle(tmp_path / "later").manifest
+    assert later == exported
+    # Again, with familiarity in the models: only the calibration is fitted.
+    again = calibrate_bundle(open_bundle(tmp_path / "later"), dataset, tmp_path / "again")
+    assert again.variants == later.variants
+    assert again.calibration is not None
+    assert again.calibration.thresholds == pytest.approx(exported.calibration.thresholds, abs=0.02)
+    with pytest.raises(UserError, match="it exists already"):
+        calibrate_bundle(open_bundle(tmp_path / "plain"), dataset, tmp_path / "later")
+    others = dataclasses.replace(dataset, classes=("a", "b"))
+    with pytest.raises(UserError, match="not those of the bundle"):
+        calibrate_bundle(open_bundle(tmp_path / "plain"), others, tmp_path / "new")
 
 
 def test_int8_models_are_small_and_nearly_right() -> None:

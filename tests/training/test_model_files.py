@@ -11,6 +11,7 @@ from tests.support import tiny
 from vp_mqtt.bundle.folder import builtin_bundles, open_bundle
 from vp_mqtt.bundle.manifest import VariantSpec
 from vp_mqtt.bundle.model_file import OPERATORS, check_model
+from vp_mqtt.training.familiarity import Familiarity, with_familiarity
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.onnx_export import to_onnx
 from vp_mqtt.training.quantize import quantize
@@ -22,7 +23,13 @@ def exported() -> Iterator[bytes]:
         spec = VariantSpec.model_validate({"resolution": 32, "head": 16, **changes})
         network = VariantNetwork(spec, 4).eval()
         exact = to_onnx(network, 32, "float32")
-        yield from (exact, to_onnx(network, 32, "float16"), quantize(exact, inputs))
+        familiarity = Familiarity(np.eye(4, 16, dtype=np.float32), slope=1.0, offset=0.0)
+        yield from (
+            exact,
+            to_onnx(network, 32, "float16"),
+            quantize(exact, inputs),
+            with_familiarity(exact, familiarity),
+        )
 
 
 def test_exported_models_are_accepted_and_every_accepted_operator_is_in_one() -> None:

@@ -85,7 +85,7 @@ def _same(call: _Call) -> _Result:
     return _Result(call.inputs[0].shape)
 
 
-def _add(call: _Call) -> _Result:
+def _broadcast(call: _Call) -> _Result:
     first, second = (tensor.shape for tensor in call.inputs)
     axes = max(len(first), len(second))
     pairs = list(zip(_padded(first, axes), _padded(second, axes), strict=True))
@@ -181,7 +181,7 @@ def _slice(call: _Call) -> _Result:
 _FLOATS, _BYTES, _NUMBERS = {FLOAT}, {UINT8, INT8}, {INT64}
 _WEIGHTS = {UINT8, INT8, INT32}
 RULES = {
-    "Add": _Rule(_add, (_FLOATS,) * 2),
+    **dict.fromkeys(("Add", "Div", "Mul"), _Rule(_broadcast, (_FLOATS,) * 2)),
     "Cast": _Rule(_cast, ({FLOAT16},), frozenset({"to"}), stored_from=0),
     "Clip": _Rule(_same, (_FLOATS,) * 3, stored_from=1),
     "Conv": _Rule(
@@ -194,10 +194,10 @@ RULES = {
     "MatMul": _Rule(_matmul, (_FLOATS,) * 2),
     "QuantizeLinear": _Rule(_quantize, (_FLOATS, _FLOATS, _BYTES), frozenset({"axis"}), stored_from=1),
     **dict.fromkeys(
-        ("ReduceMax", "ReduceMean"),
+        ("ReduceL2", "ReduceMax", "ReduceMean"),
         _Rule(_reduce, (_FLOATS, _NUMBERS), frozenset({"keepdims", "noop_with_empty_axes"}), stored_from=1),
     ),
-    "Relu": _Rule(_same, (_FLOATS,)),
+    **dict.fromkeys(("Relu", "Sigmoid"), _Rule(_same, (_FLOATS,))),
     "Reshape": _Rule(_reshape, (_FLOATS, _NUMBERS), frozenset({"allowzero"}), stored_from=1),
     "Slice": _Rule(_slice, (_FLOATS, *(_NUMBERS,) * 4), stored_from=1),
     "Softmax": _Rule(_same, (_FLOATS,), frozenset({"axis"})),

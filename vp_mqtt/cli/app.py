@@ -71,6 +71,11 @@ COMMANDS = {
         "Write a trained family as a bundle: a manifest and one ONNX model per variant.",
         _TRAINING,
     ),
+    "calibrate": LazyCommand(
+        "vp_mqtt.cli.train:calibrate",
+        "Calibrate a bundle that was exported without its pictures: confidence, and what is unknown.",
+        _TRAINING,
+    ),
     "samples": LazyCommand(
         "vp_mqtt.cli.data:samples",
         "Write a few held-out pictures of each class, chosen at random, for a camera node to play.",

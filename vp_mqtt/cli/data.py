@@ -13,10 +13,12 @@ from vp_mqtt.cli.common_options import Json
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from vp_mqtt.bundle.manifest import Manifest
     from vp_mqtt.nodes.frame_encoder import FrameEncoder
-    from vp_mqtt.training.datasets import EvaluationSet
-    from vp_mqtt.training.evaluation.results import Evaluation
+    from vp_mqtt.training.datasets import EvaluationSet, Pictures
+    from vp_mqtt.training.evaluation.results import Evaluation, UnknownEvaluation
 
 EXIT_UNUSABLE = 1
 
@@ -67,6 +69,12 @@ def evaluate(
         bool,
         typer.Option("--all", help="evaluate on all pictures, not only held-out ones: for data not used in training"),
     ] = False,
+    unknown: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="pictures that show none of the classes: how well are they told from the others?"
+        ),
+    ] = None,
     plots: Annotated[
         Path | None, typer.Option(help="folder for plots of the confusion matrix and of accuracy with dead boards")
     ] = None,
@@ -91,17 +99,34 @@ def evaluate(
     chosen = datasets.load_evaluation_set(data, root, seed, everything=everything)
     pictures = chosen.for_classes(opened.manifest.classes)
     _warn_of(chosen, opened.manifest.provenance.get("dataset"))
-    result = evaluate_bundle(opened, pictures, ks=ks, encoder=None if no_jpeg else _camera_encoder(jpeg))
+    foreign = _read_foreign(unknown)
+    encoder = None if no_jpeg else _camera_encoder(jpeg)
+    result = evaluate_bundle(opened, pictures, ks=ks, encoder=encoder, foreign=foreign)
     drawn = drawing.write_plots(result, opened.manifest.classes, opened.manifest.name, plots) if plots else []
     if json:
         about = {"bundle": opened.manifest.name, "data": chosen.name, "seed": seed, "all": everything}
         about["jpeg"] = None if no_jpeg else jpeg or "as published"
+        if unknown is not None:
+            about["unknown_data"] = unknown.resolve().name
         typer.echo(json_module.dumps(about | result.as_dict() | {"plots": [str(path) for path in drawn]}))
         return
     kind = "pictures" if everything else "held-out pictures"
     _print_tables(result, opened.manifest, f"{result.images} {kind} of '{chosen.name}'")
     for path in drawn:
         typer.echo(f"plot: {path}")
+
+
+def _read_foreign(folder: Path | None) -> Pictures | None:
+    """Return the pictures in the folder of `--unknown`."""
+    from vp_mqtt.training.datasets.folders import loose_pictures  # noqa: PLC0415
+
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise UserError(f"--unknown {folder}: there is no such folder")
+    pictures, left_out = loose_pictures(folder)
+    say_left_out(left_out)
+    return pictures
 
 
 def _warn_of(chosen: EvaluationSet, trained_on: str | float | None) -> None:
@@ -152,7 +177,26 @@ def _print_tables(result: Evaluation, manifest: Manifest, what: str) -> None:
     console.print(table)
     is_short = len(result.by_k) <= len(_PRINTED_KS)
     printed = [k for k in result.by_k if is_short or k in _PRINTED_KS or k == max(result.by_k)]
+    if result.unknown is not None:
+        _print_unknown(result.unknown, console)
     console.print("by k: " + ", ".join(f"{k}: {result.by_k[k]:.2%}" for k in printed), soft_wrap=True)
+
+
+def _print_unknown(result: UnknownEvaluation, console: Console) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    console.print(f"{result.images} foreign pictures, told from those above by the known score", soft_wrap=True)
+    table = Table("", "AUROC", "foreign accepted", "accuracy of known kept")
+    kinds = (result.auroc, result.accepted, result.accuracy)
+    table.add_row("fused, 95% of known kept", *(f"{kind.fused:.2%}" for kind in kinds))
+    best = max(range(len(result.auroc.variants)), key=lambda variant: result.auroc.variants[variant])
+    table.add_row(f"best variant ({best}), 95% of known kept", *(f"{kind.variants[best]:.2%}" for kind in kinds))
+    own = result.by_bundle
+    if own is not None:
+        accuracy = "-" if own.accuracy is None else f"{own.accuracy:.2%}"
+        title = f"bundle's threshold {own.threshold:g}, {own.kept:.2%} of known kept"
+        table.add_row(title, "", f"{own.accepted:.2%}", accuracy)
+    console.print(table)
 
 
 def samples(

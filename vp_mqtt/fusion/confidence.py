@@ -52,21 +52,24 @@ def confidences(
     """
     if not votes or winner is None:
         return Confidences({}, 0.0, None)
-    shares = mean_shares(votes, [variant.weight for variant in manifest.variants])
+    weights = [variant.weight for variant in manifest.variants]
+    shares = mean_shares(votes, weights)
     indices = sorted(shares)
     means = np.array([shares[index] for index in indices])
+    voted = sorted(votes)
+    limit = sum(weights[v] * float(votes[v].probabilities[-1]) for v in voted) / sum(weights[v] for v in voted)
     score = float(known_score(means))
-    temperature = 1.0
     threshold = unknown if isinstance(unknown, float) else None
+    sure = means
     if manifest.calibration is not None:
         temperature = manifest.calibration.temperatures[len(votes) - 1]
+        sure = sharpen(means, limit, temperature, len(manifest.classes))
         if unknown == "auto":
             threshold = manifest.calibration.thresholds[len(votes) - 1]
-    sharpened = sharpen(means, temperature, len(manifest.classes)).tolist()
     is_known = None if threshold is None else score >= threshold
     if manifest.none_index is not None and unknown != "off":
         is_known = winner != manifest.none_index and is_known is not False
-    return Confidences(dict(zip(indices, sharpened, strict=True)), score, is_known)
+    return Confidences(dict(zip(indices, sure.tolist(), strict=True)), score, is_known)
 
 
 def mean_shares(votes: Mapping[int, Vote], weights: Sequence[float]) -> dict[int, float]:
@@ -93,21 +96,27 @@ def known_score(means: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.clip(means.sum(-1), 0.0, 1.0))
 
 
-def sharpen(means: NDArray[np.float64], temperature: float, classes: int) -> NDArray[np.float64]:
+def sharpen(
+    means: NDArray[np.float64], limit: NDArray[np.float64] | float, temperature: float, classes: int
+) -> NDArray[np.float64]:
     """Return confidences, of the same shape, 0..1: the means to the power of 1 / temperature, brought to a sum of 1.
 
-    What the votes do not name, they share equally among the other classes; it takes part in the sum. The order of the
-    classes stays, and a temperature of 1 changes nothing, but for probabilities whose sum rounding has put over 1.
+    The classes that no vote names take part in the sum, each with an equal share of what the votes leave over, but at
+    most with `limit`: what is left over beyond that is not theirs, but of none of the classes. The order of the classes
+    stays.
 
     Args:
         means: weighted mean of the votes, shape (.., classes), 0 for classes that no vote names; or these left out.
+        limit: weighted mean of the smallest probability in each vote, shape (..): no class that it leaves out has more.
         temperature: greater than 0.
         classes: how many classes the family knows.
     """
     means = np.maximum(means, 0.0)
-    others = np.maximum(classes - np.count_nonzero(means, axis=-1, keepdims=True), 1)
-    each = np.maximum(1.0 - means.sum(-1, keepdims=True), 0.0) / others
+    others = classes - np.count_nonzero(means, axis=-1, keepdims=True)
+    left_over = np.maximum(1.0 - means.sum(-1, keepdims=True), 0.0) / np.maximum(others, 1)
+    each = np.minimum(left_over, np.asarray(limit)[..., np.newaxis])
     # The largest power is 1, so that not all of them underflow.
     largest = np.maximum(np.maximum(means.max(-1, keepdims=True), each), np.finfo(np.float64).tiny)
     powers = (means / largest) ** (1 / temperature)
-    return np.asarray(powers / (powers.sum(-1, keepdims=True) + others * (each / largest) ** (1 / temperature)))
+    total = powers.sum(-1, keepdims=True) + others * (each / largest) ** (1 / temperature)
+    return np.asarray(powers / np.maximum(total, np.finfo(np.float64).tiny))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, Manifest, Preprocessing, VariantEntry, VariantSpec
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, Manifest, Preprocessing, VariantEntry, VariantSpec
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ def write_bundle(
     classes: tuple[str, ...],
     k: int,
     provenance: Mapping[str, str | int | float],
+    calibration: Calibration | None = None,
 ) -> Manifest:
     """Write models and manifest into a folder, and return the manifest.
 
@@ -45,6 +46,7 @@ def write_bundle(
         classes: class names by index.
         k: classes in a vote.
         provenance: what the family was made from.
+        calibration: of confidence and thresholds; None without.
 
     Raises:
         OSError: a file cannot be written.
@@ -70,6 +72,7 @@ def write_bundle(
         preprocessing=Preprocessing(),
         k=k,
         provenance=dict(provenance),
+        calibration=calibration,
     )
     (folder / MANIFEST_NAME).write_bytes(manifest.canonical())
     return manifest

@@ -33,6 +33,12 @@ class Origin(BaseModel):
         default=None, description="names of the files, bundles or trainings with the initial weights"
     )
     teacher: str | None = Field(default=None, description="data set, family and validation accuracy of the teacher")
+    data: str | None = Field(default=None, description="where the pictures are: a folder, or a data set's name")
+    root: str | None = Field(default=None, description="folder of the named data set, if one was given")
+
+    def at(self, other: Origin) -> Origin:
+        """Return the same origin with the pictures where another has them: they may have been moved."""
+        return self.model_copy(update={"data": other.data, "root": other.root})
 
 
 @dataclass

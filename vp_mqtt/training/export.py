@@ -11,14 +11,15 @@ from typing import Literal
 import numpy as np
 
 from vp_mqtt.bundle.folder import open_bundle
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, Manifest, Preprocessing
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, Manifest, Preprocessing
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import prepare
 from vp_mqtt.training.bundle_writer import VariantModel, write_bundle
+from vp_mqtt.training.calibrate import calibrate
 from vp_mqtt.training.calibration import fit_fusion
 from vp_mqtt.training.checkpoint import Checkpoint
 from vp_mqtt.training.datasets import Dataset
-from vp_mqtt.training.evaluation.evaluate import evaluate_bundle, predict
+from vp_mqtt.training.evaluation.evaluate import evaluate_bundle, evaluate_probabilities, predict
 from vp_mqtt.training.onnx_export import largest_difference, to_onnx
 from vp_mqtt.training.quantize import CALIBRATION_PICTURES, quantize
 
@@ -57,7 +58,8 @@ def export_bundle(
 ) -> Exported:
     """Write a trained family as a bundle; the folder appears complete or not at all.
 
-    int8 models are used only if they lose at most half a point of the fused label's accuracy on the validation part.
+    With a data set, the models are given familiarity, and the bundle a calibration, by its validation part. int8 models
+    are used only if they lose at most half a point of the fused label's accuracy on the validation part.
 
     Args:
         checkpoint: the trained family.
@@ -65,8 +67,8 @@ def export_bundle(
         name: of the bundle; by default the data set's.
         weights: data type of the stored weights. With float16 and float32 the models compute in float32.
         fit: fit temperatures and vote weights on the validation part, instead of using the paper's weights.
-        dataset: the training's data; required for int8 and fitting. With it, the manifest's validation accuracy is the
-            bundle's, without it that of the last epoch.
+        dataset: the training's data; required for int8, fitting and calibration. With it, the manifest's validation
+            accuracy is the bundle's, without it that of the last epoch.
 
     Raises:
         UserError: the folder holds something other than a bundle, or cannot be written; or the data set is missing or
@@ -110,24 +112,33 @@ class _Exporter:
         stored: Literal["float16", "float32"] = "float16" if weights == "float16" else "float32"
         models, difference = self._convert(stored)
         note = None
-        if self._dataset is not None:
-            self._write(models, stored)
-            accuracy = self._validation_accuracy(self._dataset)
-            if weights == "int8":
-                quantized = self._quantize(models, self._dataset)
-                self._write(quantized, "int8")
-                quantized_accuracy = self._validation_accuracy(self._dataset)
-                note = f"int8: validation accuracy {quantized_accuracy:.2%}, float32: {accuracy:.2%}"
-                if accuracy - quantized_accuracy > MAX_INT8_LOSS:
-                    weights = "float32"
-                    note += "; int8 loses too much, float32 is kept"
-                else:
-                    models, accuracy = quantized, quantized_accuracy
-            # The bundle's own accuracy: in training, arithmetic differs and votes are not rounded.
-            self._provenance["validation_accuracy"] = round(accuracy, 4)
+        if weights == "int8" and self._dataset is not None:
+            models, weights, note = self._try_int8(models, self._dataset)
         manifest = self._write(models, weights)
+        if self._dataset is not None:
+            manifest = self._calibrate(manifest, models, self._dataset, weights)
         total = sum(path.stat().st_size for path in self.folder.iterdir())
         return Exported(manifest, difference, total, note)
+
+    def _try_int8(self, models: list[bytes], dataset: Dataset) -> tuple[list[bytes], Weights, str]:
+        """Return (int8 models, or the same ones if int8 loses too much; the type of their weights; a note)."""
+        self._write(models, "float32")
+        accuracy = self._validation_accuracy(dataset)
+        quantized = self._quantize(models, dataset)
+        self._write(quantized, "int8")
+        quantized_accuracy = self._validation_accuracy(dataset)
+        note = f"int8: validation accuracy {quantized_accuracy:.2%}, float32: {accuracy:.2%}"
+        if accuracy - quantized_accuracy > MAX_INT8_LOSS:
+            return models, "float32", f"{note}; int8 loses too much, float32 is kept"
+        return quantized, "int8", note
+
+    def _calibrate(self, manifest: Manifest, models: list[bytes], dataset: Dataset, weights: Weights) -> Manifest:
+        calibrated = calibrate(manifest, models, dataset)
+        labels = dataset.validation.labels
+        # The bundle's own accuracy: in training, arithmetic differs and votes are not rounded.
+        accuracy = evaluate_probabilities(manifest, calibrated.probabilities, labels, k=manifest.k, by_k=[]).fused
+        self._provenance["validation_accuracy"] = round(accuracy, 4)
+        return self._write(calibrated.models, weights, calibrated.calibration)
 
     def _convert(self, weights: Literal["float16", "float32"]) -> tuple[list[bytes], float]:
         """Return the ONNX models, and the largest difference between their probabilities and torch's."""
@@ -160,7 +171,7 @@ class _Exporter:
     def _validation_accuracy(self, dataset: Dataset) -> float:
         return evaluate_bundle(open_bundle(str(self.folder)), dataset.validation).fused
 
-    def _write(self, models: list[bytes], weights: Weights) -> Manifest:
+    def _write(self, models: list[bytes], weights: Weights, calibration: Calibration | None = None) -> Manifest:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         origin = self._checkpoint.origin
@@ -173,6 +184,7 @@ class _Exporter:
             classes=origin.classes,
             k=min(origin.recipe.k, len(origin.classes)),
             provenance={**self._provenance, "weights": weights},
+            calibration=calibration,
         )
 
 

@@ -69,8 +69,9 @@ class Trainer:
             UserError: there is none, or its family, data set or recipe differs.
         """
         saved = Checkpoint.load(self._out / CHECKPOINT_NAME)
-        if saved.origin != self._origin:
-            ours, theirs = self._origin.model_dump(), saved.origin.model_dump()
+        origin = saved.origin.at(self._origin)
+        if origin != self._origin:
+            ours, theirs = self._origin.model_dump(), origin.model_dump()
             different = ", ".join(key for key in ours if ours[key] != theirs[key])
             raise UserError(f"{self._out}: the checkpoint there has another {different}; train into another folder")
         self._learner.restore(saved, self._batches.steps)

@@ -84,6 +84,9 @@ SLICE = ["picture", "from", "to", "at", "by"]
         (node("ReduceMean", ["picture", "at"], ["out"]), {"at": ints(2)}, (1, 3, 1, 8)),
         (node("Reshape", ["picture", "to"], ["out"]), {"to": ints(3, 64)}, (3, 64)),
         (node("Add", ["picture", "k"], ["out"]), {"k": np.ones((4, 1, 8, 1), FLOAT)}, (4, 3, 8, 8)),
+        (node("Mul", ["picture", "k"], ["out"]), {"k": np.ones((4, 1, 8, 1), FLOAT)}, (4, 3, 8, 8)),
+        (node("Div", ["picture", "k"], ["out"]), {"k": np.ones((1,), FLOAT)}, (1, 3, 8, 8)),
+        (node("Sigmoid", ["picture"], ["out"]), {}, (1, 3, 8, 8)),
     ],
 )
 def test_operators_give_the_sizes_that_the_onnx_library_infers(

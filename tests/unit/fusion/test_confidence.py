@@ -34,10 +34,15 @@ def vote(*probabilities: float) -> Vote:
     return select(padded, max(1, int(np.count_nonzero(padded))), b"\0\0\0\0")
 
 
+LIMITS = st.floats(0, 1, width=16)
+
+
 @settings(deadline=None)
-@given(means(), st.floats(0.05, 20))
-def test_confidences_are_shares_in_the_order_of_the_means(shares: NDArray[np.float64], temperature: float) -> None:
-    sure = sharpen(shares, temperature, CLASSES)
+@given(means(), LIMITS, st.floats(0.05, 20))
+def test_confidences_are_shares_in_the_order_of_the_means(
+    shares: NDArray[np.float64], limit: float, temperature: float
+) -> None:
+    sure = sharpen(shares, limit, temperature, CLASSES)
     assert ((sure >= 0) & (sure <= 1)).all()
     assert sure.sum() <= 1 + 1e-9
     order = np.argsort(shares)
@@ -47,31 +52,43 @@ def test_confidences_are_shares_in_the_order_of_the_means(shares: NDArray[np.flo
 
 @settings(deadline=None)
 @given(means())
-def test_a_temperature_of_one_changes_nothing(shares: NDArray[np.float64]) -> None:
-    assert sharpen(shares, 1.0, CLASSES) == pytest.approx(shares, abs=1e-12)
+def test_a_temperature_of_one_changes_nothing_if_all_is_of_the_classes(shares: NDArray[np.float64]) -> None:
+    named = int(np.count_nonzero(shares))
+    whole = shares if named < CLASSES else shares / shares.sum()
+    assert sharpen(whole, 1.0, 1.0, CLASSES) == pytest.approx(whole, abs=1e-12)
 
 
 @settings(deadline=None)
-@given(means(), st.floats(0.05, 10), st.floats(1.01, 2))
+@given(means(), LIMITS, st.floats(0.05, 10), st.floats(1.01, 2))
 def test_the_likeliest_class_is_the_surer_the_lower_the_temperature(
-    shares: NDArray[np.float64], temperature: float, factor: float
+    shares: NDArray[np.float64], limit: float, temperature: float, factor: float
 ) -> None:
-    # Where the rest is larger than the largest mean, no single class is the likeliest.
-    others = max(CLASSES - np.count_nonzero(shares), 1)
-    if shares.max() >= (1 - shares.sum()) / others:
-        colder, warmer = (sharpen(shares, t, CLASSES).max() for t in (temperature, temperature * factor))
+    if shares.max() >= limit:
+        colder, warmer = (sharpen(shares, limit, t, CLASSES).max() for t in (temperature, temperature * factor))
         assert colder >= warmer - 1e-9
 
 
 @settings(deadline=None)
-@given(means(), st.floats(0.05, 20))
+@given(means(), LIMITS, st.floats(0.05, 20))
 def test_leaving_out_the_classes_that_no_vote_names_gives_the_same(
-    shares: NDArray[np.float64], temperature: float
+    shares: NDArray[np.float64], limit: float, temperature: float
 ) -> None:
     named = shares[shares > 0]
     if named.size:
-        assert sharpen(named, temperature, CLASSES) == pytest.approx(sharpen(shares, temperature, CLASSES)[shares > 0])
+        expected = sharpen(shares, limit, temperature, CLASSES)[shares > 0]
+        assert sharpen(named, limit, temperature, CLASSES) == pytest.approx(expected)
         assert known_score(named) == pytest.approx(known_score(shares))
+
+
+@settings(deadline=None)
+@given(means(), st.floats(0.05, 20), st.floats(0.1, 1))
+def test_what_models_take_back_from_all_classes_alike_leaves_the_confidences(
+    shares: NDArray[np.float64], temperature: float, kept: float
+) -> None:
+    # All classes are named, so that what is left over is of none of them.
+    every = (shares + 0.1) / (shares + 0.1).sum()
+    taken = sharpen(every * kept, kept * float(every.min()), temperature, CLASSES)
+    assert taken == pytest.approx(sharpen(every, float(every.min()), temperature, CLASSES))
 
 
 def test_the_known_score_is_what_the_votes_leave_on_the_classes_they_name() -> None:
@@ -84,6 +101,7 @@ def test_the_known_score_is_what_the_votes_leave_on_the_classes_they_name() -> N
 def test_temperature_and_threshold_are_those_of_the_number_of_votes() -> None:
     one = confidences(CALIBRATED, {1: vote(0.6, 0.2)}, 0)
     assert one.by_class[0] == pytest.approx(0.6)
+    assert one.by_class[1] == pytest.approx(0.2)
     assert one.is_known is True
     two = confidences(CALIBRATED, {0: vote(0.6, 0.2), 1: vote(0.6, 0.2)}, 0)
     assert two.by_class[0] == pytest.approx(0.36 / (0.36 + 0.04 + 3 * (0.2 / 3) ** 2))

@@ -91,6 +91,19 @@ def pictures_by_class(folder: Path, without: Sequence[str] = ()) -> tuple[tuple[
     return classes, *_read_part(folder, classes)
 
 
+def loose_pictures(folder: Path) -> tuple[PictureFiles, Counter[str]]:
+    """Return (all pictures in a folder and the folders in it, what was left out by kind); all labels are 0.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = find_pictures(folder)
+    if not found.files:
+        there = f" (but {describe_left_out(found.left_out)})" if found.left_out else ""
+        raise UserError(f"{folder}: no pictures there{there}")
+    return PictureFiles(found.files, np.zeros(len(found.files), dtype=np.int64)), found.left_out
+
+
 def _check_same_classes(folder: Path, part: str, classes: tuple[str, ...]) -> None:
     there = _class_names(folder / part)
     missing, unknown = sorted(set(classes) - set(there)), sorted(set(there) - set(classes))

@@ -5,14 +5,17 @@ Pure. A vote here is what a fusion node has after decoding: probabilities rounde
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.protocol.votes import PROBABILITY_STEPS
 
+_SEED = 0
 _TOLERANCE = 1e-3  # by which probabilities may leave 0..1, as in vp_mqtt.protocol.votes
 
 
@@ -75,3 +78,29 @@ def sum_alive(shares: NDArray[np.float64], alive: Sequence[int]) -> NDArray[np.f
     for variant in alive:
         sums += shares[variant]
     return sums
+
+
+def mean_votes(
+    votes: BatchVotes, weights: Sequence[float], alive: Sequence[int], k: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (weighted means of the votes, shape (N, classes); of the smallest probability in each, shape (N,)).
+
+    Args:
+        votes: of all variants.
+        weights: of each variant's vote.
+        alive: variant indices, ascending, at least one.
+        k: number of classes to use of each vote; by default all that it holds.
+    """
+    used = votes.probabilities.shape[2] if k is None else k
+    total = sum(weights[variant] for variant in alive)
+    chosen = BatchVotes(votes.order[list(alive)], votes.probabilities[list(alive)], votes.classes)
+    own = [weights[variant] / total for variant in alive]
+    return sum_alive(chosen.shares(own, used), range(len(own))), np.asarray(own) @ chosen.probabilities[..., used - 1]
+
+
+def subsets_of(variants: int, size: int, most: int) -> list[tuple[int, ...]]:
+    """Return subsets of the variants of this size: all of them, or `most` chosen at random if there are more."""
+    if math.comb(variants, size) <= most:
+        return list(combinations(range(variants), size))
+    rng = np.random.default_rng(_SEED)
+    return sorted({tuple(sorted(rng.permutation(variants)[:size].tolist())) for _ in range(most)})

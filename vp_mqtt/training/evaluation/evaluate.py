@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import combinations
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.errors import UserError
+from vp_mqtt.fusion.confidence import sharpen
 from vp_mqtt.inference.onnx import OnnxPredictor
 from vp_mqtt.inference.pictures import Picture, PictureError, decode, prepare
 from vp_mqtt.nodes.frame_encoder import MAX_FRAME_BYTES, FrameEncoder
@@ -22,8 +22,9 @@ from vp_mqtt.nodes.sources.files import capture
 from vp_mqtt.protocol.votes import MAX_K
 from vp_mqtt.training.datasets import Pictures
 from vp_mqtt.training.evaluation import metrics
-from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, sum_alive
+from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, mean_votes, subsets_of, sum_alive
 from vp_mqtt.training.evaluation.results import Evaluation, MetricValues, Subset, SubsetAccuracy
+from vp_mqtt.training.evaluation.unknown import evaluate_unknown
 from vp_mqtt.training.parallel import map_pictures
 
 _FUSED_AT_ONCE = 1024
@@ -31,8 +32,6 @@ _FUSED_AT_ONCE = 1024
 
 _MAX_SUBSETS = 1000
 """Of one size: if a family has more, so many are chosen at random."""
-
-_SEED = 0
 
 _View = Callable[[int], Picture]
 """What variants get to see of a picture, by the side of the square that they resize it to, in pixels."""
@@ -50,21 +49,47 @@ def predict(bundle: Bundle, pictures: Pictures, encoder: FrameEncoder | None = N
     Raises:
         UserError: a model or a picture cannot be read.
     """
-    cv2.setNumThreads(1)
     manifest = bundle.manifest
-    classes = len(manifest.classes)
-    predictors = [
-        OnnxPredictor(bundle.model_bytes(v.index), resolution=v.resolution, classes=classes) for v in manifest.variants
+    models = [bundle.model_bytes(variant.index) for variant in manifest.variants]
+    return np.stack(run_models(manifest, models, pictures, encoder))
+
+
+def run_models(
+    manifest: Manifest,
+    models: Sequence[bytes],
+    pictures: Pictures,
+    encoder: FrameEncoder | None,
+    *,
+    with_features: bool = False,
+) -> list[NDArray[np.float32]]:
+    """Return the outputs of every variant's model, each of shape (N, outputs), float32.
+
+    Args:
+        manifest: of the family.
+        models: ONNX, by variant.
+        pictures: to classify.
+        encoder: as for `predict`.
+        with_features: whether the output of the models are the probabilities and the features, not only the former.
+
+    Raises:
+        UserError: a model or a picture cannot be read.
+    """
+    cv2.setNumThreads(1)
+    variants = manifest.variants
+    sizes = [len(manifest.classes) + (entry.head if with_features else 0) for entry in variants]
+    runners = [
+        OnnxPredictor(model, resolution=entry.resolution, classes=size)
+        for model, entry, size in zip(models, variants, sizes, strict=True)
     ]
-    result = np.empty((len(predictors), len(pictures), classes), dtype=np.float32)
+    result = [np.empty((len(pictures), size), dtype=np.float32) for size in sizes]
 
     def predict_one(index: int) -> None:
         view = _published(pictures, index, encoder) if encoder is not None else _stored(pictures, index)
         try:
-            for variant, predictor in enumerate(predictors):
-                resolution = manifest.variants[variant].resolution
+            for variant, runner in enumerate(runners):
+                resolution = variants[variant].resolution
                 picture = view(resolution + manifest.preprocessing.margin)
-                result[variant, index] = predictor(prepare(picture, resolution, manifest.preprocessing))
+                result[variant][index] = runner(prepare(picture, resolution, manifest.preprocessing))
         except PictureError as error:
             raise UserError(f"{pictures.where(index)}: {error}; repair or remove it") from None
 
@@ -97,19 +122,16 @@ def _published(pictures: Pictures, index: int, encoder: FrameEncoder) -> _View:
 
 def subsets_alive(variants: int) -> list[Subset]:
     """Return the subsets of variants to evaluate, by size: all of them, or a random choice if there are too many."""
-    rng = np.random.default_rng(_SEED)
-    found: list[Subset] = []
-    for size in range(1, variants + 1):
-        if math.comb(variants, size) <= _MAX_SUBSETS:
-            found += combinations(range(variants), size)
-        else:
-            drawn = {tuple(sorted(rng.permutation(variants)[:size].tolist())) for _ in range(_MAX_SUBSETS)}
-            found += sorted(drawn)
-    return found
+    return [subset for size in range(1, variants + 1) for subset in subsets_of(variants, size, _MAX_SUBSETS)]
 
 
 def evaluate_bundle(
-    bundle: Bundle, pictures: Pictures, *, ks: Sequence[int] | None = None, encoder: FrameEncoder | None = None
+    bundle: Bundle,
+    pictures: Pictures,
+    *,
+    ks: Sequence[int] | None = None,
+    encoder: FrameEncoder | None = None,
+    foreign: Pictures | None = None,
 ) -> Evaluation:
     """Evaluate the fused label of a bundle and those of its variants, with any number of variants alive, for any k.
 
@@ -119,6 +141,7 @@ def evaluate_bundle(
         ks: classes in a vote: the first one for everything, each for `by_k`. By default the bundle's, and every number
             from 1 to half of the classes for `by_k`.
         encoder: of the camera node that would publish the pictures; see `predict`.
+        foreign: pictures that show none of the bundle's classes, to be told from the others.
 
     Raises:
         UserError: there are no pictures, a k is out of range, or a model or a picture cannot be read.
@@ -134,7 +157,12 @@ def evaluate_bundle(
     k = ks[0] if ks else manifest.k
     by_k = sorted(set(ks)) if ks else list(range(1, min(manifest.largest_k, MAX_K) + 1))
     try:
-        return evaluate_probabilities(manifest, probabilities, pictures.labels, k=k, by_k=by_k)
+        result = evaluate_probabilities(manifest, probabilities, pictures.labels, k=k, by_k=by_k)
+        if foreign is None:
+            return result
+        of_foreign = predict(bundle, foreign, encoder)
+        unknown = evaluate_unknown(manifest, probabilities, pictures.labels, of_foreign, k=k)
+        return dataclasses.replace(result, unknown=unknown)
     except ValueError as error:
         raise UserError(f"the models of the bundle '{manifest.name}': {error}; export it again") from None
 
@@ -161,7 +189,7 @@ def evaluate_probabilities(
     """
     weights = [variant.weight for variant in manifest.variants]
     everyone = tuple(range(len(weights)))
-    tally = _LabelTally(weights, k, by_k)
+    tally = _LabelTally(manifest, k, by_k)
     for part in _slices(len(labels)):
         tally.add(BatchVotes.select(probabilities[:, part], max([k, *by_k])), labels[part])
     predicted = {subset: np.concatenate(parts) for subset, parts in tally.labels.items()}
@@ -192,7 +220,8 @@ class _LabelTally:
         confidences: of these labels, in the same batches.
     """
 
-    def __init__(self, weights: Sequence[float], k: int, by_k: Iterable[int]) -> None:
+    def __init__(self, manifest: Manifest, k: int, by_k: Iterable[int]) -> None:
+        weights = [variant.weight for variant in manifest.variants]
         variants = range(len(weights))
         kept: list[Subset] = [*((variant,) for variant in variants), tuple(variants)]
         self._weights = weights
@@ -201,6 +230,7 @@ class _LabelTally:
         self.correct_by_k = dict.fromkeys(by_k, 0)
         self.labels: dict[Subset, list[NDArray[np.intp]]] = {subset: [] for subset in kept}
         self.confidences: dict[Subset, list[NDArray[np.float64]]] = {subset: [] for subset in kept}
+        self._calibration = manifest.calibration
 
     def add(self, votes: BatchVotes, truth: NDArray[np.int64]) -> None:
         """Fuse the votes on a batch of pictures, with the true classes of shape (N,)."""
@@ -212,10 +242,17 @@ class _LabelTally:
             self.correct[subset] += int((winners == truth).sum())
             if subset in self.labels:
                 self.labels[subset].append(winners)
-                self.confidences[subset].append(sums.max(axis=1) / sum(weights[variant] for variant in subset))
+                self.confidences[subset].append(self._confidences(votes, subset))
         for k in self.correct_by_k:
             winners = sum_alive(votes.shares(weights, k), range(len(weights))).argmax(axis=1)
             self.correct_by_k[k] += int((winners == truth).sum())
+
+    def _confidences(self, votes: BatchVotes, subset: Subset) -> NDArray[np.float64]:
+        """Return the confidence of the fused label, shape (N,)."""
+        means, limits = mean_votes(votes, self._weights, subset, self._k)
+        if self._calibration is not None:
+            means = sharpen(means, limits, self._calibration.temperatures[len(subset) - 1], votes.classes)
+        return np.asarray(means.max(axis=1))
 
 
 def _slices(count: int) -> Iterator[slice]:

@@ -50,3 +50,18 @@ def confusion(predicted: NDArray[np.integer], labels: NDArray[np.integer], class
     """Return the number of pictures by class (row) and label (column), shape (classes, classes), int64."""
     flat = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes * classes)
     return flat.reshape(classes, classes).astype(np.int64)
+
+
+def auroc(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> float:
+    """Return the area under the receiver operating characteristic, 0..1 (Fawcett, Pattern Recognition Letters 2006).
+
+    That is the probability that one of the first has a higher score than one of the second; of equal ones, half.
+
+    Args:
+        positive: scores, shape (N,), N at least 1.
+        negative: scores, shape (M,), M at least 1.
+    """
+    ascending = np.sort(negative)
+    lower = np.searchsorted(ascending, positive, side="left")
+    not_higher = np.searchsorted(ascending, positive, side="right")
+    return float((lower + not_higher).sum() / 2 / (len(positive) * len(negative)))

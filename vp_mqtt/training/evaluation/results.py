@@ -39,6 +39,62 @@ class MetricValues:
         return {"fused": round(self.fused, 4), "variants": [round(one, 4) for one in self.variants]}
 
 
+@dataclass(frozen=True)
+class Thresholds:
+    """What the thresholds in a bundle do, with all variants alive.
+
+    Attributes:
+        threshold: of the known score, 0..1.
+        kept: share of the known pictures that get a label, 0..1.
+        accepted: share of the foreign pictures that get a label, 0..1.
+        accuracy: share of right labels among the known pictures that get one, 0..1; None if none does.
+    """
+
+    threshold: float
+    kept: float
+    accepted: float
+    accuracy: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the rounded values for `vp eval --json`."""
+        accuracy = None if self.accuracy is None else round(self.accuracy, 4)
+        return {
+            "threshold": self.threshold,
+            "kept": round(self.kept, 4),
+            "accepted": round(self.accepted, 4),
+            "accuracy_of_kept": accuracy,
+        }
+
+
+@dataclass(frozen=True)
+class UnknownEvaluation:
+    """Result of an evaluation against foreign pictures, which show none of the classes.
+
+    Attributes:
+        images: number of foreign pictures.
+        auroc: probability that a known picture has a higher score than a foreign one (Fawcett 2006).
+        accepted: share of the foreign pictures whose score is at least that of 95 % of the known ones.
+        accuracy: share of right labels among the 95 % of the known pictures with the highest scores.
+        by_bundle: what the bundle's own threshold does; None if it has none.
+    """
+
+    images: int
+    auroc: MetricValues
+    accepted: MetricValues
+    accuracy: MetricValues
+    by_bundle: Thresholds | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result for `vp eval --json`."""
+        return {
+            "images": self.images,
+            "auroc": self.auroc.as_dict(),
+            "accepted_at_95": self.accepted.as_dict(),
+            "accuracy_at_95": self.accuracy.as_dict(),
+            "by_bundle": None if self.by_bundle is None else self.by_bundle.as_dict(),
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Result of an evaluation.
@@ -52,6 +108,7 @@ class Evaluation:
         by_alive: accuracy by the number of variants alive.
         by_k: accuracy of the fused label, all variants alive, by the classes in a vote, 0..1.
         confusion: pictures by class (row) and fused label (column), shape (classes, classes), int64.
+        unknown: how well foreign pictures are told from those; None without any.
     """
 
     images: int
@@ -62,6 +119,7 @@ class Evaluation:
     by_alive: dict[int, SubsetAccuracy]
     by_k: dict[int, float]
     confusion: NDArray[np.int64]
+    unknown: UnknownEvaluation | None = None
 
     @property
     def fused(self) -> float:
@@ -83,6 +141,7 @@ class Evaluation:
             },
             "mean_per_class": self.mean_per_class.as_dict(),
             "ece": self.ece.as_dict(),
+            **({} if self.unknown is None else {"unknown": self.unknown.as_dict()}),
         }
 
 

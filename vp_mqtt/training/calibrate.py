@@ -1,0 +1,139 @@
+"""Builds familiarity into a family's models, and fits the calibration of its bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, Manifest
+from vp_mqtt.config.settings import CameraSettings
+from vp_mqtt.errors import UserError
+from vp_mqtt.nodes.frame_encoder import FrameEncoder
+from vp_mqtt.training.confidence_fit import fit_calibration
+from vp_mqtt.training.datasets import Dataset, Pictures
+from vp_mqtt.training.datasets.split import cut_off
+from vp_mqtt.training.evaluation.evaluate import evaluate_probabilities, run_models
+from vp_mqtt.training.familiarity import fit_familiarity, has_familiarity, with_familiarity, with_features
+
+MAX_TRAINING_PICTURES = 2000
+"""For the class means: so many pictures of the training part are enough."""
+
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Models and what fits them.
+
+    Attributes:
+        models: ONNX, by variant, with familiarity.
+        calibration: of the bundle.
+        probabilities: of the validation pictures by these models, shape (variants, N, classes).
+    """
+
+    models: list[bytes]
+    calibration: Calibration
+    probabilities: NDArray[np.float32]
+
+
+def calibrate(manifest: Manifest, models: Sequence[bytes], dataset: Dataset) -> Calibrated:
+    """Build familiarity into models that lack it, and fit the calibration on the validation part.
+
+    Args:
+        manifest: of the family.
+        models: ONNX, by variant.
+        dataset: that the family was trained on, split as in the training.
+
+    Raises:
+        UserError: a model or a picture cannot be used.
+    """
+    known = dataset.train
+    if len(known) > MAX_TRAINING_PICTURES:
+        known = cut_off(known, MAX_TRAINING_PICTURES / len(known), _SEED)[1]
+    if all(has_familiarity(model) for model in models):
+        found, trained_on = (_run(manifest, models, pictures) for pictures in (dataset.validation, known))
+        result = list(models)
+    else:
+        result, found, trained_on = _add_familiarity(manifest, models, known, dataset.validation)
+    probabilities = np.stack(found)
+    calibration = fit_calibration(manifest, probabilities, dataset.validation.labels, np.stack(trained_on))
+    return Calibrated(result, calibration, probabilities)
+
+
+def _add_familiarity(
+    manifest: Manifest, models: Sequence[bytes], known: Pictures, validation: Pictures
+) -> tuple[list[bytes], list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Return (models with familiarity, their probabilities of the validation pictures, those of the known ones)."""
+    classes = len(manifest.classes)
+    measured = [with_features(model) for model in models]
+    of_known, of_validation = (
+        _run(manifest, measured, pictures, with_features=True) for pictures in (known, validation)
+    )
+    labels = np.concatenate([known.labels, validation.labels])
+    is_trained_on = np.arange(len(labels)) < len(known)
+    # Pictures of no class say nothing about what known ones look like.
+    used = np.ones(len(labels), dtype=bool) if manifest.none_index is None else labels != manifest.none_index
+    result, found, trained_on = [], [], []
+    for model, first, second in zip(models, of_known, of_validation, strict=True):
+        both = np.concatenate([first, second])[used]
+        familiarity = fit_familiarity(
+            both[:, classes:], both[:, :classes], labels[used], is_trained_on=is_trained_on[used]
+        )
+        result.append(with_familiarity(model, familiarity))
+        trained_on.append(familiarity.apply(first[:, classes:], first[:, :classes]))
+        found.append(familiarity.apply(second[:, classes:], second[:, :classes]))
+    return result, found, trained_on
+
+
+def _run(
+    manifest: Manifest, models: Sequence[bytes], pictures: Pictures, *, with_features: bool = False
+) -> list[NDArray[np.float32]]:
+    quality = int(CameraSettings.model_fields["quality"].default)
+    encoder = FrameEncoder(size=None, quality=quality, passes_through=True)
+    return run_models(manifest, models, pictures, encoder, with_features=with_features)
+
+
+def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path) -> Manifest:
+    """Write a bundle again, with familiarity in its models and a calibration, and return its manifest.
+
+    Args:
+        bundle: without familiarity, or with it.
+        dataset: that it was trained on, split as in the training.
+        out: a new folder.
+
+    Raises:
+        UserError: the data set has other classes, a model or a picture cannot be used, or the folder cannot be written.
+    """
+    manifest = bundle.manifest
+    if dataset.classes != manifest.classes:
+        raise UserError(f"the classes of '{dataset.name}' are not those of the bundle '{manifest.name}'")
+    if out.exists():
+        raise UserError(f"--out {out}: it exists already; name a new folder")
+    models = [bundle.model_bytes(variant.index) for variant in manifest.variants]
+    calibrated = calibrate(manifest, models, dataset)
+    labels = dataset.validation.labels
+    accuracy = evaluate_probabilities(manifest, calibrated.probabilities, labels, k=manifest.k, by_k=[]).fused
+    variants = [
+        {**entry.model_dump(), "sha256": hashlib.sha256(model).hexdigest()}
+        for entry, model in zip(manifest.variants, calibrated.models, strict=True)
+    ]
+    changes = {
+        "variants": variants,
+        "provenance": {**manifest.provenance, "validation_accuracy": round(accuracy, 4)},
+        "calibration": calibrated.calibration,
+    }
+    written = Manifest.model_validate({**manifest.model_dump(), **changes})
+    try:
+        out.mkdir(parents=True)
+        for entry, model in zip(manifest.variants, calibrated.models, strict=True):
+            (out / entry.file).write_bytes(model)
+        (out / MANIFEST_NAME).write_bytes(written.canonical())
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}") from None
+    return written
