@@ -30,6 +30,31 @@ Root = Annotated[
     typer.Option(help="folder of a named data set: its files as published, or train/CLASS and test/CLASS"),
 ]
 
+_Ks = Annotated[
+    str | None, typer.Option("--k", "-k", metavar="3 or 1,3,5", help="classes in a vote (default: the bundle's)")
+]
+_Jpeg = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=100, help="as a camera with this --quality publishes the pictures (default: without --quality)"
+    ),
+]
+_NoJpeg = Annotated[
+    bool, typer.Option("--no-jpeg", help="pictures as stored: without a camera's JPEG and a board's decoding")
+]
+_Everything = Annotated[
+    bool, typer.Option("--all", help="evaluate on all pictures, not only held-out ones: for data not used in training")
+]
+_Unknown = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="pictures that show none of the classes: how well are they told from the others?"
+    ),
+]
+_Plots = Annotated[
+    Path | None, typer.Option(help="folder for plots of the confusion matrix and of accuracy with dead boards")
+]
+
 _PRINTED_KS = (1, 2, 3, 5, 10, 20, 50, 100, 200)
 _PRINTED_FILES = 20
 
@@ -51,33 +76,12 @@ def evaluate(
     data: Data,
     *,
     root: Root = None,
-    k: Annotated[
-        str | None,
-        typer.Option("--k", "-k", metavar="3 or 1,3,5", help="classes in a vote (default: the bundle's)"),
-    ] = None,
-    jpeg: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=100, help="as a camera with this --quality publishes the pictures (default: without --quality)"
-        ),
-    ] = None,
-    no_jpeg: Annotated[
-        bool,
-        typer.Option("--no-jpeg", help="pictures as stored: without a camera's JPEG and a board's decoding"),
-    ] = False,
-    everything: Annotated[
-        bool,
-        typer.Option("--all", help="evaluate on all pictures, not only held-out ones: for data not used in training"),
-    ] = False,
-    unknown: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="pictures that show none of the classes: how well are they told from the others?"
-        ),
-    ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(help="folder for plots of the confusion matrix and of accuracy with dead boards")
-    ] = None,
+    k: _Ks = None,
+    jpeg: _Jpeg = None,
+    no_jpeg: _NoJpeg = False,
+    everything: _Everything = False,
+    unknown: _Unknown = None,
+    plots: _Plots = None,
     json: Json = False,
 ) -> None:
     """Evaluate a bundle on held-out pictures: each variant, and the fused label for any subset of them and any k."""
