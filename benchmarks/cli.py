@@ -38,6 +38,11 @@ COMMANDS = {
         "Measure what a board needs: disk, memory, threads, time to start, bytes on the wire.",
         _COST,
     ),
+    "motion": LazyCommand(
+        "benchmarks.motion.cli:motion",
+        "Measure what the motion gate saves in a still scene, how soon it passes a change, and what it takes for one.",
+        _COST,
+    ),
     "faults": LazyCommand(
         "benchmarks.faults.cli:faults",
         "Break boards, links, clocks, fusion node and broker, one after the other, and count lost and late frames.",

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import table_rows
+from benchmarks.motion import report as motion_report
 from vp_mqtt.cli.lazy import run_app
 from vp_mqtt.errors import UserError
 
@@ -50,6 +51,8 @@ TABLES: Mapping[str, tuple[str, Callable[[Any], Rows]]] = {
     "brokers": ("brokers", table_rows.brokers),
     "brokers-latency": ("brokers", table_rows.brokers_latency),
     "states": ("states", table_rows.states),
+    "motion-costs": ("motion", motion_report.costs),
+    "motion-decisions": ("motion", motion_report.decisions),
     "mutants": ("mutants", table_rows.mutants),
     "mutant-survivors": ("mutants", table_rows.mutant_survivors),
 }

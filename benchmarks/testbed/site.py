@@ -35,6 +35,7 @@ class MeasuredSite:
         suspect_after: int = 3,
         stats_every: float = 0.5,
         records_frames: bool = True,
+        broker_extra: str = "",
     ) -> None:
         """Prepare, without starting anything.
 
@@ -46,6 +47,7 @@ class MeasuredSite:
             suspect_after: as `vp-fusion --suspect-after`.
             stats_every: seconds between two messages with a node's counters, which add bytes on the wire.
             records_frames: whether the recorder subscribes to announces, votes and labels.
+            broker_extra: further lines of Mosquitto's configuration.
         """
         self.bundle = bundle
         self._deadline_ms = deadline_ms
@@ -53,6 +55,7 @@ class MeasuredSite:
         self._network = network
         self._is_private = has_links or network is not None
         self._broker = Mosquitto()
+        self._broker.extra = broker_extra
         self._stack = ExitStack()
         self.nodes = NodeProcesses(["--site", SITE, "--stats-every", f"{stats_every:g}"])
         self._records_frames = records_frames
@@ -65,7 +68,7 @@ class MeasuredSite:
         """
         if self._is_private:
             self._broker.port = free_port()
-            self._broker.extra = f"listener {self._broker.port} {BROKER_ADDRESS}"
+            self._broker.extra += f"\nlistener {self._broker.port} {BROKER_ADDRESS}"
         try:
             self._broker.start()
         except StartError as error:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 GreyPicture = NDArray[np.uint8]
 """Shape (height, width), uint8, 0..255; some thousands of pixels, each the mean of many of the camera's."""
 
-# Of a camera's own regulation of its exposure, and of lamps that flicker: of the whole picture, and of its rows (which
-# a rolling shutter takes one after the other) beyond that. Changes of light that are larger count as changes.
+# Of a camera's own regulation of its exposure, and of lamps that flicker, which a rolling shutter sees in bands of
+# rows. Changes of light that are larger count as changes.
 _MOST_GAIN = 1.25
-_MOST_ROW_GAIN = 1.08
+_BLACK, _WHITE = 8.0, 247.0
+_ENOUGH = 0.1
 _DARK = 8.0  # grey levels that are added, so that the noise of dark pixels is no gain
 _BLUR = (3, 3)
 _NORMAL = 1.4826  # standard deviation of a normal distribution, by its median absolute deviation
@@ -71,10 +72,18 @@ class ChangeDetector:
 def _residual(picture: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the difference that a change of the light does not explain, in grey levels, with its sign."""
     ratios = (picture + _DARK) / (reference + _DARK)
-    of_rows = np.median(ratios, axis=1)
-    gain = float(np.clip(np.median(of_rows), 1 / _MOST_GAIN, _MOST_GAIN))
-    gains = np.clip(of_rows, gain / _MOST_ROW_GAIN, gain * _MOST_ROW_GAIN)[:, np.newaxis]
+    # White and black pixels tell little of the light, but for rows that have hardly any others.
+    tells = (np.maximum(picture, reference) < _WHITE) & (np.minimum(picture, reference) > _BLACK)
+    tells[np.count_nonzero(tells, axis=1) < _ENOUGH * picture.shape[1]] = True
+    gains = np.clip(_row_medians(ratios, tells), 1 / _MOST_GAIN, _MOST_GAIN)
     expected = (reference + _DARK) * gains - _DARK
     # Pixels that are black or white stay so, and lamps flicker in parts of a picture: whatever is in between will do.
     explained = np.clip(picture, np.minimum(reference, expected), np.maximum(reference, expected))
     return np.asarray(picture - explained, dtype=np.float32)
+
+
+def _row_medians(values: NDArray[np.float32], counts: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the median of those values of each row that count, at least one, as a column."""
+    ordered = np.sort(np.where(counts, values, np.inf), axis=1)
+    middle = np.count_nonzero(counts, axis=1, keepdims=True) // 2
+    return np.take_along_axis(ordered, middle, axis=1)

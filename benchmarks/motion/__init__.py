@@ -1,0 +1,1 @@
+"""What the motion gate of a camera saves, and what it notices."""
