@@ -55,7 +55,7 @@ def test_the_camera_counts_its_frames_since_a_change() -> None:
     camera = StillCamera([b"still"], 50.0)
     camera.start()
     try:
-        with urllib.request.urlopen(camera.url, timeout=5) as answer:  # noqa: S310 (our own)
+        with urllib.request.urlopen(camera.url, timeout=5) as answer:
             assert b"still" in answer.read(200)
             camera.show([b"one", b"two"])
             while b"two" not in answer.read(60):

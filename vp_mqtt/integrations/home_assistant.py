@@ -26,7 +26,7 @@ has read the retained message before it gets another."""
 PRESENCE_EVERY_S = 60.0
 """How often the presence of a board is repeated, in seconds."""
 
-_MAX_COMPONENTS = 1024
+_MAX_COMPONENTS = 2048
 _URL = "https://arxiv.org/abs/2210.08376"
 _MAX_STATE_CHARS = 255
 _STATE_ATTRIBUTES = (

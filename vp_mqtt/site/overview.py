@@ -198,7 +198,9 @@ class Overview:
             *own_problems(self.nodes(None, now)),
         ]
         has_pictures = _any_online(camera for camera in cameras if camera.status.problem is None)
-        if not has_labels and _any_online(fusion) and has_pictures:
+        # The first heartbeat of a camera before which nothing moves may be long in coming.
+        may_wait = not self.labels and all(is_still(camera.status) for camera in cameras if camera.is_online)
+        if not has_labels and _any_online(fusion) and has_pictures and not may_wait:
             age = f"for {now - self.labels[-1].at:.0f} s" if self.labels else "yet"
             if self.labels or now - self._listening_since > _NO_LABEL_AFTER_S:
                 found.append(f"no label {age}, although a camera and a fusion node are online: see their logs")
@@ -215,6 +217,11 @@ class Overview:
             "response times need both to be synchronised (NTP)"
             for camera, seconds in sorted(apart.items())
         ]
+
+
+def is_still(status: StatusMessage) -> bool:
+    """Return whether a camera node publishes heartbeats only: nothing moves before any of its cameras."""
+    return status.still is not None and set(status.still) >= set(status.regions or (status.camera,))
 
 
 def _any_online(nodes: Iterable[NodeState]) -> bool:

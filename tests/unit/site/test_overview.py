@@ -193,3 +193,15 @@ def test_a_label_that_is_valid_for_longer_is_not_missed_sooner(heard: Heard) -> 
     heard.overview.note_label(label("Coat").model_copy(update={"valid_for_s": 20.0}), heard.now, 0.0)
     assert heard.wait(19, labels=False) == []
     assert "no label for" in heard.wait(2, labels=False)[0]
+
+
+def test_the_first_label_of_a_still_scene_may_be_long_in_coming(heard: Heard) -> None:
+    heard.all_online()
+    heard.status("camera", camera="cam0", still=("cam0",))
+    assert heard.wait(30, labels=False) == []
+    heard.status("camera", camera="cam0", still=())
+    assert "no label yet" in heard.wait(1, labels=False)[0]
+    heard.status("camera", camera="cam0", regions=("cam0.a", "cam0.b"), still=("cam0.a",))
+    assert "no label yet" in heard.wait(1, labels=False)[0]
+    heard.status("camera", camera="cam0", regions=("cam0.a", "cam0.b"), still=("cam0.b", "cam0.a"))
+    assert heard.wait(1, labels=False) == []
