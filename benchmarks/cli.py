@@ -58,6 +58,16 @@ COMMANDS = {
         "Train, export and evaluate the families and base models of a plan, and print a Markdown table.",
         _ACCURACY,
     ),
+    "strange-pictures": LazyCommand(
+        "benchmarks.unknown.cli:strange_pictures",
+        "Write pictures that show nothing: black frames, noise, textures, and blurred ones of a folder.",
+        _ACCURACY,
+    ),
+    "leave-out": LazyCommand(
+        "benchmarks.unknown.cli:leave_out",
+        "Leave classes out of linear classifiers, and measure how well their pictures are told from the others.",
+        _ACCURACY,
+    ),
     "ablation": LazyCommand(
         "benchmarks.accuracy.cli:ablation", "Measure what each part of the training recipe contributes.", _ACCURACY
     ),

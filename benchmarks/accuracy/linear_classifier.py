@@ -32,7 +32,7 @@ K = 3
 BATCH, EPOCHS, LEARNING_RATE, LABEL_SMOOTHING = 256, 25, 3e-3, 0.1
 
 
-def _features(network: VariantNetwork, pictures: Pictures, resolution: int) -> Tensor:
+def features_of(network: VariantNetwork, pictures: Pictures, resolution: int) -> Tensor:
     """Return the inputs of a network's classifier, shape (N, head), float32."""
     folded = fold_batch_norm(network)
     folded.classifier = nn.Identity()  # type: ignore[assignment]
@@ -46,7 +46,7 @@ def _features(network: VariantNetwork, pictures: Pictures, resolution: int) -> T
     return torch.stack(list(map_pictures(one, len(pictures), f"{resolution} pixels")))
 
 
-def _classify(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor:
+def classify(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor:
     """Train a linear classifier on features, and return its logits for others, shape (N, classes)."""
     mean, spread = train.mean(0), train.std(0) + 1e-3
     train, test = (train - mean) / spread, (test - mean) / spread
@@ -111,10 +111,10 @@ def train_classifiers(data: str, root: Path | None, pretrained: Sequence[str], f
     for variant in spec.variants:
         network = VariantNetwork(variant, len(dataset.classes))
         load_first_fitting(network, candidates_for(starts, variant, dataset.classes))
-        train, test = (_features(network, part, variant.resolution) for part in (dataset.train, dataset.test))
+        train, test = (features_of(network, part, variant.resolution) for part in (dataset.train, dataset.test))
         for seed in range(seeds):
             torch.manual_seed(seed)
-            logits[seed].append(_classify(train, labels, test, len(dataset.classes)))
+            logits[seed].append(classify(train, labels, test, len(dataset.classes)))
 
     def accuracy(scores: list[Tensor]) -> float:
         return round(statistics.fmean(float((one.argmax(1) == truth).float().mean()) for one in scores), 4)

@@ -14,7 +14,14 @@ from vp_mqtt.bundle.manifest import VariantSpec
 from vp_mqtt.bundle.model_file import check_model
 from vp_mqtt.inference.onnx import OnnxPredictor
 from vp_mqtt.inference.openvino import OpenVinoPredictor
-from vp_mqtt.training.familiarity import Familiarity, fit_familiarity, has_familiarity, with_familiarity, with_features
+from vp_mqtt.training.familiarity import (
+    Familiarity,
+    fit_familiarity,
+    has_familiarity,
+    with_familiarity,
+    with_features,
+    without_familiarity,
+)
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.onnx_export import to_onnx
 from vp_mqtt.training.quantize import quantize
@@ -64,6 +71,9 @@ def test_a_model_computes_the_familiarity_that_was_fitted(models: dict[str, byte
     assert (expected <= probabilities).all()
     assert expected.sum() < probabilities.sum()
     assert [has_familiarity(one) for one in (model, built)] == [False, True]
+    assert outputs(without_familiarity(built)) == pytest.approx(probabilities, abs=1e-6)
+    with pytest.raises(onnx.checker.ValidationError):
+        with_familiarity(built, familiarity)
 
 
 def test_boards_accept_and_run_it_in_both_runtimes(models: dict[str, bytes]) -> None:

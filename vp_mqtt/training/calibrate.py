@@ -19,7 +19,13 @@ from vp_mqtt.training.confidence_fit import fit_calibration
 from vp_mqtt.training.datasets import Dataset, Pictures
 from vp_mqtt.training.datasets.split import cut_off
 from vp_mqtt.training.evaluation.evaluate import evaluate_probabilities, run_models
-from vp_mqtt.training.familiarity import fit_familiarity, has_familiarity, with_familiarity, with_features
+from vp_mqtt.training.familiarity import (
+    fit_familiarity,
+    has_familiarity,
+    with_familiarity,
+    with_features,
+    without_familiarity,
+)
 
 MAX_TRAINING_PICTURES = 2000
 """For the class means: so many pictures of the training part are enough."""
@@ -43,7 +49,7 @@ class Calibrated:
 
 
 def calibrate(manifest: Manifest, models: Sequence[bytes], dataset: Dataset) -> Calibrated:
-    """Build familiarity into models that lack it, and fit the calibration on the validation part.
+    """Build familiarity into models, anew where they have it, and fit the calibration on the validation part.
 
     Args:
         manifest: of the family.
@@ -56,11 +62,8 @@ def calibrate(manifest: Manifest, models: Sequence[bytes], dataset: Dataset) -> 
     known = dataset.train
     if len(known) > MAX_TRAINING_PICTURES:
         known = cut_off(known, MAX_TRAINING_PICTURES / len(known), _SEED)[1]
-    if all(has_familiarity(model) for model in models):
-        found, trained_on = (_run(manifest, models, pictures) for pictures in (dataset.validation, known))
-        result = list(models)
-    else:
-        result, found, trained_on = _add_familiarity(manifest, models, known, dataset.validation)
+    plain = [without_familiarity(model) if has_familiarity(model) else model for model in models]
+    result, found, trained_on = _add_familiarity(manifest, plain, known, dataset.validation)
     probabilities = np.stack(found)
     calibration = fit_calibration(manifest, probabilities, dataset.validation.labels, np.stack(trained_on))
     return Calibrated(result, calibration, probabilities)
@@ -72,9 +75,7 @@ def _add_familiarity(
     """Return (models with familiarity, their probabilities of the validation pictures, those of the known ones)."""
     classes = len(manifest.classes)
     measured = [with_features(model) for model in models]
-    of_known, of_validation = (
-        _run(manifest, measured, pictures, with_features=True) for pictures in (known, validation)
-    )
+    of_known, of_validation = (_run(manifest, measured, pictures) for pictures in (known, validation))
     labels = np.concatenate([known.labels, validation.labels])
     is_trained_on = np.arange(len(labels)) < len(known)
     # Pictures of no class say nothing about what known ones look like.
@@ -91,19 +92,17 @@ def _add_familiarity(
     return result, found, trained_on
 
 
-def _run(
-    manifest: Manifest, models: Sequence[bytes], pictures: Pictures, *, with_features: bool = False
-) -> list[NDArray[np.float32]]:
+def _run(manifest: Manifest, models: Sequence[bytes], pictures: Pictures) -> list[NDArray[np.float32]]:
     quality = int(CameraSettings.model_fields["quality"].default)
     encoder = FrameEncoder(size=None, quality=quality, passes_through=True)
-    return run_models(manifest, models, pictures, encoder, with_features=with_features)
+    return run_models(manifest, models, pictures, encoder, with_features=True)
 
 
 def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path) -> Manifest:
     """Write a bundle again, with familiarity in its models and a calibration, and return its manifest.
 
     Args:
-        bundle: without familiarity, or with it.
+        bundle: calibrated or not.
         dataset: that it was trained on, split as in the training.
         out: a new folder.
 

@@ -93,6 +93,21 @@ def has_familiarity(model: bytes) -> bool:
     return any(node.name.startswith(_PREFIX) for node in onnx.load_model_from_string(model).graph.node)
 
 
+def without_familiarity(model: bytes) -> bytes:
+    """Return a variant's ONNX model whose probabilities are those of its softmax again."""
+    built = onnx.load_model_from_string(model)
+    graph = built.graph
+    output, every = graph.output[0].name, f"{_PREFIX}probabilities"
+    kept = [node for node in graph.node if not node.name.startswith(_PREFIX)]
+    for node in kept:
+        node.output[:] = [output if name == every else name for name in node.output]
+    stored = [tensor for tensor in graph.initializer if not tensor.name.startswith(_PREFIX)]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(stored)
+    return bytes(built.SerializeToString())
+
+
 def with_features(model: bytes) -> bytes:
     """Return a variant's ONNX model that gives its probabilities and then its features, (1, classes + features)."""
     built = onnx.load_model_from_string(model)
