@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ class _Camera:
     heard_at: float
     bundle: str
     due: float = float("inf")
+    wake: float = float("inf")
 
 
 class CameraStates:
@@ -43,6 +45,8 @@ class CameraStates:
         self._cameras: dict[str, _Camera] = {}
         self._restored: dict[str, CameraState] = {}
         self._outbox: list[StateMessage] = []
+        # When to look at which camera; an entry counts if it is the camera's `wake`.
+        self._wakes: list[tuple[float, str]] = []
 
     @property
     def valid_for_s(self) -> float:
@@ -99,6 +103,7 @@ class CameraStates:
         camera.heard_at = now
         camera.bundle = label.bundle
         if not label.voted:
+            self._wake_up(result.camera, camera)
             return
         agreeing = frozenset(v for v, vote in result.votes.items() if int(vote.classes[0]) == result.winner)
         seen = SeenLabel(
@@ -108,29 +113,45 @@ class CameraStates:
             label.valid_for_s,
         )
         self._publish(result.camera, camera, camera.machine.note(seen, now, wall), now, wall)
+        self._wake_up(result.camera, camera)
 
     def next_due(self) -> float | None:
         """Return when `messages_due` may have something to say, on the monotonic clock; None without cameras."""
         if self._outbox:
             return float("-inf")
-        return min((min(one.due, one.machine.next_due()) for one in self._cameras.values()), default=None)
+        return self._wakes[0][0] if self._wakes else None
 
     def messages_due(self, now: float, wall: float) -> list[StateMessage]:
         """Return the states that have changed, and those that are to be published again."""
-        for name in [name for name, one in self._cameras.items() if now - one.heard_at > self._forgotten_after()]:
-            # Nobody vouches for its state any more: the broker drops it when it is no longer valid.
-            del self._cameras[name]
-        for name, camera in self._cameras.items():
+        while self._wakes and self._wakes[0][0] <= now:
+            at, name = heapq.heappop(self._wakes)
+            camera = self._cameras.get(name)
+            if camera is None or camera.wake != at:
+                continue
+            if now >= camera.heard_at + self._forgotten_after():
+                # Nobody vouches for its state any more: the broker drops it when it is no longer valid.
+                del self._cameras[name]
+                continue
             changed = camera.machine.tick(now, wall)
             self._publish(name, camera, changed or (camera.machine.state if now >= camera.due else None), now, wall)
+            camera.wake = float("inf")
+            self._wake_up(name, camera)
         found, self._outbox = self._outbox, []
         return found
 
     def repeat(self, now: float) -> None:
         """Publish all states again: messages were lost, or the broker has forgotten."""
-        for camera in self._cameras.values():
+        for name, camera in self._cameras.items():
             if camera.machine.state is not None:
                 camera.due = min(camera.due, now)
+                self._wake_up(name, camera)
+
+    def _wake_up(self, name: str, camera: _Camera) -> None:
+        """Look at a camera when something is due; sooner does no harm, so that not every label changes the time."""
+        wake = min(camera.due, camera.machine.next_due(), camera.heard_at + self._forgotten_after())
+        if wake < camera.wake:
+            camera.wake = wake
+            heapq.heappush(self._wakes, (wake, name))
 
     def _publish(self, name: str, camera: _Camera, state: CameraState | None, now: float, wall: float) -> None:
         if state is not None:
