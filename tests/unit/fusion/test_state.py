@@ -192,6 +192,12 @@ def test_few_confident_labels_outweigh_more_doubtful_ones() -> None:
     assert run.names() == ["b"]
 
 
+def test_how_sure_an_unknown_label_is_of_its_closest_class_is_no_evidence() -> None:
+    run = Run(RULES)
+    run.note([*seen("--", 0.9), *seen("aaa", 0.1)])
+    assert run.names() == ["a"]
+
+
 def test_a_change_within_the_dwell_time_comes_at_its_end_without_a_further_label() -> None:
     run = Run(RULES)
     run.note(seen("aaa"))
@@ -221,11 +227,11 @@ def test_labels_that_agree_with_nothing_time_out_too() -> None:
 
 def test_a_camera_of_few_frames_times_out_no_sooner_than_its_labels() -> None:
     run = Run(RULES)
-    label = SeenLabel("a", 0.9, valid_for=150.0)
+    label = SeenLabel("a", 0.9, valid_for=70.0)
     run.note([label], every=0)
     run.note([label] * 5, every=60)
     assert run.names() == ["a"]
-    run.wait(149)
+    run.wait(69)
     assert run.names() == ["a"]
     run.wait(2)
     assert run.names() == ["a", None]

@@ -221,3 +221,24 @@ def test_a_closed_inbox_hands_out_nothing() -> None:
     entrance.receive("vp/home/camera/cam0/announce")
     entrance.inbox.close()
     assert entrance.inbox.get(None) is None
+
+
+def test_states_come_before_the_announces_that_follow_them_and_only_those_that_the_broker_had_kept() -> None:
+    entrance = Entrance()
+    for camera in ("cam0", "door"):
+        entrance.receive(f"vp/home/camera/{camera}/state", b"{}", retained=True)
+    entrance.receive("vp/home/camera/cam0/announce")
+    entrance.receive("vp/home/camera/cam0/state", b"{}")
+    kinds = [event.topic.kind for event in entrance.events() if isinstance(event, MessageArrived)]
+    assert kinds == [Kind.STATE, Kind.STATE, Kind.ANNOUNCE]
+    assert entrance.refused == []
+
+
+def test_a_flood_of_states_that_strangers_left_at_the_broker_is_left_there() -> None:
+    entrance = Entrance()
+    for number in range(2000):
+        entrance.receive(f"vp/home/camera/cam{number}/state", b"{}", retained=True)
+    assert entrance.blocked == [(Kind.STATE, "+")]
+    assert entrance.flooded > 1000
+    entrance.receive("vp/home/camera/cam0/announce")
+    assert any(isinstance(e, MessageArrived) and e.topic.kind is Kind.ANNOUNCE for e in entrance.events())
