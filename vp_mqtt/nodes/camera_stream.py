@@ -59,6 +59,9 @@ class CameraStream:
             passes = gate.look(self._motion_view.of(self._view.of(grey)), moment.monotonic)
             if not (passes or is_asked_for):
                 return True
+        elif captured.is_early and not is_asked_for:
+            # It was another stream that was asked.
+            return False
         if self.publisher.publish(captured, moment):
             if is_asked_for:
                 self.requests.answer()

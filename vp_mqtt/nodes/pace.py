@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from vp_mqtt.nodes.sources import Captured
 
@@ -31,13 +32,12 @@ class Pace:
         """When to take the next picture from the source."""
         return self._due
 
-    def take(self, now: float) -> None:
-        """Note that a picture without a time was taken; what a delay has cost is not made up for.
+    def is_early(self, now: float) -> bool:
+        """Return whether a picture without a time that is taken now comes in addition to those that are due."""
+        return now < self._due - self._interval / 2
 
-        One that is taken early comes in addition.
-        """
-        if now < self._due - self._interval / 2:
-            return
+    def take(self, now: float) -> None:
+        """Note that a picture without a time was taken; what a delay has cost is not made up for."""
         self._due = max(self._due + self._interval, now - self._interval)
 
     def show(self, at: float, now: float) -> float:
@@ -78,7 +78,9 @@ def paced(
         if captured is None:
             return
         now = time.monotonic()
-        if captured.at is None:
+        if captured.at is None and pace.is_early(now):
+            captured = replace(captured, is_early=True)
+        elif captured.at is None:
             pace.take(now)
         elif wait(max(0.0, pace.show(captured.at, now) - now)):
             return

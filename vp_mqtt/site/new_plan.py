@@ -67,6 +67,9 @@ source = {source} # a webcam's number, a video file, rtsp://.., a folder of pict
 # source_file = "cam0.source" # in place of source: a file (chmod 600) with an address that holds a password
 fps = 5.0
 # size = "320x240" # small frames keep the Wi-Fi free
+# regions = {{ door = [0.1, 0.2, 0.4, 0.9] }} # parts of the picture (left, top, right, bottom), each a camera cam0.door
+# rotate = 90 # clockwise; also mirror = true
+# motion_gate = true # publish nothing while nothing moves, but for a heartbeat
 
 # Accounts for people and their programs: "watch" sees labels and statuses (pictures too with frames = true), "operator"
 # may also push bundles, "home-assistant" is for Home Assistant.

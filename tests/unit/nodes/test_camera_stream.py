@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,16 @@ def test_without_a_gate_every_picture_is_published_and_none_is_decoded() -> None
         assert not show(stream, captured(10, 10), now)
     assert publisher.published == [0, 1, 2, 3, 4]
     assert not stream.is_still(9.0)
+
+
+def test_a_picture_that_another_stream_was_asked_for_is_not_published_without_need() -> None:
+    stream, publisher = stream_of()
+    early = replace(captured(10, 10), is_early=True)
+    show(stream, early, 0.0)
+    stream.requests.add(0.5)
+    show(stream, early, 1.0)
+    show(stream, early, 2.0)
+    assert publisher.published == [1.0]
 
 
 def test_behind_the_gate_a_change_is_published_at_once_and_a_still_scene_seldom() -> None:

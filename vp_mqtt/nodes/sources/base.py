@@ -24,6 +24,7 @@ class Captured:
         jpeg: as the source delivered it.
         encoded: as the source delivered it, where that is no JPEG.
         at: when it is to be shown, in seconds since the source's start, where the source has a time of its own.
+        is_early: it was taken before its time, since a frame was asked for.
     """
 
     decoded: Picture | None = None
@@ -31,6 +32,7 @@ class Captured:
     jpeg: Jpeg | None = None
     encoded: bytes | None = None
     at: float | None = None
+    is_early: bool = False
 
     @cached_property
     def picture(self) -> Picture:
