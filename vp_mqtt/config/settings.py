@@ -186,7 +186,7 @@ class FusionSettings(FamilySettings):
     )
     state_window: int = Field(default=5, ge=1, le=1000, description="labels that count for the state")
     state_hysteresis: int = Field(
-        default=1, ge=0, le=1000, description="so many more labels it takes to leave a label than to leave unknown"
+        default=2, ge=0, le=1000, description="so many more labels it takes to leave a label than to leave unknown"
     )
     state_dwell: float = Field(default=2.0, ge=0, le=86_400, description="shortest time that a state lasts, in seconds")
     state_timeout: float = Field(
