@@ -26,7 +26,6 @@ _NORMAL = 1.4826  # standard deviation of a normal distribution, by its median a
 _NOISE_FACTOR = 6.0
 _NOISE_LIMIT = 2.0  # the threshold is raised by noise up to this many times
 _REMEMBERED = 16
-_LEAST_PIXELS = 2
 
 
 class ChangeDetector:
@@ -61,7 +60,7 @@ class ChangeDetector:
         difference = np.abs(cv2.blur(_residual(picture.astype(np.float32), reference), _BLUR))
         threshold = self._threshold_above(float(np.median(difference)))
         changed = int(np.count_nonzero(difference > threshold))
-        return changed >= max(_LEAST_PIXELS, self._area * picture.size)
+        return changed >= max(1, self._area * picture.size)
 
     def _threshold_above(self, deviation: float) -> float:
         """Return the threshold, by the median absolute difference of this picture and those before."""

@@ -110,3 +110,58 @@ def test_tiny_pictures_are_compared_without_a_fault(height: int, width: int, one
     detects = detector()
     detects.keep(np.full((height, width), one, dtype=np.uint8))
     assert detects.has_changed(np.full((height, width), other, dtype=np.uint8)) in {True, False}
+
+
+GRADIENT = np.tile(np.linspace(20, 200, 64), (48, 1))
+HALF_WHITE = np.hstack([np.full((48, 40), 255.0), np.tile(np.linspace(40, 200, 24), (48, 1))])
+ROWS = np.arange(48)[:, np.newaxis]
+
+
+def as_grey(picture: np.ndarray) -> GreyPicture:
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+
+
+@given(st.sampled_from([GRADIENT, HALF_WHITE]), st.floats(0.82, 1.22), st.floats(0.0, 6.3))
+def test_light_that_changes_by_a_fifth_is_no_change_also_beside_white(
+    scene: np.ndarray, light: float, phase: float
+) -> None:
+    detects = detector()
+    detects.keep(as_grey(scene))
+    assert not detects.has_changed(as_grey(scene * light))
+    # In bands, as a rolling shutter sees a lamp.
+    bands = 1 + (light - 1) * np.sin(ROWS / 6 + phase)
+    assert not detects.has_changed(as_grey(scene * bands))
+
+
+@given(st.floats(0.0, 12.0), st.integers(0, 2**31))
+def test_a_noisy_picture_raises_the_threshold_and_a_clear_object_is_still_one(noise: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    detects = detector()
+
+    def noisy(scene: np.ndarray) -> GreyPicture:
+        return as_grey(scene + random.normal(0, noise, scene.shape))
+
+    detects.keep(noisy(GRADIENT))
+    assert not detects.has_changed(noisy(GRADIENT))
+    with_it = GRADIENT.copy()
+    with_it[10:20, 10:20] += 60
+    assert detects.has_changed(noisy(with_it))
+
+
+def test_single_pixels_that_flicker_are_no_change() -> None:
+    detects = detector()
+    detects.keep(as_grey(GRADIENT))
+    flickering = GRADIENT.copy()
+    flickering[::6, ::6] += 55
+    assert not detects.has_changed(as_grey(flickering))
+
+
+def test_after_much_motion_the_threshold_is_as_before() -> None:
+    detects = detector()
+    detects.keep(as_grey(GRADIENT))
+    assert not detects.has_changed(as_grey(GRADIENT))
+    for _ in range(10):
+        assert detects.has_changed(as_grey(GRADIENT[:, ::-1]))
+    with_it = GRADIENT.copy()
+    with_it[10:30, 10:30] += 16
+    assert detects.has_changed(as_grey(with_it))
