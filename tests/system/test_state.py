@@ -13,7 +13,9 @@ from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import StateMessage
 from vp_mqtt.protocol.topics import Kind, Topics
 
-RULES = ("--state-labels", "3", "--state-window", "5", "--state-hysteresis", "1", "--state-dwell", "0")
+# Votes of a busy machine are late; here, all count.
+PATIENT = ("--deadline-ms", "5000")
+RULES = ("--state-labels", "3", "--state-window", "5", "--state-hysteresis", "1", "--state-dwell", "0", *PATIENT)
 STATE = Topics(SITE).state("cam0")
 
 
@@ -44,6 +46,8 @@ def test_flickering_labels_make_one_state_that_is_kept_and_survives_a_restart(si
     scene = Scene(site, 1)
     scene.show(("red", "green", "red", "blue"))
     assert states(site.probe) == []
+    site.start("watch", "watch", "--states")
+    site.await_log("watch", "connected")
     scene.show(("red", "green", "red", "red", "green", "red"))
     (first,) = states(site.probe)
     assert (first.camera, first.label, first.previous, first.agreeing) == ("cam0", "red", None, (0,))
@@ -67,6 +71,10 @@ def test_flickering_labels_make_one_state_that_is_kept_and_survives_a_restart(si
     second = states(site.probe)[1]
     assert (second.label, second.previous) == ("blue", "red")
     assert second.since > first.since
+
+    site.await_log("watch", "cam0 state blue since")
+    lines = [text for text in site.log("watch").splitlines() if text.startswith("cam0")]
+    assert [text.split()[2] for text in lines] == ["red", "blue"]
 
     site.kill("fusion")
     site.start_fusion(*RULES)
@@ -96,6 +104,6 @@ def test_what_strangers_leave_on_the_topic_is_no_state(site: Site) -> None:
 
 
 def test_without_states_there_is_none(site: Site) -> None:
-    site.start_all([0], "--no-state")
+    site.start_all([0], "--no-state", *PATIENT)
     Scene(site, 1).show(["red"] * 6)
     assert states(site.probe) == []

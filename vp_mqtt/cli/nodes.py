@@ -60,7 +60,7 @@ def _fusion(settings: FusionSettings) -> None:
     fusion.run(settings)
 
 
-def _watch(settings: WatchSettings, *, json: bool) -> None:
+def _watch(settings: WatchSettings, *, json: bool, states: bool) -> None:
     """Show a site's labels as they arrive: in a live table on a terminal, otherwise one line each."""
     # A shell starts its background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -68,12 +68,17 @@ def _watch(settings: WatchSettings, *, json: bool) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         from vp_mqtt.cli import watch  # noqa: PLC0415
 
-        watch.run(settings, json_lines=json)
+        watch.run(settings, json_lines=json, states_only=states)
 
 
 _JSON = keyword(
     "json",
     Annotated[bool, typer.Option("--json", help="print each label as a JSON object, one per line")],
+    default=False,
+)
+_STATES = keyword(
+    "states",
+    Annotated[bool, typer.Option("--states", help="print states when they change, and no labels; also with --json")],
     default=False,
 )
 
@@ -90,4 +95,4 @@ camera_command = settings_command(CameraSettings, _camera)
 snapshot_command = settings_command(CameraSettings, _snapshot, _SNAPSHOT_OPTIONS)
 variant_command = settings_command(VariantSettings, _variant)
 fusion_command = settings_command(FusionSettings, _fusion)
-watch_command = settings_command(WatchSettings, _watch, [_JSON])
+watch_command = settings_command(WatchSettings, _watch, [_JSON, _STATES])

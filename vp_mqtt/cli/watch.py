@@ -128,15 +128,23 @@ class _Listener:
         return None
 
 
-def _print_lines(listener: _Listener, overview: Overview, *, as_json: bool) -> None:
-    """Print labels and, but for JSON, changes of states to standard output, and log problems as they begin and end."""
+def _text(
+    found: SeenLabel | StateMessage | None, overview: Overview, *, as_json: bool, states_only: bool
+) -> str | None:
+    """Return what to print of a label or a changed state: both, but states alone, or labels alone, if it is JSON."""
+    if isinstance(found, SeenLabel):
+        text = found.label.encode().decode() if as_json else line(found, overview)
+        return None if states_only else text
+    if found is None or (as_json and not states_only):
+        return None
+    return found.encode().decode() if as_json else state_line(found, time.time())
+
+
+def _print_lines(listener: _Listener, overview: Overview, *, as_json: bool, states_only: bool) -> None:
+    """Print what is asked for to standard output, and log problems as they begin and end."""
     problems: set[str] = set()
     for found in listener.messages():
-        text = None
-        if isinstance(found, SeenLabel):
-            text = found.label.encode().decode() if as_json else line(found, overview)
-        elif found is not None and not as_json:
-            text = state_line(found, time.time())
+        text = _text(found, overview, as_json=as_json, states_only=states_only)
         if text is not None:
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
@@ -158,12 +166,13 @@ def _show_screen(listener: _Listener, overview: Overview) -> None:
             live.update(Screen(overview, time.monotonic()))
 
 
-def run(settings: WatchSettings, *, json_lines: bool) -> None:
+def run(settings: WatchSettings, *, json_lines: bool, states_only: bool = False) -> None:
     """Show labels until a KeyboardInterrupt.
 
     Args:
         settings: what to watch.
         json_lines: print the labels as JSON, one object per line.
+        states_only: print the states when they change, and no labels.
 
     Raises:
         UserError: a certificate, key or password file is not usable, or the broker cannot be reached or refuses us.
@@ -189,7 +198,7 @@ def run(settings: WatchSettings, *, json_lines: bool) -> None:
     ) as session:
         overview = Overview(settings.site, now=time.monotonic())
         listener = _Listener(session, inbox, overview)
-        if can_redraw(sys.stdout) and not json_lines:
+        if can_redraw(sys.stdout) and not json_lines and not states_only:
             _show_screen(listener, overview)
         else:
-            _print_lines(listener, overview, as_json=json_lines)
+            _print_lines(listener, overview, as_json=json_lines, states_only=states_only)
