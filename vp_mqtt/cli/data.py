@@ -46,9 +46,10 @@ _Everything = Annotated[
     bool, typer.Option("--all", help="evaluate on all pictures, not only held-out ones: for data not used in training")
 ]
 _Unknown = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
-        metavar="FOLDER", help="pictures that show none of the classes: how well are they told from the others?"
+        metavar="FOLDER",
+        help="pictures that show none of the classes: how well are they told from the others? May be repeated",
     ),
 ]
 _Plots = Annotated[
@@ -103,15 +104,13 @@ def evaluate(
     chosen = datasets.load_evaluation_set(data, root, seed, everything=everything)
     pictures = chosen.for_classes(opened.manifest.classes)
     _warn_of(chosen, opened.manifest.provenance.get("dataset"))
-    foreign = _read_foreign(unknown)
+    foreign = {folder.resolve().name: _read_foreign(folder) for folder in unknown or ()}
     encoder = None if no_jpeg else _camera_encoder(jpeg)
     result = evaluate_bundle(opened, pictures, ks=ks, encoder=encoder, foreign=foreign)
     drawn = drawing.write_plots(result, opened.manifest.classes, opened.manifest.name, plots) if plots else []
     if json:
         about = {"bundle": opened.manifest.name, "data": chosen.name, "seed": seed, "all": everything}
         about["jpeg"] = None if no_jpeg else jpeg or "as published"
-        if unknown is not None:
-            about["unknown_data"] = unknown.resolve().name
         typer.echo(json_module.dumps(about | result.as_dict() | {"plots": [str(path) for path in drawn]}))
         return
     kind = "pictures" if everything else "held-out pictures"
@@ -120,12 +119,10 @@ def evaluate(
         typer.echo(f"plot: {path}")
 
 
-def _read_foreign(folder: Path | None) -> Pictures | None:
+def _read_foreign(folder: Path) -> Pictures:
     """Return the pictures in the folder of `--unknown`."""
     from vp_mqtt.training.datasets.folders import loose_pictures  # noqa: PLC0415
 
-    if folder is None:
-        return None
     if not folder.is_dir():
         raise UserError(f"--unknown {folder}: there is no such folder")
     pictures, left_out = loose_pictures(folder)
@@ -181,15 +178,17 @@ def _print_tables(result: Evaluation, manifest: Manifest, what: str) -> None:
     console.print(table)
     is_short = len(result.by_k) <= len(_PRINTED_KS)
     printed = [k for k in result.by_k if is_short or k in _PRINTED_KS or k == max(result.by_k)]
-    if result.unknown is not None:
-        _print_unknown(result.unknown, console)
+    for name, unknown in result.unknown.items():
+        _print_unknown(name, unknown, console)
     console.print("by k: " + ", ".join(f"{k}: {result.by_k[k]:.2%}" for k in printed), soft_wrap=True)
 
 
-def _print_unknown(result: UnknownEvaluation, console: Console) -> None:
+def _print_unknown(name: str, result: UnknownEvaluation, console: Console) -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    console.print(f"{result.images} foreign pictures, told from those above by the known score", soft_wrap=True)
+    console.print(
+        f"{result.images} foreign pictures of '{name}', told from those above by the known score", soft_wrap=True
+    )
     table = Table("", "AUROC", "foreign accepted", "accuracy of known kept")
     kinds = (result.auroc, result.accepted, result.accuracy)
     table.add_row("fused, 95% of known kept", *(f"{kind.fused:.2%}" for kind in kinds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import cv2
@@ -131,7 +131,7 @@ def evaluate_bundle(
     *,
     ks: Sequence[int] | None = None,
     encoder: FrameEncoder | None = None,
-    foreign: Pictures | None = None,
+    foreign: Mapping[str, Pictures] | None = None,
 ) -> Evaluation:
     """Evaluate the fused label of a bundle and those of its variants, with any number of variants alive, for any k.
 
@@ -141,7 +141,7 @@ def evaluate_bundle(
         ks: classes in a vote: the first one for everything, each for `by_k`. By default the bundle's, and every number
             from 1 to half of the classes for `by_k`.
         encoder: of the camera node that would publish the pictures; see `predict`.
-        foreign: pictures that show none of the bundle's classes, to be told from the others.
+        foreign: pictures that show none of the bundle's classes, to be told from the others, by any name.
 
     Raises:
         UserError: there are no pictures, a k is out of range, or a model or a picture cannot be read.
@@ -158,10 +158,10 @@ def evaluate_bundle(
     by_k = sorted(set(ks)) if ks else list(range(1, min(manifest.largest_k, MAX_K) + 1))
     try:
         result = evaluate_probabilities(manifest, probabilities, pictures.labels, k=k, by_k=by_k)
-        if foreign is None:
-            return result
-        of_foreign = predict(bundle, foreign, encoder)
-        unknown = evaluate_unknown(manifest, probabilities, pictures.labels, of_foreign, k=k)
+        unknown = {
+            name: evaluate_unknown(manifest, probabilities, pictures.labels, predict(bundle, others, encoder), k=k)
+            for name, others in (foreign or {}).items()
+        }
         return dataclasses.replace(result, unknown=unknown)
     except ValueError as error:
         raise UserError(f"the models of the bundle '{manifest.name}': {error}; export it again") from None

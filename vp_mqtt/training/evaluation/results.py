@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ class Evaluation:
         by_alive: accuracy by the number of variants alive.
         by_k: accuracy of the fused label, all variants alive, by the classes in a vote, 0..1.
         confusion: pictures by class (row) and fused label (column), shape (classes, classes), int64.
-        unknown: how well foreign pictures are told from those; None without any.
+        unknown: how well foreign pictures are told from those, by the name of their folder.
     """
 
     images: int
@@ -119,7 +119,7 @@ class Evaluation:
     by_alive: dict[int, SubsetAccuracy]
     by_k: dict[int, float]
     confusion: NDArray[np.int64]
-    unknown: UnknownEvaluation | None = None
+    unknown: dict[str, UnknownEvaluation] = field(default_factory=dict)
 
     @property
     def fused(self) -> float:
@@ -141,7 +141,7 @@ class Evaluation:
             },
             "mean_per_class": self.mean_per_class.as_dict(),
             "ece": self.ece.as_dict(),
-            **({} if self.unknown is None else {"unknown": self.unknown.as_dict()}),
+            **({"unknown": {name: one.as_dict() for name, one in self.unknown.items()}} if self.unknown else {}),
         }
 
 
