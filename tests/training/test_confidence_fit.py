@@ -80,13 +80,22 @@ def test_pictures_of_none_are_not_known_ones() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=300), st.floats(0.5, 0.99))
 def test_thresholds_are_scores(scores: list[float], kept: float) -> None:
     values = np.array(scores)
-    assert 0 <= lognormal_bound(values, kept) <= 1
+    assert 0 <= lognormal_bound(values, values[:0], kept) <= 1
+    assert 0 <= lognormal_bound(values, values[::2], kept) <= 1
     bound = quantile_bound(values, kept)
     assert bound == 0 or bound in scores
     assert (values >= bound).mean() >= kept
     assert 0 <= fit_threshold(values, None, kept) <= 1
-    if len(scores) < 100:
-        assert fit_threshold(values, np.array([0.1, 0.2]), kept) <= fit_threshold(values, None, kept)
+
+
+def test_a_dozen_pictures_with_an_odd_one_are_supported_by_those_trained_on() -> None:
+    rng = np.random.default_rng(0)
+    scores, trained_on = (1 - np.exp(rng.normal(-2, 0.5, count)) for count in (12, 120))
+    scores[0] = 0.1
+    alone, supported = (lognormal_bound(scores, others, 0.95) for others in (scores[:0], trained_on))
+    assert 0.1 < alone < 0.5
+    assert 0.55 < supported < 0.8
+    assert lognormal_bound(scores[:1], trained_on[:0], 0.95) == 0
 
 
 def test_an_evaluation_has_the_confidence_and_the_score_that_the_fusion_node_publishes() -> None:

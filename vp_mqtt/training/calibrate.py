@@ -87,7 +87,8 @@ def _add_familiarity(
             both[:, classes:], both[:, :classes], labels[used], is_trained_on=is_trained_on[used]
         )
         result.append(with_familiarity(model, familiarity))
-        trained_on.append(familiarity.apply(first[:, classes:], first[:, :classes]))
+        shown = first[used[: len(first)]]
+        trained_on.append(familiarity.apply(shown[:, classes:], shown[:, :classes]))
         found.append(familiarity.apply(second[:, classes:], second[:, :classes]))
     return result, found, trained_on
 

@@ -29,6 +29,7 @@ _DEVIATION = 0.2
 _TEMPERATURES = np.geomspace(0.1, 4, 120)
 _MIN_PROBABILITY = 1e-4
 _FEW_PICTURES, _ENOUGH_PICTURES = 25, 100
+_ADDED_PICTURES = 12
 _MAX_SUBSETS = 10
 _LEAST_REST = 1e-3
 _DIGITS = 4
@@ -68,8 +69,8 @@ def fit_calibration(
         manifest: of the family, for weights, classes and k.
         probabilities: of pictures that the family was not trained on, shape (variants, N, classes), N at least 1.
         labels: their true classes, shape (N,).
-        trained_on: probabilities of pictures that the family was trained on, shape (variants, M, classes), M at least
-            2: a second opinion on the thresholds where N is small.
+        trained_on: probabilities of pictures of the classes that the family was trained on, shape (variants, M,
+            classes): they support the thresholds where N is small.
         kept: share of the known pictures that the thresholds are to keep, 0..1.
     """
     weights = [variant.weight for variant in manifest.variants]
@@ -114,13 +115,12 @@ def fit_threshold(scores: NDArray[np.float64], trained_on: NDArray[np.float64] |
 
     Args:
         scores: of known pictures that were not trained on, shape (N,), 0..1.
-        trained_on: of pictures that were, shape (M,): where N is small, the lower of both bounds counts.
+        trained_on: of pictures that were, shape (M,): they support the others where N is small.
         kept: 0..1.
     """
     if len(scores) >= _ENOUGH_PICTURES:
         return quantile_bound(scores, kept)
-    bounds = [lognormal_bound(one, kept) for one in (scores, trained_on) if one is not None]
-    return min(bounds)
+    return lognormal_bound(scores, scores[:0] if trained_on is None else trained_on, kept)
 
 
 def quantile_bound(scores: NDArray[np.float64], kept: float) -> float:
@@ -134,18 +134,23 @@ def quantile_bound(scores: NDArray[np.float64], kept: float) -> float:
     return float(np.sort(scores)[rank - 1]) if rank >= 1 else 0.0
 
 
-def lognormal_bound(scores: NDArray[np.float64], kept: float) -> float:
+def lognormal_bound(scores: NDArray[np.float64], trained_on: NDArray[np.float64], kept: float) -> float:
     """Return a score that a further picture reaches with this probability, if what scores lack of 1 is log-normal.
 
-    The bound of a prediction interval by Student's t: wide for few pictures; 0 for fewer than two.
+    The bound of a prediction interval by Student's t. Its deviation is that within both kinds of pictures; its mean is
+    that of the first kind, to which a dozen of the second are added. 0 for fewer than three pictures.
 
     Args:
-        scores: of known pictures, shape (N,), 0..1.
+        scores: of known pictures that were not trained on, shape (N,), 0..1, N at least 1.
+        trained_on: of pictures that were, shape (M,), 0..1.
         kept: 0..1.
     """
-    count = len(scores)
-    if count < 2:  # noqa: PLR2004 (a standard deviation needs two)
+    own, others = (np.log(1 - np.clip(one, 0, 1) + _LEAST_REST) for one in (scores, trained_on))
+    freedom = max(len(own) - 1, 0) + max(len(others) - 1, 0)
+    if freedom < 2:  # noqa: PLR2004 (Student's t with one degree of freedom bounds nothing)
         return 0.0
-    logarithms = np.log(1 - scores + _LEAST_REST)
-    reach = float(stats.t.ppf(kept, count - 1)) * math.sqrt(1 + 1 / count) * float(logarithms.std(ddof=1))
-    return min(max(1 + _LEAST_REST - math.exp(min(float(logarithms.mean()) + reach, 1.0)), 0.0), 1.0)
+    squares = sum(float(((one - one.mean()) ** 2).sum()) for one in (own, others) if len(one))
+    added = min(len(others), _ADDED_PICTURES)
+    mean = (float(own.sum()) + added * float(others.mean() if added else 0)) / (len(own) + added)
+    reach = float(stats.t.ppf(kept, freedom)) * math.sqrt((1 + 1 / len(own)) * squares / freedom)
+    return min(max(1 + _LEAST_REST - math.exp(min(mean + reach, 1.0)), 0.0), 1.0)
