@@ -24,7 +24,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.jpeg import Jpeg, read_head
 from vp_mqtt.inference.picture_formats import FILES
-from vp_mqtt.mqtt import properties
+from vp_mqtt.mqtt import properties, publish_packet
 from vp_mqtt.nodes.sources.picture_scanner import PictureScanner
 from vp_mqtt.protocol import topics, votes
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
@@ -161,6 +161,8 @@ def _properties(data: bytes) -> None:
         before = bytes(packet)
         assert properties.reduce(data[0] if data else properties.PUBLISH, packet) is None or refusal
         assert packet == before
+    with contextlib.suppress(properties.MalformedError):
+        publish_packet.parse(properties.PUBLISH | (data[0] & 0x0F if data else 0), bytearray(data[1:]))
 
 
 def _model(data: bytes) -> None:

@@ -1,39 +1,47 @@
 """paho's client, with what a node needs of it and paho lacks.
 
-No other file relies on paho's insides: on `_packet_handle`, `_in_packet`, `_out_packet`, `_ping_t` and
-`_last_bytes_received`, as they are in paho 2.2, to which pyproject.toml pins it.
+No other file relies on paho's insides: on `_create_socket`, `_packet_handle`, `_in_packet`, `_out_packet`,
+`_send_puback`, `_in_callback_mutex`, `_ping_t` and `_last_bytes_received`, as they are in paho 2.2, to which
+pyproject.toml pins it.
 """
 
 from __future__ import annotations
 
 import math
+import socket
 import ssl
 import time
+from collections.abc import Callable
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from vp_mqtt.config.broker import BrokerOptions
-from vp_mqtt.mqtt import properties
+from vp_mqtt.mqtt import properties, publish_packet
+from vp_mqtt.mqtt.buffered_socket import BufferedSocket
 from vp_mqtt.mqtt.failure import CONNECT_TIMEOUT_S
 from vp_mqtt.mqtt.message import Outgoing
 from vp_mqtt.mqtt.patience import PongPatience
+from vp_mqtt.mqtt.publish_packet import PublishPacket
 from vp_mqtt.mqtt.tcp import TcpSocket
+
+# Between two looks at what is to be sent, and at the clock.
+_PACKETS_PER_TURN = 50
 
 
 class Client(mqtt.Client):
-    """A client that unpacks in linear time, gives slow links the time they need, and shows that its thread turns.
+    """A client that reads ahead, unpacks in linear time, is patient with slow links, and shows that its thread turns.
 
     Attributes:
         tcp: the socket under the connection, while there is one.
         turned_at: when the network's thread last came round, on the monotonic clock; it does so once a second, and with
             every packet.
-        refusal: why the message that is being handled is to be refused; None if it is fine.
+        on_packet: called with every message, in the network's thread.
     """
 
     tcp: TcpSocket | None = None
     turned_at = math.inf
-    refusal: str | None = None
+    on_packet: Callable[[PublishPacket], None]
     _patience: PongPatience | None = None
 
     def loop_misc(self) -> MQTTErrorCode:
@@ -48,6 +56,24 @@ class Client(mqtt.Client):
             self._start_patience()
         return result
 
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Handle a packet, and more of those that were read with it; paho's loop calls it in each turn."""
+        result = super().loop_read(max_packets)
+        for _ in range(_PACKETS_PER_TURN):
+            if result != MQTTErrorCode.MQTT_ERR_SUCCESS or not self.has_read_ahead():
+                break
+            result = super().loop_read(max_packets)
+        return result
+
+    def has_read_ahead(self) -> bool:
+        """Return whether bytes of further packets are here already."""
+        return isinstance(self._sock, BufferedSocket) and self._sock.pending() > 0
+
+    def _create_socket(self) -> mqtt.SocketLike:
+        created = super()._create_socket()
+        # Of WebSockets, paho's wrapper reads frame by frame.
+        return BufferedSocket(created) if isinstance(created, socket.socket) else created
+
     def _is_patient(self) -> bool:
         traffic = self.tcp.traffic() if self.tcp is not None else None
         return traffic is not None and self._patience is not None and self._patience.is_justified(traffic)
@@ -58,11 +84,23 @@ class Client(mqtt.Client):
         self._patience = PongPatience(traffic, queued) if traffic is not None else None
 
     def _packet_handle(self) -> MQTTErrorCode:
+        command, body = self._in_packet["command"], self._in_packet["packet"]
         try:
-            self.refusal = properties.reduce(self._in_packet["command"], self._in_packet["packet"])
+            if command & 0xF0 == properties.PUBLISH:
+                return self._handle_message(publish_packet.parse(command, body))
+            properties.reduce(command, body)
         except properties.MalformedError:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return super()._packet_handle()
+
+    def _handle_message(self, packet: PublishPacket) -> MQTTErrorCode:
+        if packet.qos > 1:
+            # No subscription of ours asks for it.
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        # With the lock, what is published meanwhile is only queued, as in paho's own callbacks.
+        with self._in_callback_mutex:
+            self.on_packet(packet)
+        return self._send_puback(packet.packet_id) if packet.qos else MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 def new_client(options: BrokerOptions, tls: ssl.SSLContext | None, client_id: str, will: Outgoing | None) -> Client:

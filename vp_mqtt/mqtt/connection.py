@@ -22,6 +22,7 @@ from vp_mqtt.mqtt.client import new_client
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.failure import CONNECT_TIMEOUT_S, Failure
 from vp_mqtt.mqtt.message import Outgoing, Received, Subscription, TopicAliases
+from vp_mqtt.mqtt.publish_packet import PublishPacket
 from vp_mqtt.mqtt.retries import LASTING_S
 from vp_mqtt.mqtt.tcp import TcpSocket
 
@@ -107,7 +108,7 @@ class Connection:
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
         client.on_subscribe = self._subscribed
-        client.on_message = self._received
+        client.on_packet = self._received
         if tls is not None:
             client.on_log = self._logged
         self._network: threading.Thread | None = None
@@ -248,19 +249,16 @@ class Connection:
         self._acknowledge_at_once()
 
     def _acknowledge_at_once(self) -> None:
-        if self._client.tcp is not None:
+        if self._client.tcp is not None and not self._client.has_read_ahead():
             self._client.tcp.acknowledge_at_once()
 
-    def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+    def _received(self, packet: PublishPacket) -> None:
         self._acknowledge_at_once()
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
+        if packet.topic is None:
             return
-        if self._client.refusal is not None:
-            self._callbacks.on_refused(topic, self._client.refusal)
+        if packet.refusal is not None:
+            self._callbacks.on_refused(packet.topic, packet.refusal)
             return
-        correlation = getattr(message.properties, "CorrelationData", None)
         self._callbacks.on_message(
-            Received(topic, bytes(message.payload), correlation, time.monotonic(), message.retain)
+            Received(packet.topic, packet.payload, packet.correlation, time.monotonic(), packet.retained)
         )

@@ -53,13 +53,31 @@ def reduce(command: int, body: bytearray) -> str | None:
     start = _start(kind, command, body)
     if start is None or start >= len(body):
         return None
-    length, first = _variable_integer(body, start)
+    length, first = variable_integer(body, start)
     end = first + length
     if end > len(body):
         raise MalformedError("properties reach beyond the packet")
     kept, reason = _kept(kind, body[first:end])
     body[start:end] = _encode_length(len(kept)) + kept
     return reason
+
+
+def variable_integer(data: bytearray, at: int) -> tuple[int, int]:
+    """Return a variable byte integer (section 1.5.5), and where it ends.
+
+    Raises:
+        MalformedError: it is cut off, or longer than four bytes.
+    """
+    value = 0
+    for shift in (0, 7, 14, 21):
+        if at >= len(data):
+            break
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, at
+    raise MalformedError("malformed properties")
 
 
 def _start(kind: int, command: int, body: bytearray) -> int | None:
@@ -82,11 +100,23 @@ def _kept(kind: int, properties: bytearray) -> tuple[bytes, str | None]:
         return b"", None
     if len(properties) > MAX_MESSAGE_PROPERTIES:
         return b"", f"more than {MAX_MESSAGE_PROPERTIES} bytes of properties"
+    if _is_correlation_data(properties):
+        return bytes(properties), None
     try:
         kept = [data for identifier, data in _split(properties) if identifier == _CORRELATION_DATA]
     except MalformedError as error:
         return b"", str(error)
     return (b"", "correlation data more than once") if len(kept) > 1 else (b"".join(kept), None)
+
+
+def _is_correlation_data(properties: bytearray) -> bool:
+    """Return whether there is nothing but correlation data, as in all messages of ours."""
+    head = 3
+    return (
+        len(properties) >= head
+        and properties[0] == _CORRELATION_DATA
+        and len(properties) == head + (properties[1] << 8 | properties[2])
+    )
 
 
 def _split(properties: bytearray) -> Iterator[tuple[int, bytes]]:
@@ -114,7 +144,7 @@ def _end_of_value(properties: bytearray, at: int, kind: int) -> int:
         value = at + 2 + _two_bytes(properties, at)
         return value + 2 + _two_bytes(properties, value)
     if kind == _VARIABLE:
-        return _variable_integer(properties, at)[1]
+        return variable_integer(properties, at)[1]
     raise MalformedError("malformed properties")
 
 
@@ -122,20 +152,6 @@ def _two_bytes(data: bytearray, at: int) -> int:
     if at + 2 > len(data):
         raise MalformedError("malformed properties")
     return data[at] << 8 | data[at + 1]
-
-
-def _variable_integer(data: bytearray, at: int) -> tuple[int, int]:
-    """Return a variable byte integer (section 1.5.5), and where it ends."""
-    value = 0
-    for shift in (0, 7, 14, 21):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            return value, at
-    raise MalformedError("malformed properties")
 
 
 def _encode_length(length: int) -> bytes:
