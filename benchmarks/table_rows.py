@@ -344,3 +344,29 @@ def states(result: Result) -> Rows:
         in_frames = f"{frames['p50']:.0f} ({frames['p95']:.0f})"
         rows.append([*setting, *cells(one["all"]), in_frames, *cells(one["gated"])])
     return rows
+
+
+def unknown(result: Result) -> Rows:
+    """How well foreign pictures are told from known ones, as `vp eval --unknown` prints it, by bundle."""
+    heading = ["bundle", "foreign pictures", "AUROC", "best variant", "accepted", "best variant"]
+    rows = [[*heading, "bundle's threshold: kept", "accepted", "accuracy of kept"]]
+    for name, evaluation in result.items():
+        for foreign, one in evaluation["unknown"].items():
+            auroc, accepted, own = one["auroc"], one["accepted_at_95"], one["by_bundle"]
+            best = max(range(len(auroc["variants"])), key=lambda variant: auroc["variants"][variant])
+            cells = [f"{one['images']} of {foreign}", f"{auroc['fused']:.3f}", f"{auroc['variants'][best]:.3f}"]
+            cells += [percent(accepted["fused"], 1), percent(accepted["variants"][best], 1)]
+            shares = (own["kept"], own["accepted"], own["accuracy_of_kept"]) if own else ()
+            rows.append([name, *cells, *([percent(share, 1) for share in shares] or ["-"] * 3)])
+    return rows
+
+
+def calibration(result: Result) -> Rows:
+    """Accuracy and calibration error, as `vp eval` prints it, by bundle."""
+    rows = [["bundle", "images", "accuracy", "calibration error", "of the variants alone"]]
+    for name, evaluation in result.items():
+        ece = evaluation["ece"]
+        alone = f"{percent(min(ece['variants']), 1)} to {percent(max(ece['variants']), 1)}"
+        accuracy_of_all = percent(evaluation["accuracy"]["fused"], 1)
+        rows.append([name, str(evaluation["images"]), accuracy_of_all, percent(ece["fused"], 1), alone])
+    return rows

@@ -53,6 +53,8 @@ TABLES: Mapping[str, tuple[str, Callable[[Any], Rows]]] = {
     "states": ("states", table_rows.states),
     "motion-costs": ("motion", motion_report.costs),
     "motion-decisions": ("motion", motion_report.decisions),
+    "unknown": ("unknown", table_rows.unknown),
+    "calibration": ("unknown", table_rows.calibration),
     "mutants": ("mutants", table_rows.mutants),
     "mutant-survivors": ("mutants", table_rows.mutant_survivors),
 }
