@@ -370,3 +370,18 @@ def calibration(result: Result) -> Rows:
         accuracy_of_all = percent(evaluation["accuracy"]["fused"], 1)
         rows.append([name, str(evaluation["images"]), accuracy_of_all, percent(ece["fused"], 1), alone])
     return rows
+
+
+def left_out(result: Result) -> Rows:
+    """How well classes that were left out are told from the others, as `vp bench leave-out --json` prints it."""
+    heading = ["choice of classes", "known", "foreign", "AUROC", "best variant", "accepted", "best variant"]
+    rows = [[*heading, "accuracy", "calibration error"]]
+    for number, one in enumerate(result["draws"]):
+        unknown, accepted = one["unknown"], one["unknown"]["accepted_at_95"]
+        variants = unknown["auroc"]["variants"]
+        best = max(range(len(variants)), key=lambda variant: variants[variant])
+        cells = [str(number), str(one["images"]), str(unknown["images"])]
+        cells += [f"{unknown['auroc']['fused']:.3f}", f"{variants[best]:.3f}"]
+        shares = (accepted["fused"], accepted["variants"][best], one["accuracy"]["fused"], one["ece"]["fused"])
+        rows.append([*cells, *(percent(share, 1) for share in shares)])
+    return rows

@@ -54,6 +54,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Any], Rows]]] = {
     "motion-costs": ("motion", motion_report.costs),
     "motion-decisions": ("motion", motion_report.decisions),
     "unknown": ("unknown", table_rows.unknown),
+    "left-out": ("left-out", table_rows.left_out),
     "calibration": ("unknown", table_rows.calibration),
     "mutants": ("mutants", table_rows.mutants),
     "mutant-survivors": ("mutants", table_rows.mutant_survivors),
