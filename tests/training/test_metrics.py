@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vp_mqtt.training.evaluation.metrics import accuracy, calibration_error, confusion, mean_per_class
+from vp_mqtt.training.evaluation.metrics import accuracy, auroc, calibration_error, confusion, mean_per_class
+
+SCORES = st.lists(st.integers(0, 5), min_size=1, max_size=10)
 
 
 def test_mean_per_class_counts_small_classes_like_large_ones() -> None:
@@ -53,3 +55,9 @@ def test_calibration_error_is_a_weighted_mean_over_the_bins(rows: list[tuple[flo
 
 def test_confusion_has_the_truth_in_rows() -> None:
     assert confusion(np.array([1, 1, 2]), np.array([0, 1, 2]), 3).tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 1]]
+
+
+@given(SCORES, SCORES)
+def test_auroc_is_the_share_of_pairs_in_the_right_order(positive: list[int], negative: list[int]) -> None:
+    pairs = [(one > other) + (one == other) / 2 for one in positive for other in negative]
+    assert auroc(np.array(positive, dtype=float), np.array(negative, dtype=float)) == pytest.approx(np.mean(pairs))
