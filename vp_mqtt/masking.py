@@ -24,8 +24,14 @@ _SECRET_PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _PARAMETER = re.compile(r"[?&;][^=&;?#\s]*=[^&;#\s]*")
-# Of a path, a part that nobody would type: mixed letters and digits, or a long hexadecimal number.
-_TOKEN = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9]{12,}|[0-9A-Fa-f-]{16,}")
+# Of a path, a part that nobody would type: letters among several digits, or a long hexadecimal number.
+_TOKEN = re.compile(
+    r"(?=.*[A-Za-z])(?=(?:.*\d){3})[A-Za-z0-9]{10,}|(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9]{12,}|[0-9A-Fa-f-]{16,}"
+)
+# .. and one that follows such a name.
+_SECRET_NAME = re.compile(
+    r"(?:.*[-_.])?(?:pass|password|passwd|pwd|token|key|apikey|secret|auth|session)", re.IGNORECASE
+)
 _PLAIN_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^:@/?#%]+@[^@?#]*")
 _USUAL_WEBSOCKET_PATHS = {"", "/", "/mqtt", "/mqtt/", "/ws"}
 
@@ -87,7 +93,10 @@ def _hide_path(scheme: str, path: str) -> str:
     if scheme.startswith("rtmp"):
         # rtmp://HOST/APPLICATION/KEY
         return "/".join([*parts[:2], *(HIDDEN for _ in parts[2:])])
-    return "/".join(_hide_part(part) for part in parts)
+    named = (_SECRET_NAME.fullmatch(before) is not None for before in ["", *parts])
+    return "/".join(
+        HIDDEN if part and is_secret else _hide_part(part) for part, is_secret in zip(parts, named, strict=False)
+    )
 
 
 def _hide_part(part: str) -> str:
