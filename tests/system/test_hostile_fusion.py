@@ -105,7 +105,7 @@ def test_a_lying_status_ends_no_node_and_silences_no_variant(site: Site) -> None
 
 
 def test_a_flood_of_a_nodes_own_status_is_left_at_the_broker(site: Site) -> None:
-    site.start_all(range(2))
+    site.start_all(range(2), "--deadline-ms", "5000")
     for node in ("fusion", "v0"):
         lie = status_of(site, node, instance="00000000", started=1.0, problem="x" * 100).encode()
         for _ in range(300):
