@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -33,6 +35,7 @@ class Inbox(Generic[T]):
         max_sources: int = 1024,
         max_bytes: int | None = None,
         size_of: Callable[[T], int] = lambda _: 0,
+        rests_until: Callable[[str], float] = lambda _: -math.inf,
     ) -> None:
         """Start empty.
 
@@ -41,11 +44,13 @@ class Inbox(Generic[T]):
             max_sources: sources that may have items in the inbox at the same time; items of further ones are dropped.
             max_bytes: size of all items of sources together; None for no limit.
             size_of: the size of an item, in bytes.
+            rests_until: when the next item of a source may be read, on the monotonic clock, in s.
         """
         self._per_source = per_source
         self._max_sources = max_sources
         self._max_bytes = max_bytes
         self._size_of = size_of
+        self._rests_until = rests_until
         # Of the items in all queues, and in the queue of each source.
         self._bytes = 0
         self._bytes_by_source: dict[str, int] = {}
@@ -80,21 +85,37 @@ class Inbox(Generic[T]):
         Returns:
             The oldest item of the source whose turn it is; None if the time is up or the inbox is closed.
         """
+        until = math.inf if timeout is None else time.monotonic() + timeout
         with self._condition:
-            self._condition.wait_for(lambda: self._queues or self._closed, timeout)
-            if self._closed or not self._queues:
-                return None
-            source = next(iter(self._queues))
-            item = self._take_oldest(source)
-            if source in self._queues:
-                self._queues.move_to_end(source)
-            return item
+            while not self._closed:
+                now = time.monotonic()
+                source, due = self._next_source(now)
+                if source is not None:
+                    item = self._take_oldest(source)
+                    if source in self._queues:
+                        self._queues.move_to_end(source)
+                    return item
+                if now >= until:
+                    return None
+                patience = min(due, until) - now
+                self._condition.wait(None if patience == math.inf else patience)
+        return None
 
     def close(self) -> None:
         """Wake up everyone who waits; from now on, `get` returns None."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
+
+    def _next_source(self, now: float) -> tuple[str | None, float]:
+        """Return whose turn it is; None if there is nobody who does not rest, and when the first one has rested."""
+        due = math.inf
+        for source in self._queues:
+            rested = self._rests_until(source)
+            if rested <= now:
+                return source, now
+            due = min(due, rested)
+        return None, due
 
     def _take_oldest(self, source: str, *, keep_turn: bool = False) -> T:
         """Take the oldest item of a source; with the last one, the source loses its turn unless it is to keep it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -18,6 +19,7 @@ from vp_mqtt.mqtt.message import Outgoing, Received, Subscription
 from vp_mqtt.nodes import signals
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.bundles import find_initial_bundle
+from vp_mqtt.nodes.camera_rests import CameraRests
 from vp_mqtt.nodes.loaded_variant import LoadedVariant, load_variant
 from vp_mqtt.nodes.model_at_work import LIMIT_S, ModelAtWork
 from vp_mqtt.protocol import topics
@@ -38,10 +40,12 @@ class VariantNode:
         self._settings = settings
         self._model = ModelAtWork()
         self._follower: follow.Follower | None = None
+        self._rests = CameraRests()
         self._inbox: Inbox[Received] = Inbox(
             per_source=1,
             max_bytes=max(_WAITING_BYTES, settings.max_frame_bytes),
             size_of=lambda message: len(message.payload),
+            rests_until=self._rests.rests_until,
         )
         site = Topics(settings.site)
         self._bundle_topic = site.bundle()
@@ -154,28 +158,33 @@ class VariantNode:
             if message is not None:
                 with self._node.work.item(), self._model.take() as loaded:
                     if loaded is not None:
-                        self._answer(message, loaded)
+                        started = time.monotonic()
+                        has_vote = self._answer(message, loaded)
+                        ended = time.monotonic()
+                        self._rests.note(message.topic, ended - started, ended, has_vote=has_vote)
 
-    def _answer(self, message: Received, loaded: LoadedVariant) -> None:
+    def _answer(self, message: Received, loaded: LoadedVariant) -> bool:
+        """Vote on a frame, and return whether that was possible."""
         try:
             camera = topics.parse(message.topic).source
             frame = FrameId.decode(message.correlation)
             vote = loaded.vote(message)
         except ValueError as error:
             self._node.refusals.add(message.topic, str(error))
-            return
+            return False
         except cv2.error:
             self._node.refusals.add(message.topic, "picture cannot be resized")
-            return
+            return False
         except Exception as error:  # noqa: BLE001 (whatever a picture makes the runtime raise, the next frame is due)
             LOGGER.debug("inference failed", exc_info=error)
             self._node.refusals.add(message.topic, "inference failed")
-            return
+            return False
         self._node.counts["frames"] += 1
         self._node.latencies.add(vote.compute_ms)
         vote_topic = self._node.topics.vote(camera, loaded.entry.index)
         sent = self._node.publish(Outgoing(vote_topic, encode(vote), correlation=frame.encode()))
         self._node.counts["votes" if sent else "votes_unsent"] += 1
+        return True
 
 
 def run(settings: VariantSettings) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -92,13 +93,13 @@ def waiting_getter(inbox: Inbox[int]) -> tuple[threading.Thread, list[int | None
     """Start a thread that waits for an item without a timeout, and return once it waits."""
     got: list[int | None] = []
     started = threading.Event()
-    wait_for = inbox._condition.wait_for
+    wait = inbox._condition.wait
 
-    def watched(*arguments: object) -> object:
+    def watched(timeout: float | None = None) -> bool:
         started.set()
-        return wait_for(*arguments)  # type: ignore[arg-type]
+        return wait(timeout)
 
-    inbox._condition.wait_for = watched  # type: ignore[method-assign, assignment]
+    inbox._condition.wait = watched  # type: ignore[method-assign]
     thread = threading.Thread(target=lambda: got.append(inbox.get()), daemon=True)
     thread.start()
     assert started.wait(WAIT)
@@ -155,8 +156,8 @@ def test_items_from_several_threads_are_read_or_counted_as_dropped(per_source: i
     assert received + inbox.dropped == 4 * each
 
 
-def bounded(max_bytes: int, **limits: int) -> Inbox[bytes]:
-    return Inbox(**{"per_source": 1, **limits}, max_bytes=max_bytes, size_of=len)
+def bounded(max_bytes: int, per_source: int = 1) -> Inbox[bytes]:
+    return Inbox(per_source=per_source, max_bytes=max_bytes, size_of=len)
 
 
 def sizes(inbox: Inbox[bytes]) -> list[int]:
@@ -208,3 +209,23 @@ def test_what_waits_never_exceeds_the_limit_and_every_item_is_read_or_counted(
     found = sizes(inbox)
     assert sum(found) <= max_bytes
     assert len(found) + inbox.dropped == len(puts)
+
+
+def test_a_source_that_rests_waits_while_the_others_have_their_turns() -> None:
+    rests = {"slow": time.monotonic() + 60.0}
+    inbox: Inbox[int] = Inbox(per_source=2, rests_until=lambda source: rests.get(source, 0.0))
+    inbox.put("slow", 1)
+    inbox.put("quick", 2)
+    inbox.put("quick", 3)
+    assert emptied(inbox) == [2, 3]
+    rests["slow"] = 0.0
+    assert emptied(inbox) == [1]
+
+
+def test_a_source_is_read_as_soon_as_it_has_rested() -> None:
+    rested = time.monotonic() + 0.05
+    inbox: Inbox[int] = Inbox(per_source=1, rests_until=lambda _: rested)
+    inbox.put("slow", 1)
+    assert inbox.get(0) is None
+    assert inbox.get(WAIT) == 1
+    assert time.monotonic() >= rested
