@@ -207,7 +207,7 @@ def test_parts_of_one_bundle_are_kept_at_a_time(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fetch, "STALL_S", 0.01)
+    monkeypatch.setattr(fetch, "STALL_S", 0.2)
     fetcher, partial = make(), tmp_path / "cache" / SITE / "partial"
     for folder in (bundle, other_bundle):
         ref = publish_bundle(broker, folder, 100)
