@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from vp_mqtt.local.ports import HOST
+from vp_mqtt.mqtt.properties import encode_length
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.topics import Topics
 
@@ -25,20 +26,11 @@ _HIGH_SEQUENCE = 2**32 - 10_000
 _CONNECT = b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x05flood"
 
 
-def _length(value: int) -> bytes:
-    data = bytearray()
-    while True:
-        value, low = divmod(value, 128)
-        data.append(low | (128 if value else 0))
-        if not value:
-            return bytes(data)
-
-
 def publish(topic: str, payload: bytes, correlation: bytes | None = None) -> bytes:
     """Return a PUBLISH packet with QoS 0 (MQTT 5.0, section 3.3)."""
     properties = b"" if correlation is None else struct.pack(">BH", _CORRELATION_DATA, len(correlation)) + correlation
-    body = struct.pack(">H", len(topic)) + topic.encode() + _length(len(properties)) + properties + payload
-    return b"\x30" + _length(len(body)) + body
+    body = struct.pack(">H", len(topic)) + topic.encode() + encode_length(len(properties)) + properties + payload
+    return b"\x30" + encode_length(len(body)) + body
 
 
 def _status(node: str, number: int, digest: str, state: str = "online") -> bytes:

@@ -58,7 +58,7 @@ def reduce(command: int, body: bytearray) -> str | None:
     if end > len(body):
         raise MalformedError("properties reach beyond the packet")
     kept, reason = _kept(kind, body[first:end])
-    body[start:end] = _encode_length(len(kept)) + kept
+    body[start:end] = encode_length(len(kept)) + kept
     return reason
 
 
@@ -154,7 +154,8 @@ def _two_bytes(data: bytearray, at: int) -> int:
     return data[at] << 8 | data[at + 1]
 
 
-def _encode_length(length: int) -> bytes:
+def encode_length(length: int) -> bytes:
+    """Return a length as a variable byte integer (section 1.5.5)."""
     encoded = bytearray()
     while True:
         length, low = divmod(length, 128)
