@@ -1,4 +1,4 @@
-"""A model is tried in a process of its own: whatever it does there, the node hears of it and goes on."""
+"""A model is tried in a process of its own: whatever it does there, the node learns of it and keeps running."""
 
 from __future__ import annotations
 

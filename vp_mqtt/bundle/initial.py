@@ -24,7 +24,8 @@ _RETRY_S = 20.0
 
 Use = Callable[[Bundle, bool], None]
 """Loads a bundle, from now on to be run; the second argument says that it needs no trial, since it ships with the
-package, was named by the user, or has run here before. Raises a UserError if it cannot be used: what ran goes on."""
+package, was named by the user, or has run here before. Raises a UserError if it cannot be used; what ran keeps
+running."""
 
 
 class InitialSearch:

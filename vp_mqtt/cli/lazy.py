@@ -82,7 +82,7 @@ class LazyCommand:
 
 
 def _unless_another_is_named(found: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that does nothing if the command line goes on with another one."""
+    """Return a command that does nothing if another command follows on the command line."""
 
     def command(ctx: typer.Context, **values: Any) -> None:  # noqa: ANN401 (the command's own)
         if ctx.invoked_subcommand is None:

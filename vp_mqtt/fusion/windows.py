@@ -55,7 +55,7 @@ class Windows:
             cameras: the only ones whose frames get labels; None for those that come first.
             max_cameras: cameras that are known at a time, where they are not given.
             max_open: windows open at a time; a single camera can have a quarter of them.
-            history: finished frames remembered per camera, to judge votes on them.
+            history: finished frames remembered per camera, to recognise late votes on them.
         """
         self.counts: Counter[str] = Counter()
         self._handover = handover

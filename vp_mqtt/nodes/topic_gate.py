@@ -1,4 +1,4 @@
-"""Leaves a topic at the broker while somebody floods it."""
+"""Leaves a topic at the broker while a client floods it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node reads of a topic that somebody floods."""
+"""What a node reads of a topic that a client floods."""
 
 from __future__ import annotations
 
