@@ -1,8 +1,9 @@
 """paho's client, with what a node needs of it and paho lacks.
 
-No other file relies on paho's insides: on `_create_socket`, `_packet_handle`, `_in_packet`, `_out_packet`,
-`_send_puback`, `_in_callback_mutex`, `_ping_t` and `_last_bytes_received`, as they are in paho 2.2, to which
-pyproject.toml pins it.
+No other file relies on paho's insides: on `_thread`, `_thread_terminate`, `_create_socket_connection`,
+`_create_socket`, `_sock`, `_sock_recv`, `_easy_log`, `_loop_rc_handle`, `_packet_handle`, `_in_packet`, `_out_packet`,
+`_packet_queue`, `_mid_generate`, `_send_puback`, `_ping_t` and `_last_bytes_received`, as they are in paho 2.2, to
+which pyproject.toml pins it.
 """
 
 from __future__ import annotations
@@ -10,39 +11,99 @@ from __future__ import annotations
 import math
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self, cast
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.exception import MalformedPacket
+from paho.mqtt.properties import Properties
 
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.mqtt import properties, publish_packet
-from vp_mqtt.mqtt.buffered_socket import BufferedSocket
 from vp_mqtt.mqtt.failure import CONNECT_TIMEOUT_S
 from vp_mqtt.mqtt.message import Outgoing
+from vp_mqtt.mqtt.packet_stream import PacketStream
 from vp_mqtt.mqtt.patience import PongPatience
 from vp_mqtt.mqtt.publish_packet import PublishPacket
 from vp_mqtt.mqtt.tcp import TcpSocket
 
-# Between two looks at what is to be sent, and at the clock.
-_PACKETS_PER_TURN = 50
+# At a time: some hundred votes. Between two readings is time for what is to be sent, and for the clock.
+_READ_BYTES = 32_768
+_NO_COMMAND = 0
 
 
-class Client(mqtt.Client):
-    """A client that reads ahead, unpacks in linear time, is patient with slow links, and shows that its thread turns.
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """Properties, with what paho asks of them."""
+
+    packed: bytes
+
+    def pack(self) -> bytes:
+        return self.packed
+
+
+class ThreadedClient(mqtt.Client):
+    """A client whose network thread may end, or be started, while another thread ends it: paho's own then raises."""
+
+    @classmethod
+    def to_broker(
+        cls, options: BrokerOptions, tls: ssl.SSLContext | None, client_id: str, *, manual_ack: bool = False
+    ) -> Self:
+        """Return a client that connects as the options say, once, and is not connected yet."""
+        client = cls(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=mqtt.MQTTv5,
+            transport="websockets" if options.uses_websockets else "tcp",
+            reconnect_on_failure=False,
+            manual_ack=manual_ack,
+        )
+        if options.uses_websockets:
+            client.ws_set_options(path=options.path)
+        if tls is not None:
+            client.tls_set_context(tls)
+        if options.account is not None or options.password is not None:
+            client.username_pw_set(options.account, options.password)
+        return client
+
+    def loop_stop(self) -> MQTTErrorCode:
+        """Have the network's thread end, and wait for it, unless another thread is just starting it."""
+        # Looked at once: the thread itself takes it away when it ends.
+        thread = self._thread
+        if thread is None:
+            return MQTTErrorCode.MQTT_ERR_INVAL
+        self._thread_terminate = True
+        if thread is not threading.current_thread() and thread.ident is not None:
+            thread.join()
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+class Client(ThreadedClient):
+    """A client that reads many packets at once, is patient with slow links, and shows that its thread turns.
+
+    paho reads each packet byte by byte at first. Every call lets another thread have the interpreter, and waits up to
+    5 ms to get it back from one that computes: in a flood of messages, that is most of the time.
 
     Attributes:
         tcp: the socket under the connection, while there is one.
         turned_at: when the network's thread last came round, on the monotonic clock; it does so once a second, and with
-            every packet.
-        on_packet: called with every message, in the network's thread.
+            everything that arrives.
+        turn: which of the addresses of the broker's name to try first; a name may have several.
+        on_packet: called with every message, and when it arrived, on the monotonic clock, in the network's thread.
+        on_pause: called after the messages that arrived at the same time.
     """
 
     tcp: TcpSocket | None = None
     turned_at = math.inf
-    on_packet: Callable[[PublishPacket], None]
+    turn = 0
+    on_packet: Callable[[PublishPacket, float], None]
+    on_pause: Callable[[], None]
     _patience: PongPatience | None = None
+    _stream: PacketStream
 
     def loop_misc(self) -> MQTTErrorCode:
         """Send pings, and end a connection whose broker does not answer them; paho's loop calls it in each turn."""
@@ -56,23 +117,66 @@ class Client(mqtt.Client):
             self._start_patience()
         return result
 
-    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        """Handle a packet, and more of those that were read with it; paho's loop calls it in each turn."""
-        result = super().loop_read(max_packets)
-        for _ in range(_PACKETS_PER_TURN):
-            if result != MQTTErrorCode.MQTT_ERR_SUCCESS or not self.has_read_ahead():
-                break
-            result = super().loop_read(max_packets)
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:  # noqa: ARG002 (paho's interface)
+        """Read what has arrived, and handle the packets in it; paho's loop calls it in each turn."""
+        try:
+            data = self._sock_recv(_READ_BYTES)
+        except BlockingIOError:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        except OSError as error:
+            # The only place that tells of a TLS alert.
+            self._easy_log(mqtt.MQTT_LOG_ERR, "failed to receive on socket: %s", error)
+            data = b""
+        if not data:
+            return self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+        now = time.monotonic()
+        self._last_bytes_received = now
+        result = self._handle_packets(data, now)
+        self.on_pause()
+        if result != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return self._loop_rc_handle(result)
+        self._acknowledge_at_once()
         return result
 
-    def has_read_ahead(self) -> bool:
-        """Return whether bytes of further packets are here already."""
-        return isinstance(self._sock, BufferedSocket) and self._sock.pending() > 0
+    def loop_write(self) -> MQTTErrorCode:
+        """Send what is queued; paho's loop calls it when there is something."""
+        result = super().loop_write()
+        # Whoever sends may put off acknowledgements.
+        self._acknowledge_at_once()
+        return result
+
+    def publish_packed(
+        self, topic: str, properties: bytes, payload: bytes, *, qos: int, retain: bool
+    ) -> mqtt.MQTTMessageInfo:
+        """Publish with properties as `publish_packet.pack_properties` returns them."""
+        return self.publish(topic, payload, qos, retain, properties=cast("Properties", _Packed(properties)))
+
+    def publish_together(self, packets: Sequence[bytes]) -> MQTTErrorCode:
+        """Queue PUBLISH packets with QoS 0, to be sent with one system call. Nothing tells when they are sent."""
+        if self._sock is None:
+            return MQTTErrorCode.MQTT_ERR_NO_CONN
+        # What paho knows as a PUBLISH is reported to `on_publish`, which costs as much as building a packet.
+        return self._packet_queue(_NO_COMMAND, b"".join(packets), self._mid_generate(), 0)
 
     def _create_socket(self) -> mqtt.SocketLike:
-        created = super()._create_socket()
-        # Of WebSockets, paho's wrapper reads frame by frame.
-        return BufferedSocket(created) if isinstance(created, socket.socket) else created
+        self._stream = PacketStream()
+        return super()._create_socket()
+
+    def _create_socket_connection(self) -> socket.socket:
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        # `create_connection` would always begin with the same one, which may be the one that hangs.
+        addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+        start = self.turn % len(addresses)
+        for address in addresses[start:] + addresses[:start]:
+            try:
+                return socket.create_connection((address, self.port), self.connect_timeout)
+            except OSError as error:
+                failure = error
+        raise failure
+
+    def _acknowledge_at_once(self) -> None:
+        if self.tcp is not None:
+            self.tcp.acknowledge_at_once()
 
     def _is_patient(self) -> bool:
         traffic = self.tcp.traffic() if self.tcp is not None else None
@@ -83,42 +187,47 @@ class Client(mqtt.Client):
         queued = sum(packet["to_process"] for packet in tuple(self._out_packet))
         self._patience = PongPatience(traffic, queued) if traffic is not None else None
 
-    def _packet_handle(self) -> MQTTErrorCode:
-        command, body = self._in_packet["command"], self._in_packet["packet"]
+    def _handle_packets(self, data: bytes, now: float) -> MQTTErrorCode:
+        result = MQTTErrorCode.MQTT_ERR_SUCCESS
         try:
-            if command & 0xF0 == properties.PUBLISH:
-                return self._handle_message(publish_packet.parse(command, body))
-            properties.reduce(command, body)
-        except properties.MalformedError:
+            for command, body in self._stream.add(data):
+                if command & 0xF0 == properties.PUBLISH:
+                    result = self._handle_message(publish_packet.parse(command, body), now)
+                else:
+                    properties.reduce(command, body)
+                    result = self._handle_other(command, body)
+                if result != MQTTErrorCode.MQTT_ERR_SUCCESS or self._sock is None:
+                    break
+        except (properties.MalformedError, MalformedPacket):
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        return super()._packet_handle()
+        return result
 
-    def _handle_message(self, packet: PublishPacket) -> MQTTErrorCode:
+    def _handle_message(self, packet: PublishPacket, now: float) -> MQTTErrorCode:
         if packet.qos > 1:
             # No subscription of ours asks for it.
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        # With the lock, what is published meanwhile is only queued, as in paho's own callbacks.
-        with self._in_callback_mutex:
-            self.on_packet(packet)
+        self.on_packet(packet, now)
         return self._send_puback(packet.packet_id) if packet.qos else MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _handle_other(self, command: int, body: bytearray) -> MQTTErrorCode:
+        """Have paho handle a packet, as if it had read it."""
+        self._in_packet = {
+            "command": command,
+            "have_remaining": 1,
+            "remaining_count": [],
+            "remaining_mult": 1,
+            "remaining_length": len(body),
+            "packet": body,
+            "to_process": 0,
+            "pos": 0,
+        }
+        return self._packet_handle()
 
 
 def new_client(options: BrokerOptions, tls: ssl.SSLContext | None, client_id: str, will: Outgoing | None) -> Client:
     """Return a client that connects as the options say, once, and is not connected yet."""
-    client = Client(
-        CallbackAPIVersion.VERSION2,
-        client_id,
-        protocol=mqtt.MQTTv5,
-        transport="websockets" if options.uses_websockets else "tcp",
-        reconnect_on_failure=False,
-    )
+    client = Client.to_broker(options, tls, client_id)
     client.connect_timeout = CONNECT_TIMEOUT_S
-    if options.uses_websockets:
-        client.ws_set_options(path=options.path)
-    if tls is not None:
-        client.tls_set_context(tls)
-    if options.account is not None or options.password is not None:
-        client.username_pw_set(options.account, options.password)
     if will is not None:
         client.will_set(will.topic, will.payload, will.qos, will.retain)
     return client

@@ -6,7 +6,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
@@ -22,7 +22,7 @@ from vp_mqtt.mqtt.client import new_client
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.failure import CONNECT_TIMEOUT_S, Failure
 from vp_mqtt.mqtt.message import Outgoing, Received, Subscription, TopicAliases
-from vp_mqtt.mqtt.publish_packet import PublishPacket
+from vp_mqtt.mqtt.publish_packet import PublishPacket, encode
 from vp_mqtt.mqtt.retries import LASTING_S
 from vp_mqtt.mqtt.tcp import TcpSocket
 
@@ -41,14 +41,22 @@ def _options(subscription: Subscription) -> SubscribeOptions:
     return SubscribeOptions(qos=subscription.qos, retainHandling=handling)
 
 
-def _missing_feature(connack: object) -> int | None:
+def _missing_feature(connack: object, *, needs_shared: bool) -> int | None:
     """Return what a broker does without that a node needs, as a reason code, by the properties of its CONNACK."""
     features = {
         "RetainAvailable": failure.RETAIN_NOT_SUPPORTED,
         "MaximumQoS": failure.QOS_NOT_SUPPORTED,
         "WildcardSubscriptionAvailable": failure.WILDCARDS_NOT_SUPPORTED,
     }
+    if needs_shared:
+        features["SharedSubscriptionAvailable"] = failure.SHARED_NOT_SUPPORTED
     return next((code for feature, code in features.items() if not getattr(connack, feature, 1)), None)
+
+
+def _log_refusals(topics: Iterable[str], reasons: Iterable[ReasonCode]) -> None:
+    for topic, reason in zip(topics, reasons, strict=False):
+        if reason.is_failure:
+            LOGGER.error("the broker refuses our subscription to %s (%s); check the access rules", topic, reason)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +65,7 @@ class Callbacks:
 
     Attributes:
         on_message: with every message.
+        on_pause: after the messages that arrived at the same time.
         on_refused: with the topic of a message that is not handed on, and the reason.
         on_open: with the connection, when the broker has accepted it.
         on_lasting: when it has lasted for `LASTING_S`; not in the network's thread.
@@ -64,6 +73,7 @@ class Callbacks:
     """
 
     on_message: Callable[[Received], None]
+    on_pause: Callable[[], None]
     on_refused: Callable[[str, str], None]
     on_open: Callable[[Connection], None]
     on_lasting: Callable[[], None]
@@ -85,6 +95,8 @@ class Connection:
         max_packet_bytes: int,
         callbacks: Callbacks,
         tls: ssl.SSLContext | None,
+        turn: int = 0,
+        needs_shared: bool = False,
     ) -> None:
         """Prepare, without connecting.
 
@@ -95,13 +107,15 @@ class Connection:
             max_packet_bytes: the broker is told not to send larger packets.
             callbacks: what to call, in the network's thread unless they say otherwise.
             tls: for a broker that is reached over TLS.
+            turn: which of the addresses that the broker's name has to try first.
+            needs_shared: whether shared subscriptions are needed.
         """
-        self._options = options
-        self._client_id = client_id
-        self._will = will
+        self._options, self._needs_shared = options, needs_shared
+        self._client_id, self._will = client_id, will
         self._max_packet_bytes = max_packet_bytes
         self._callbacks = callbacks
         self._client = client = new_client(options, tls, client_id, will)
+        client.turn = turn
         client.on_socket_open = self._socket_opened
         client.on_socket_close = self._socket_closed
         client.on_connect = self._answered
@@ -109,17 +123,16 @@ class Connection:
         client.on_publish = self._published
         client.on_subscribe = self._subscribed
         client.on_packet = self._received
+        client.on_pause = callbacks.on_pause
         if tls is not None:
             client.on_log = self._logged
         self._network: threading.Thread | None = None
         self._failure: Failure | None = None
         self._is_open = False
-        self._lost = threading.Event()
-        self._settled = threading.Event()
+        self._lost, self._settled = threading.Event(), threading.Event()
         self._subscribing: dict[int, list[str]] = {}
         self._refused: deque[int] = deque(maxlen=_REMEMBERED_REFUSALS)
-        self._aliases = TopicAliases()
-        self._alias_lock = threading.Lock()
+        self._aliases, self._alias_lock = TopicAliases(), threading.Lock()
         self.max_publish_bytes = MAX_REMAINING_LENGTH
 
     def is_stuck(self, patience: float) -> bool:
@@ -166,9 +179,21 @@ class Connection:
         # The message that introduces an alias must be sent before those that use it.
         with self._alias_lock:
             topic, alias = self._aliases.assign(message)
-            properties = message.properties(alias)
-            info = self._client.publish(topic, message.payload, message.qos, message.retain, properties=properties)
+            info = self._client.publish_packed(
+                topic, message.properties(alias), message.payload, qos=message.qos, retain=message.retain
+            )
         return Sent(info, self._lost, self._refused) if info.rc == mqtt.MQTT_ERR_SUCCESS else None
+
+    def publish_together(self, messages: Iterable[Outgoing]) -> int:
+        """Publish messages with QoS 0 that are due at the same time; return how many."""
+        packets = []
+        with self._alias_lock:
+            for message in messages:
+                if message.fits(self.max_publish_bytes):
+                    topic, alias = self._aliases.assign(message)
+                    packets.append(encode(topic, message.properties(alias), message.payload, retain=message.retain))
+            result = self._client.publish_together(packets) if packets else mqtt.MQTT_ERR_SUCCESS
+        return len(packets) if result == mqtt.MQTT_ERR_SUCCESS else 0
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
         """Subscribe to topic filters; one that the broker refuses is logged."""
@@ -205,7 +230,10 @@ class Connection:
         if reason.is_failure:
             self._failure = failure.of_refusal(reason, self._options)
             return
-        if self._will is not None and (missing := _missing_feature(properties)) is not None:
+        if (
+            self._will is not None
+            and (missing := _missing_feature(properties, needs_shared=self._needs_shared)) is not None
+        ):
             # Not all brokers refuse a will that they cannot publish.
             self._failure = failure.of_missing_feature(missing, self._options)
             client.disconnect()
@@ -235,9 +263,7 @@ class Connection:
     def _subscribed(
         self, _client: mqtt.Client, _data: object, mid: int, reasons: list[ReasonCode], _properties: object
     ) -> None:
-        for topic, reason in zip(self._subscribing.pop(mid, ()), reasons, strict=False):
-            if reason.is_failure:
-                LOGGER.error("the broker refuses our subscription to %s (%s); check the access rules", topic, reason)
+        _log_refusals(self._subscribing.pop(mid, ()), reasons)
 
     def _published(
         self, _client: mqtt.Client, _data: object, mid: int, reason: ReasonCode, _properties: object
@@ -246,19 +272,11 @@ class Connection:
             if not self._refused:
                 LOGGER.error("the broker refuses a message of ours (%s); check the access rules", reason)
             self._refused.append(mid)
-        self._acknowledge_at_once()
 
-    def _acknowledge_at_once(self) -> None:
-        if self._client.tcp is not None and not self._client.has_read_ahead():
-            self._client.tcp.acknowledge_at_once()
-
-    def _received(self, packet: PublishPacket) -> None:
-        self._acknowledge_at_once()
+    def _received(self, packet: PublishPacket, now: float) -> None:
         if packet.topic is None:
             return
         if packet.refusal is not None:
             self._callbacks.on_refused(packet.topic, packet.refusal)
             return
-        self._callbacks.on_message(
-            Received(packet.topic, packet.payload, packet.correlation, time.monotonic(), packet.retained)
-        )
+        self._callbacks.on_message(Received(packet.topic, packet.payload, packet.correlation, now, packet.retained))

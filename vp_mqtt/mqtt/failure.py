@@ -18,8 +18,8 @@ CONNECT_TIMEOUT_S = 5.0
 
 _SESSION_TAKEN_OVER = 0x8E
 _UNSUPPORTED_VERSION = 0x84
-RETAIN_NOT_SUPPORTED, QOS_NOT_SUPPORTED, WILDCARDS_NOT_SUPPORTED = 0x9A, 0x9B, 0xA2
-"""Reason codes of a broker that does not offer retained messages, QoS 1, or + and # in subscriptions."""
+RETAIN_NOT_SUPPORTED, QOS_NOT_SUPPORTED, WILDCARDS_NOT_SUPPORTED, SHARED_NOT_SUPPORTED = 0x9A, 0x9B, 0xA2, 0x9E
+"""Reason codes of a broker without retained messages, QoS 1, + and # in subscriptions, or shared subscriptions."""
 # Reason codes of CONNACK (MQTT 5.0, section 3.2.2.2) that stay as they are: client id, user name or password,
 # authorisation, banned, authentication method.
 _PERMANENT_REFUSALS = {0x85, 0x86, 0x87, 0x8A, 0x8C}
@@ -28,6 +28,7 @@ _MISSING_FEATURES = {
     RETAIN_NOT_SUPPORTED: "retained messages, which statuses and bundles need (Mosquitto: retain_available)",
     QOS_NOT_SUPPORTED: "QoS 1, which announces and statuses need (Mosquitto: max_qos)",
     WILDCARDS_NOT_SUPPORTED: "wildcard subscriptions, which nodes need to find each other",
+    SHARED_NOT_SUPPORTED: "shared subscriptions ($share), which --replica needs: run each variant on one board",
 }
 _KEEPALIVE_TIMEOUT = 0x8D
 # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
@@ -62,6 +63,11 @@ class Failure:
     def explained(self, diagnosis: str | None, options: BrokerOptions) -> Failure:
         """Return the failure with what was found out about it, if anything was."""
         return self if diagnosis is None else _permanent(diagnosis, options)
+
+
+def is_without_mqtt_5(error: UserError) -> bool:
+    """Return whether a session ended because its broker does not speak MQTT 5."""
+    return NEEDS_MQTT_5 in str(error)
 
 
 def _permanent(problem: str, options: BrokerOptions, hint: str = "") -> Failure:

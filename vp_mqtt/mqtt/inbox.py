@@ -17,7 +17,8 @@ class Inbox(Generic[T]):
 
     Putting never blocks. When the queue of a source is full, its oldest item is dropped and counted: what is read is as
     recent as possible, and a source that floods the inbox delays no other. When all items together are too large, the
-    oldest item of the source that takes most of the memory is dropped.
+    oldest item of the source that takes most of the memory is dropped. An item that comes while a reader waits for one
+    is that reader's: no newer one takes its place, even if several arrive before the reader gets to run.
 
         inbox: Inbox[Received] = Inbox(per_source=1, max_bytes=64_000_000, size_of=lambda message: len(message.payload))
         session = Session(options, ..., on_message=lambda message: inbox.put(message.topic, message))
@@ -56,12 +57,18 @@ class Inbox(Generic[T]):
         self._bytes_by_source: dict[str, int] = {}
         self._queues: OrderedDict[str, deque[T]] = OrderedDict()
         self._condition = threading.Condition()
+        self._waiting = 0
+        self._handed_over: deque[T] = deque()
         self._closed = False
         self.dropped = 0
 
     def put(self, source: str, item: T) -> None:
         """Add an item; may be called from any thread."""
         with self._condition:
+            if self._is_awaited(source, item):
+                self._handed_over.append(item)
+                self._condition.notify()
+                return
             queue = self._queues.get(source)
             if queue is None:
                 if len(self._queues) >= self._max_sources:
@@ -88,6 +95,8 @@ class Inbox(Generic[T]):
         until = math.inf if timeout is None else time.monotonic() + timeout
         with self._condition:
             while not self._closed:
+                if self._handed_over:
+                    return self._handed_over.popleft()
                 now = time.monotonic()
                 source, due = self._next_source(now)
                 if source is not None:
@@ -98,14 +107,28 @@ class Inbox(Generic[T]):
                 if now >= until:
                     return None
                 patience = min(due, until) - now
+                self._waiting += 1
                 self._condition.wait(None if patience == math.inf else patience)
+                self._waiting -= 1
         return None
+
+    def waiting(self) -> int:
+        """Return how many items wait; may be called from any thread."""
+        with self._condition:
+            return len(self._handed_over) + sum(len(queue) for queue in self._queues.values())
 
     def close(self) -> None:
         """Wake up everyone who waits; from now on, `get` returns None."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
+
+    def _is_awaited(self, source: str, item: T) -> bool:
+        """Return whether a reader waits that this item can be handed to, past the queues."""
+        if self._waiting <= len(self._handed_over) or source in self._queues:
+            return False
+        has_room = self._max_bytes is None or self._bytes + self._size_of(item) <= self._max_bytes
+        return has_room and self._rests_until(source) <= time.monotonic()
 
     def _next_source(self, now: float) -> tuple[str | None, float]:
         """Return whose turn it is; None if there is nobody who does not rest, and when the first one has rested."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from vp_mqtt.mqtt.flood_guard import Limit
+from vp_mqtt.mqtt.publish_packet import pack_properties
 
 _UTF8_BYTES = 4  # per character, at most
 _MAX_OVERHEAD_BYTES = 64  # headers, lengths, identifiers and numbers, rounded up
@@ -20,19 +20,21 @@ class Subscription(NamedTuple):
         topic: the filter.
         qos: highest QoS of the messages, 0 or 1.
         retained: whether the broker is to send what it has retained; False for topics on which nothing old is of use.
+        limit: how much may come before the topic is left at the broker, see `TopicGates`; None if that is bounded
+            elsewhere, or unbounded.
     """
 
     topic: str
     qos: int = 0
     retained: bool = True
+    limit: Limit | None = None
 
 
 AnySubscription = tuple[str, int] | Subscription
 """A subscription, or its topic filter and QoS."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A message as it arrived.
 
     Attributes:
@@ -72,23 +74,16 @@ class Outgoing:
     content_type: str | None = None
     expiry_s: int | None = None
 
-    def properties(self, alias: int | None = None) -> Properties:
-        """Return the MQTT 5 properties of the message, including its topic alias if it has one."""
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        if alias is not None:
-            properties.TopicAlias = alias
-        if self.correlation is not None:
-            properties.CorrelationData = self.correlation
-        if self.content_type is not None:
-            properties.ContentType = self.content_type
-        if self.expiry_s is not None:
-            properties.MessageExpiryInterval = self.expiry_s
-        return properties
+    def properties(self, alias: int | None = None) -> bytes:
+        """Return the MQTT 5 properties of the message, packed, including its topic alias if it has one."""
+        return pack_properties(
+            alias=alias, correlation=self.correlation, content_type=self.content_type, expiry_s=self.expiry_s
+        )
 
     def fits(self, limit: int) -> bool:
         """Return whether the whole packet has at most `limit` bytes.
 
-        The exact size is computed only near the limit: paho takes as long to pack properties as to publish a message.
+        The exact size is computed only near the limit.
         """
         characters = len(self.topic) + len(self.content_type or "")
         upper_bound = len(self.payload) + _UTF8_BYTES * characters + len(self.correlation or b"") + _MAX_OVERHEAD_BYTES
@@ -97,7 +92,7 @@ class Outgoing:
     def packet_bytes(self) -> int:
         """Return the size of the whole PUBLISH packet without a topic alias, in bytes."""
         packet_id = 2 if self.qos else 0
-        properties = len(self.properties().pack())  # type: ignore[no-untyped-call]
+        properties = len(self.properties())
         remaining = 2 + len(self.topic.encode()) + packet_id + properties + len(self.payload)
         length_bytes = 1 + sum(remaining >= 128**n for n in (1, 2, 3))
         return 1 + length_bytes + remaining

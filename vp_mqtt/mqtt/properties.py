@@ -19,9 +19,13 @@ _ACKNOWLEDGEMENTS = {0x40, 0x50, 0x60, 0x70}  # PUBACK, PUBREC, PUBREL, PUBCOMP
 MAX_MESSAGE_PROPERTIES: Final = 1024
 """Properties of a message may have so many bytes; those of a message of ours have about 40."""
 
-_CORRELATION_DATA = 0x09
+MESSAGE_EXPIRY: Final = 0x02
+CONTENT_TYPE: Final = 0x03
+CORRELATION_DATA: Final = 0x09
+TOPIC_ALIAS: Final = 0x23
 _USER_PROPERTY = 0x26
 _VARIABLE, _TEXT, _PAIR = -1, -2, -3
+_TEXT_HEAD = 3  # identifier and length
 # By identifier: the bytes of a value, or one of the kinds above (section 2.2.2.2).
 _VALUES = {
     0x01: 1, 0x02: 4, 0x03: _TEXT, 0x08: _TEXT, 0x09: _TEXT, 0x0B: _VARIABLE, 0x11: 4, 0x12: _TEXT, 0x13: 2,
@@ -34,35 +38,50 @@ class MalformedError(ValueError):
     """The packet is not MQTT 5."""
 
 
-def reduce(command: int, body: bytearray) -> str | None:
-    """Cut out of a packet, in place, the properties that we do not use.
+def reduce(command: int, body: bytearray) -> None:
+    """Cut out of a packet other than PUBLISH, in place, the properties that we do not use.
 
-    A PUBLISH keeps its correlation data, CONNACK and DISCONNECT all but user properties, other packets nothing.
+    CONNACK and DISCONNECT keep all but user properties, other packets nothing.
 
     Args:
         command: the packet's first byte.
         body: what follows the packet's length.
 
-    Returns:
-        Why the message of a PUBLISH is to be refused; it is then left without properties. None if it is fine.
-
     Raises:
         MalformedError: not even the length of the properties can be read.
     """
     kind = command & 0xF0
-    start = _start(kind, command, body)
+    start = _start(kind)
     if start is None or start >= len(body):
-        return None
+        return
     length, first = variable_integer(body, start)
     end = first + length
     if end > len(body):
         raise MalformedError("properties reach beyond the packet")
-    kept, reason = _kept(kind, body[first:end])
+    kept = b""
+    if kind in {CONNACK, DISCONNECT}:
+        kept = b"".join(data for identifier, data in _split(body[first:end]) if identifier != _USER_PROPERTY)
     body[start:end] = encode_length(len(kept)) + kept
-    return reason
 
 
-def variable_integer(data: bytearray, at: int) -> tuple[int, int]:
+def of_message(properties: bytes | bytearray) -> tuple[bytes | None, str | None]:
+    """Return what we use of a message's properties, its correlation data, and why the message is to be refused.
+
+    Args:
+        properties: of a PUBLISH packet, without their length.
+    """
+    if len(properties) > MAX_MESSAGE_PROPERTIES:
+        return None, f"more than {MAX_MESSAGE_PROPERTIES} bytes of properties"
+    try:
+        found = [data[_TEXT_HEAD:] for identifier, data in _split(properties) if identifier == CORRELATION_DATA]
+    except MalformedError as error:
+        return None, str(error)
+    if len(found) > 1:
+        return None, "correlation data more than once"
+    return (found[0] if found else None), None
+
+
+def variable_integer(data: bytes | bytearray, at: int) -> tuple[int, int]:
     """Return a variable byte integer (section 1.5.5), and where it ends.
 
     Raises:
@@ -80,11 +99,8 @@ def variable_integer(data: bytearray, at: int) -> tuple[int, int]:
     raise MalformedError("malformed properties")
 
 
-def _start(kind: int, command: int, body: bytearray) -> int | None:
+def _start(kind: int) -> int | None:
     """Return where in a packet the length of its properties is; None if it has none."""
-    if kind == PUBLISH:
-        has_id = command & 0x06 != 0
-        return 2 + _two_bytes(body, 0) + (2 if has_id else 0)
     if kind in {CONNACK, SUBACK, UNSUBACK}:
         return 2
     if kind in _ACKNOWLEDGEMENTS:
@@ -92,34 +108,7 @@ def _start(kind: int, command: int, body: bytearray) -> int | None:
     return 1 if kind == DISCONNECT else None
 
 
-def _kept(kind: int, properties: bytearray) -> tuple[bytes, str | None]:
-    """Return the properties that are kept, and why the message is to be refused."""
-    if kind in {CONNACK, DISCONNECT}:
-        return b"".join(data for identifier, data in _split(properties) if identifier != _USER_PROPERTY), None
-    if kind != PUBLISH:
-        return b"", None
-    if len(properties) > MAX_MESSAGE_PROPERTIES:
-        return b"", f"more than {MAX_MESSAGE_PROPERTIES} bytes of properties"
-    if _is_correlation_data(properties):
-        return bytes(properties), None
-    try:
-        kept = [data for identifier, data in _split(properties) if identifier == _CORRELATION_DATA]
-    except MalformedError as error:
-        return b"", str(error)
-    return (b"", "correlation data more than once") if len(kept) > 1 else (b"".join(kept), None)
-
-
-def _is_correlation_data(properties: bytearray) -> bool:
-    """Return whether there is nothing but correlation data, as in all messages of ours."""
-    head = 3
-    return (
-        len(properties) >= head
-        and properties[0] == _CORRELATION_DATA
-        and len(properties) == head + (properties[1] << 8 | properties[2])
-    )
-
-
-def _split(properties: bytearray) -> Iterator[tuple[int, bytes]]:
+def _split(properties: bytes | bytearray) -> Iterator[tuple[int, bytes]]:
     """Yield each property: its identifier, and all of its bytes.
 
     Raises:
@@ -135,7 +124,7 @@ def _split(properties: bytearray) -> Iterator[tuple[int, bytes]]:
         at = end
 
 
-def _end_of_value(properties: bytearray, at: int, kind: int) -> int:
+def _end_of_value(properties: bytes | bytearray, at: int, kind: int) -> int:
     if kind > 0:
         return at + kind
     if kind == _TEXT:
@@ -148,7 +137,7 @@ def _end_of_value(properties: bytearray, at: int, kind: int) -> int:
     raise MalformedError("malformed properties")
 
 
-def _two_bytes(data: bytearray, at: int) -> int:
+def _two_bytes(data: bytes | bytearray, at: int) -> int:
     if at + 2 > len(data):
         raise MalformedError("malformed properties")
     return data[at] << 8 | data[at + 1]

@@ -40,29 +40,42 @@ class Retries:
             options: how the broker is reached.
         """
         self._options = options
+        self._brokers = options.each()
+        self._turn = 0
         self._was_connected = False
         self._is_open = False
-        self._is_diagnosed = False
+        self._diagnosed: set[str] = set()
+        self._refusing: set[str] = set()
         self._drops = 0
         self.attempt = 0
+
+    @property
+    def broker(self) -> BrokerOptions:
+        """How the broker is reached whose turn it is: of several, the next one after each connection."""
+        return self._brokers[self._turn % len(self._brokers)]
+
+    @property
+    def round(self) -> int:
+        """How often all brokers have had their turn."""
+        return self._turn // len(self._brokers)
 
     def note_open(self) -> None:
         """Note that the broker has accepted a connection."""
         self._was_connected = self._is_open = True
         if self._drops <= 1:
-            LOGGER.info("connected to the broker %s", self._options.address)
+            LOGGER.info("connected to the broker %s", self.broker.address)
 
     def note_lasting(self) -> None:
         """Note that the connection has lasted: from now on, the broker counts as good."""
         if self._drops > 1:
-            LOGGER.info("the connection to the broker %s lasts now", self._options.address)
+            LOGGER.info("the connection to the broker %s lasts now", self.broker.address)
         self._drops = self.attempt = 0
 
     def is_puzzled(self, failure: Failure) -> bool:
-        """Return whether it is to be found out what speaks at the broker's address; once at most."""
-        if self._is_diagnosed or self._was_connected or not failure.is_unexplained:
+        """Return whether it is to be found out what speaks at the broker's address; once at most for each."""
+        if self.broker.url in self._diagnosed or self._was_connected or not failure.is_unexplained:
             return False
-        self._is_diagnosed = True
+        self._diagnosed.add(self.broker.url)
         return True
 
     def note_end(self, failure: Failure, *, elapsed_s: float) -> UserError | None:
@@ -80,19 +93,23 @@ class Retries:
             self._log(failure)
             self.attempt += 1
         self._is_open = False
+        self._turn += 1
         return error
 
     def _permanent(self, failure: Failure, elapsed_s: float) -> UserError | None:
         patience = self._options.give_up_after_s
         if failure.is_permanent(was_connected=self._was_connected):
-            return failure.error
+            self._refusing.add(self.broker.url)
+            # Of a cluster, another broker may be set up better than this one.
+            if len(self._refusing) == len(self._brokers) or not failure.is_config_error:
+                return failure.error
         if self._was_connected or not patience or elapsed_s < patience:
             return None
         address = self._options.address
         return UserError(f"broker {address}: {failure.problem}; is the address right, and is it running?")
 
     def _log(self, failure: Failure) -> None:
-        address, problem = self._options.address, failure.problem
+        address, problem = self.broker.address, failure.problem
         if self._is_open:
             self._drops += 1
             if self._drops == 1:
@@ -102,4 +119,5 @@ class Retries:
                     "the broker %s accepts the connection and then drops it (%s); trying less often", address, problem
                 )
         elif not self._was_connected and self.attempt == 0:
-            LOGGER.warning("broker %s: %s; trying until it is there", address, problem)
+            others = "; trying the others, too," if len(self._brokers) > 1 else "; trying"
+            LOGGER.warning("broker %s: %s%s until it is there", address, problem, others)

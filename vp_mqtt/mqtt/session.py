@@ -2,6 +2,10 @@
 
 Every connection is a new client, so that nothing queued for a broker that went away is sent to the one that comes back:
 a node's messages are about now.
+
+    with Session(options, client_id="me", subscriptions=[("a/#", 0)], on_message=print) as session:
+        session.wait_until_connected()
+        session.publish(Outgoing("b", b"hello"))
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.diagnosis import diagnose
 from vp_mqtt.mqtt.failure import Failure
 from vp_mqtt.mqtt.message import AnySubscription, Outgoing, Received, Subscription
+from vp_mqtt.mqtt.retained_finder import RetainedFinder
 from vp_mqtt.mqtt.retries import Retries, backoff
 from vp_mqtt.mqtt.tls import client_context
 
@@ -36,12 +41,6 @@ def _ignore_refusal(_topic: str, _reason: str) -> None:
 class Session:
     """A connection to the broker, with a will and a birth message, that is made again whenever it breaks.
 
-    Callbacks run in the network's thread: they must return at once.
-
-        with Session(options, client_id="me", subscriptions=[("a/#", 0)], on_message=print) as session:
-            session.wait_until_connected()
-            session.publish(Outgoing("b", b"hello"))
-
     Attributes:
         connected: set while there is a connection.
         connections: made so far.
@@ -56,45 +55,47 @@ class Session:
         client_id: str,
         subscriptions: Sequence[AnySubscription] = (),
         on_message: Callable[[Received], None] = _ignore,
+        on_pause: Callable[[], None] = lambda: None,
         on_refused: Callable[[str, str], None] = _ignore_refusal,
         on_end: Callable[[UserError], None] = _ignore,
         will: Outgoing | None = None,
         birth: Outgoing | None = None,
         max_packet_bytes: int = 1_000_000,
+        finds_statuses: bool = False,
     ) -> None:
         """Prepare, without connecting.
 
         Args:
             options: how to reach the broker.
             client_id: unique at the broker.
-            subscriptions: topic filters, subscribed to anew with every connection.
-            on_message: called with every message.
+            subscriptions: topic filters, subscribed to with every connection.
+            on_message: called with every message, in the network's thread, as the others: they must return at once.
+            on_pause: called after the messages that arrived at the same time.
             on_refused: called with the topic of a message that is not handed on, and the reason.
             on_end: called once, in a thread of the session, if it ends with a permanent failure.
             will: published by the broker when the connection breaks.
             birth: published after every connection's subscriptions.
             max_packet_bytes: the broker is asked not to send larger packets.
+            finds_statuses: whether the statuses of all nodes are wanted: see `RetainedFinder`.
         """
-        self._options = options
+        on_message = RetainedFinder(lambda: self).passing(on_message) if finds_statuses else on_message
+        self._options, self._on_end, self._birth = options, on_end, birth
         self._subscriptions = {one[0]: Subscription(*one) for one in subscriptions}
-        self._on_end = on_end
-        self._birth = birth
         self._retries = Retries(options)
         self._tls: ssl.SSLContext | None = None
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._supervise, name="session", daemon=True)
         self._subscribing = threading.Lock()
-        self._stopping = threading.Event()
-        self._settled = threading.Event()
-        self.connected = threading.Event()
+        self._stopping, self._settled, self.connected = threading.Event(), threading.Event(), threading.Event()
         self._new_connection = partial(
             Connection,
-            options,
             client_id=client_id,
             will=will,
             max_packet_bytes=max_packet_bytes,
+            needs_shared=any(topic.startswith("$share/") for topic in self._subscriptions),
             callbacks=Callbacks(
                 on_message=on_message,
+                on_pause=on_pause,
                 on_refused=on_refused,
                 on_open=self._opened,
                 on_lasting=self._retries.note_lasting,
@@ -114,8 +115,7 @@ class Session:
 
     def is_stuck(self, patience: float) -> bool:
         """Return whether a thread that keeps the connection, or makes it again, is dead or has hung for so many s."""
-        connection = self._current()
-        return not self._thread.is_alive() or (connection is not None and connection.is_stuck(patience))
+        return not self._thread.is_alive() or ((now := self._current()) is not None and now.is_stuck(patience))
 
     def start(self) -> None:
         """Connect, and stay connected, in the background.
@@ -193,6 +193,10 @@ class Session:
         """Publish a message; None if there is no connection, or the broker would not accept a packet of this size."""
         return connection.publish(message) if (connection := self._current()) is not None else None
 
+    def publish_together(self, messages: Sequence[Outgoing]) -> int:
+        """Publish messages with QoS 0 that are due at the same time; return how many, 0 without a connection."""
+        return connection.publish_together(messages) if (connection := self._current()) is not None else 0
+
     def _current(self) -> Connection | None:
         return self._connection if self.connected.is_set() else None
 
@@ -202,7 +206,7 @@ class Session:
         while not self._stopping.is_set():
             failure = self._connect_once()
             if self._retries.is_puzzled(failure):
-                failure = failure.explained(diagnose(self._options), self._options)
+                failure = failure.explained(diagnose(broker := self._retries.broker), broker)
             if self._stopping.is_set():
                 return
             self.failure = self._retries.note_end(failure, elapsed_s=time.monotonic() - started)
@@ -213,8 +217,9 @@ class Session:
             self._stopping.wait(backoff(self._retries.attempt - 1))
 
     def _connect_once(self) -> Failure:
-        connection = self._connection = self._new_connection(tls=self._tls)
-        # `stop` closes the connection that it finds, which may have been the one before.
+        broker, turn = self._retries.broker, self._retries.round
+        self._connection = connection = self._new_connection(broker, tls=self._tls, turn=turn)
+        # `stop` may have closed the one before.
         if self._stopping.is_set():
             connection.close()
         return connection.run()
@@ -243,6 +248,7 @@ def connected(
     on_message: Callable[[Received], None] = _ignore,
     on_end: Callable[[UserError], None] = _ignore,
     max_packet_bytes: int = 1_000_000,
+    finds_statuses: bool = False,
     timeout_s: float | None = None,
 ) -> Iterator[Session]:
     """Provide a session that has connected, and stop it at the end.
@@ -254,6 +260,7 @@ def connected(
         on_message: called with every message, in the network's thread.
         on_end: called once if the session ends with a permanent failure, in a thread of the session.
         max_packet_bytes: the broker is asked not to send larger packets.
+        finds_statuses: whether the statuses of all nodes are wanted: see `RetainedFinder`.
         timeout_s: to wait for the connection, in seconds; None for as long as `options.give_up_after_s` allows.
 
     Raises:
@@ -266,6 +273,7 @@ def connected(
         on_message=on_message,
         on_end=on_end,
         max_packet_bytes=max_packet_bytes,
+        finds_statuses=finds_statuses,
     )
     with session:
         if not session.wait_until_connected(timeout_s):

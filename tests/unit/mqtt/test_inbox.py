@@ -117,6 +117,22 @@ def test_put_wakes_a_waiting_get() -> None:
     assert got == [7]
 
 
+def test_what_a_reader_waits_for_is_not_replaced_before_it_gets_to_run() -> None:
+    inbox: Inbox[str] = Inbox(per_source=1)
+    read: list[str | None] = []
+    reader = threading.Thread(target=lambda: read.extend([inbox.get(10), inbox.get(10), inbox.get(0)]))
+    reader.start()
+    until = time.monotonic() + 10
+    while not inbox._waiting and time.monotonic() < until:
+        time.sleep(0.001)
+    with inbox._condition:
+        # All of them arrive before the reader gets to run.
+        for item in ("1", "2", "3"):
+            inbox.put("cam", item)
+    reader.join(10)
+    assert (read, inbox.dropped) == (["1", "3", None], 1)
+
+
 def test_close_wakes_a_waiting_get() -> None:
     inbox: Inbox[int] = Inbox(per_source=1)
     thread, got = waiting_getter(inbox)

@@ -95,3 +95,31 @@ def test_an_unexplained_failure_is_looked_into_once_and_only_before_the_first_co
     retries = Retries(OPTIONS)
     retries.note_open()
     assert not retries.is_puzzled(closed)
+
+
+def test_the_brokers_of_a_cluster_have_their_turn_one_after_the_other() -> None:
+    retries = Retries(BrokerOptions(url="mqtt://a,b"))
+    turns = []
+    for _ in range(4):
+        turns.append((retries.broker.host, retries.round))
+        retries.note_end(AWAY, elapsed_s=0)
+    assert turns == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+
+
+def test_only_when_all_brokers_refuse_does_the_session_end() -> None:
+    refused = Failure("refused", UserError("refused"))
+    retries = Retries(BrokerOptions(url="mqtt://a,b"))
+    assert retries.note_end(refused, elapsed_s=0) is None
+    assert retries.note_end(AWAY, elapsed_s=0) is None
+    assert retries.note_end(refused, elapsed_s=0) is None, "the same one again"
+    assert retries.note_end(refused, elapsed_s=0) is refused.error
+
+
+def test_each_broker_of_a_cluster_is_looked_into_once() -> None:
+    retries = Retries(BrokerOptions(url="mqtt://a,b"))
+    puzzling = Failure("silence", is_unexplained=True)
+    seen = []
+    for _ in range(4):
+        seen.append(retries.is_puzzled(puzzling))
+        retries.note_end(puzzling, elapsed_s=0)
+    assert seen == [True, True, False, False]

@@ -317,7 +317,12 @@ def test_a_server_that_is_no_broker_is_diagnosed_once(broker: ScriptedBroker, mo
 
 @pytest.mark.parametrize(
     ("properties", "feature"),
-    [(b"\x25\0", "retained messages, which"), (b"\x24\0", "QoS 1, which"), (b"\x28\0", "wildcard subscriptions")],
+    [
+        (b"\x25\0", "retained messages, which"),
+        (b"\x24\0", "QoS 1, which"),
+        (b"\x28\0", "wildcard subscriptions"),
+        (b"\x2a\0", "shared subscriptions ($share), which --replica needs"),
+    ],
 )
 def test_a_broker_that_lacks_what_a_node_needs_ends_its_session(
     broker: ScriptedBroker, properties: bytes, feature: str
@@ -326,5 +331,14 @@ def test_a_broker_that_lacks_what_a_node_needs_ends_its_session(
     ends = Ends()
     with connected(BrokerOptions(url=broker.url), client_id="me"):
         """A client without a will does without."""
-    with Session(BrokerOptions(url=broker.url), client_id="me", will=Outgoing("t", b"", 1, retain=True), on_end=ends):
+    options, will = BrokerOptions(url=broker.url), Outgoing("t", b"", 1, retain=True)
+    with Session(options, client_id="me", will=will, on_end=ends, subscriptions=[("$share/group/t", 0)]):
         assert ends.wait().startswith(f"broker {broker.url}: it does not offer {feature}")
+
+
+def test_a_broker_without_shared_subscriptions_is_good_for_a_node_that_needs_none(broker: ScriptedBroker) -> None:
+    broker.properties = b"\x2a\0"
+    with Session(
+        BrokerOptions(url=broker.url), client_id="me", will=Outgoing("t", b"", 1, retain=True), subscriptions=[("t", 0)]
+    ) as listener:
+        assert listener.wait_until_connected(10)

@@ -88,6 +88,7 @@ def new_connection(tls: ssl.SSLContext | None) -> Connection:
         max_packet_bytes=1000,
         callbacks=Callbacks(
             on_message=nothing,
+            on_pause=nothing,
             on_refused=lambda _topic, _reason: None,
             on_open=nothing,
             on_lasting=nothing,
@@ -108,6 +109,17 @@ def test_a_tls_alert_after_the_handshake_is_found_in_pahos_log() -> None:
     log(one._client, None, mqtt.MQTT_LOG_ERR, alert)
     assert one._failure is not None
     assert one._failure.problem == "it refused our certificate (certificate required)"
+
+
+def test_what_reading_fails_with_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> bytes:
+        raise ssl.SSLError(1, "[SSL: ...] tlsv13 alert certificate required (_ssl.c:2580)")
+
+    one = new_connection(ssl.create_default_context())
+    monkeypatch.setattr(one._client, "_sock_recv", fail)
+    one._client.loop_read()
+    assert one._failure is not None
+    assert "certificate required" in one._failure.problem
 
 
 def test_without_tls_paho_logs_nothing() -> None:

@@ -1,14 +1,17 @@
-"""Guards the fusion node against sources that flood. Pure: the clock is passed in."""
+"""Guards a node against sources that flood. Pure: the clock is passed in."""
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Generic, TypeVar
 
 from vp_mqtt.protocol.topics import Kind
+
+K = TypeVar("K", bound=Hashable)
 
 # Any client can name a source.
 _MAX_BUCKETS = 8192
@@ -52,35 +55,41 @@ class _Bucket:
     announced: int
 
 
-class FloodGuard:
+class FloodGuard(Generic[K]):
     """Limits the rate of messages per source, with token buckets that time and announced frames refill.
 
     A source that sends several times as much as it has reason to is broken or hostile: it is blocked for a while, so
     that its messages do not take the time that those of other sources need.
     """
 
-    def __init__(self, limits: Mapping[Kind, Limit], *, block_s: float = 10.0, longest_block_s: float = 80.0) -> None:
+    def __init__(self, limits: Mapping[K, Limit], *, block_s: float = 10.0, longest_block_s: float = 80.0) -> None:
         """Start with full buckets and no source blocked.
 
         Args:
-            limits: by kind of message.
+            limits: by kind of message, the first part of each source.
             block_s: how long a source is blocked, in s; twice as long each time that it floods again at once.
             longest_block_s: how long it is blocked at most, in s.
         """
         self._limits = limits
         self._block_s = block_s
         self._longest_block_s = longest_block_s
-        self._last_blocks: OrderedDict[Source, tuple[float, float]] = OrderedDict()
+        self._last_blocks: OrderedDict[tuple[K, str], tuple[float, float]] = OrderedDict()
         self._announced = 0
-        self._buckets: dict[Source, _Bucket] = {}
-        self._blocked: dict[Source, float] = {}
+        self._buckets: dict[tuple[K, str], _Bucket] = {}
+        self._blocked: dict[tuple[K, str], float] = {}
 
     def note_announce(self) -> None:
         """Note that a frame was announced."""
         self._announced += 1
 
-    def check(self, source: Source, now: float) -> Verdict:
-        """Decide what to do with a message of the source."""
+    def check(self, source: tuple[K, str], now: float, weight: float = 1.0) -> Verdict:
+        """Decide what to do with a message of the source.
+
+        Args:
+            source: whose message it is.
+            now: on the caller's clock, in s.
+            weight: for how many messages it counts, at least 1.
+        """
         if source in self._blocked:
             return Verdict.DROP
         limit = self._limits[source[0]]
@@ -97,10 +106,10 @@ class FloodGuard:
             del self._buckets[source]
             self._blocked[source] = now + self._next_block_s(source, now)
             return Verdict.BLOCK
-        bucket.tokens -= 1
+        bucket.tokens -= weight
         return Verdict.ACCEPT
 
-    def _next_block_s(self, source: Source, now: float) -> float:
+    def _next_block_s(self, source: tuple[K, str], now: float) -> float:
         ended, lasted = self._last_blocks.pop(source, (-math.inf, 0.0))
         floods_again = now - ended <= lasted
         lasts = min(2 * lasted, self._longest_block_s) if floods_again else self._block_s
@@ -109,7 +118,7 @@ class FloodGuard:
             self._last_blocks.popitem(last=False)
         return lasts
 
-    def unblock(self, now: float) -> set[Source]:
+    def unblock(self, now: float) -> set[tuple[K, str]]:
         """Unblock the sources that were blocked for long enough, and return them."""
         due = {source for source, until in self._blocked.items() if until <= now}
         for source in due:
@@ -119,3 +128,7 @@ class FloodGuard:
     def next_unblock(self) -> float | None:
         """Return when `unblock` has something to do, on the caller's clock; None while no source is blocked."""
         return min(self._blocked.values(), default=None)
+
+    def blocked_until(self, source: tuple[K, str]) -> float:
+        """Return until when a source is blocked, on the caller's clock; minus infinity if it is not."""
+        return self._blocked.get(source, -math.inf)
