@@ -18,12 +18,13 @@ from vp_mqtt.protocol.messages import (
     StatusMessage,
 )
 from vp_mqtt.protocol.presence import Presence, PresenceMessage
+from vp_mqtt.protocol.site_settings import CameraSettingsMessage, FusionSettingsMessage
 from vp_mqtt.protocol.topics import Topics
 
 _BINDING = "0.2.0"
 """Version of AsyncAPI's MQTT bindings."""
 
-WIRE_VERSION = "1.3.0"
+WIRE_VERSION = "1.7.0"
 """Of topics and payloads: the middle number grows with changes that old nodes can ignore, the first with all others."""
 
 _FRAME = "1f8c02d4-17"
@@ -58,6 +59,14 @@ EXAMPLES: dict[str, Message] = {
         b'{"format": 1, "current": {"name": "fashion-mnist", "digest": "%s"}, "pushed": 1795440143.614}'
         % _DIGEST.encode()
     ),
+    "fusion-settings": FusionSettingsMessage.model_validate_json(
+        b'{"format": 1, "version": 7, "changed": 1795440143.614, "unknown": 0.6,'
+        b' "state": {"labels": 3, "window": 5, "hysteresis": 2, "dwell": 2.0, "timeout": 30.0}}'
+    ),
+    "camera-settings": CameraSettingsMessage.model_validate_json(
+        b'{"format": 1, "version": 3, "changed": 1795440143.614, "regions": {"door": [0.1, 0.2, 0.4, 0.9]},'
+        b' "motion": {"gate": true, "threshold": 12.0, "area": 0.5, "hold": 2.0, "heartbeat": 4.0}}'
+    ),
 }
 """A message of each kind that travels as JSON."""
 
@@ -65,13 +74,15 @@ _FILE = Path("docs/asyncapi.yaml")
 
 _BINARY = {
     "frame": "A plain JPEG.",
-    "capture": "A request for a frame now; whatever the payload is, it is not looked at.",
+    "capture": "A request for a frame now, or, if the payload is `snapshot`, for a snapshot; no other payload matters.",
+    "snapshot": "A camera node's whole picture, as a JPEG, for people: nobody votes on it.",
+    "link": "1: the site's broker is connected to that of its head office; 0: it is not. From the broker's bridge.",
     "vote": "The k most probable classes, 8 + 4 k bytes: see wire.md.",
     "manifest": "A chunk of the bundle's canonical manifest: see wire.md.",
     "model": "A chunk of the model of one variant: see wire.md.",
 }
 
-_RETAINED = {"state", "status", "presence", "bundle", "manifest", "model"}
+_RETAINED = {"state", "status", "presence", "link", "bundle", "manifest", "model", "fusion-settings", "camera-settings"}
 _ACKNOWLEDGED = _RETAINED | {"announce", "capture"}
 
 # MQTT 5 properties, by kind of message; all others have none.
@@ -82,6 +93,9 @@ _CONTENT_TYPES = {
     "state": "application/json",
     "presence": "application/json",
     "bundle": "application/json",
+    "snapshot": "image/jpeg",
+    "fusion-settings": "application/json",
+    "camera-settings": "application/json",
 }
 _FRAME_ID = {
     "type": "string",
@@ -94,6 +108,7 @@ _WITH_FRAME_ID = {"frame", "announce", "vote", "label"}
 _EXPIRY: dict[str, Any] = {
     "frame": 2,
     "announce": 2,
+    "snapshot": 10,
     "label": {"type": "integer", "minimum": 1, "description": "In seconds: the label's `valid_for_s`, rounded up."},
     "state": {"type": "integer", "minimum": 1, "description": "In seconds: the state's `valid_for_s`, rounded up."},
 }
@@ -109,9 +124,13 @@ def addresses() -> dict[str, str]:
         "label": topics.label("{camera}"),
         "state": topics.state("{camera}"),
         "capture": topics.capture("{camera}"),
+        "snapshot": topics.snapshot("{camera}"),
         "status": topics.status("{node}"),
         "stats": topics.stats("{node}"),
         "presence": topics.presence("{node}"),
+        "fusion-settings": topics.fusion_settings(),
+        "camera-settings": topics.camera_settings("{camera}"),
+        "link": topics.link(),
         "bundle": topics.bundle(),
         "manifest": topics.manifest("{digest}", "{chunk}"),
         "model": topics.model("{digest}", "{variant}", "{chunk}"),

@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from vp_mqtt.plain_text import plain
 from vp_mqtt.protocol.class_names import ClassName
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
+from vp_mqtt.protocol.refusal import refusal_reason
+from vp_mqtt.protocol.settings_values import MAX_REGIONS, PictureSize, SettingsInForce
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
 MAX_MESSAGE_BYTES = 65_536
@@ -20,18 +22,23 @@ MAX_MESSAGE_BYTES = 65_536
 
 MAX_PROBLEM_LETTERS = 500
 MAX_NEXT_WITHIN_S = 3600.0
-MAX_REGIONS = 32
+MAX_FRAME_SIDE = 1280
+"""The largest resolution with the largest margin."""
+MAX_CAMERAS = 256
+MAX_SHARDS = 64
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 # In a text for people: whoever wrote it, it controls no terminal that shows it.
 _PLAIN = AfterValidator(plain)
 _Index = Annotated[int, Field(ge=0, lt=65_536)]
 _Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+_Pixels = Annotated[int, Field(ge=1, le=65_535)]
 _Celsius = Annotated[float, Field(ge=-273.15, le=10_000, allow_inf_nan=False)]
 _Milliseconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 _Megabytes = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _ShortDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+_Token = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -69,9 +76,7 @@ class Message(BaseModel):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"][:1])
-            raise MessageError(f"{where or 'message'}: {first['type']}") from None
+            raise MessageError(refusal_reason(cls, error)) from None
 
 
 class AnnounceMessage(Message):
@@ -140,13 +145,15 @@ class LabelMessage(Message):
     valid_for_s: _Seconds = Field(description="after this time the label is out of date")
     bundle: Name
     digest: _ShortDigest | None = Field(default=None, description="of the bundle whose votes were fused, as in votes")
+    owner: Name | None = Field(
+        default=None, description="the fusion node that made it, where several share the site's cameras"
+    )
     truth: ClassName | None = None
 
     def encode(self) -> bytes:
         """Return the message as JSON; `label`, `class_index`, `confidence` and `score` are never left out."""
-        return self.model_dump_json(
-            exclude={name for name in ("truth", "digest", "known", "known_score") if getattr(self, name) is None}
-        ).encode()
+        optional = ("truth", "digest", "owner", "known", "known_score")
+        return self.model_dump_json(exclude={name for name in optional if getattr(self, name) is None}).encode()
 
 
 class StateReason(StrEnum):
@@ -195,6 +202,14 @@ Role = Annotated[str, Field(pattern=NAME_PATTERN)]
 """What a node does: camera, variant or fusion, or something of the site's own."""
 
 
+class PublishedFrames(Message):
+    """How a camera's frames are published."""
+
+    width: _Pixels
+    height: _Pixels
+    passed_through: bool = Field(description="whether the source's JPEGs are published as they are")
+
+
 class StatusMessage(Message):
     """A node's status, retained; the same message with state "offline" is its will."""
 
@@ -209,6 +224,21 @@ class StatusMessage(Message):
     )
     started: _Seconds = Field(description="on the node's wall clock, in seconds since 1970")
     variant: _Index | None = None
+    claim: _Index | None = Field(
+        default=None, description="of a variant node that chooses its variant: the one that it is about to run, or runs"
+    )
+    claim_held: bool | None = Field(
+        default=None,
+        description="whether the claim is the node's; false: it waits whether another node claimed the same before it",
+    )
+    is_spare: bool | None = Field(
+        default=None,
+        description="of a variant node that chooses its variant: whether other nodes run all of them, and it waits for "
+        "one",
+    )
+    is_replica: bool | None = Field(
+        default=None, description="of a variant node: whether it shares the variant's frames with other nodes"
+    )
     bundle: Name | None = None
     digest: _ShortDigest | None = Field(
         default=None, description="first 4 bytes of the bundle's digest, in hexadecimal"
@@ -233,11 +263,41 @@ class StatusMessage(Message):
         max_length=MAX_REGIONS,
         description="of a camera node that publishes nothing while nothing moves: its cameras where that is so now",
     )
+    picture: PictureSize | None = Field(
+        default=None, description="of a camera node: width and height of its source's whole picture, in pixels"
+    )
+    settings: SettingsInForce | None = Field(
+        default=None, description="what is in force of the settings that can be changed while the node runs"
+    )
+    published: dict[Name, PublishedFrames] | None = Field(
+        default=None, max_length=MAX_REGIONS, description="of a camera node: by camera, what its frames are like"
+    )
+    frame_side: Annotated[int, Field(ge=1, le=MAX_FRAME_SIDE)] | None = Field(
+        default=None,
+        description="of a variant node: side of the square that it resizes frames to, in pixels; larger frames are of "
+        "no use to it",
+    )
     problem: Annotated[str, Field(max_length=MAX_PROBLEM_LETTERS), _PLAIN] | None = Field(
         default=None, description="what keeps the node from its work, such as a camera without pictures, for people"
     )
+    deadline_ms: _Milliseconds | None = Field(
+        default=None, description="of a fusion node: how long it waits for the votes on a frame, in ms"
+    )
     ready: tuple[_ShortDigest, ...] | None = Field(
         default=None, max_length=16, description="of a fusion node: the bundles whose votes it can fuse"
+    )
+    shard: _Token | None = Field(
+        default=None,
+        description="of a fusion node that shares the site's cameras with others: a token, another one with each "
+        "connection, and after it was silent for too long",
+    )
+    yields: Annotated[dict[Name, _Token], Field(max_length=MAX_SHARDS)] | None = Field(
+        default=None,
+        description="of such a fusion node: the tokens of the others that have the cameras for which they score "
+        "higher; left out until it has listened to them",
+    )
+    owns: tuple[Name, ...] | None = Field(
+        default=None, max_length=MAX_CAMERAS, description="of such a fusion node: the cameras that it labels"
     )
 
 
@@ -258,6 +318,12 @@ class StatsMessage(Message):
     latency_ms: Quantiles | None = None
     rss_mb: _Megabytes | None = Field(default=None, description="resident memory, in MB")
     temperature_c: _Celsius | None = Field(default=None, description="of the board, in degrees Celsius")
+    agreement: dict[Name, _Share] | None = Field(
+        default=None,
+        max_length=MAX_CAMERAS,
+        description="of a fusion node: by camera, the share of votes whose most probable class is the label's (moving "
+        "mean of the last 100 labels)",
+    )
 
 
 _OfNode = TypeVar("_OfNode", StatusMessage, StatsMessage)

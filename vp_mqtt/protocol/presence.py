@@ -35,7 +35,12 @@ class PresenceMessage(Message):
 
 def silent_after_s(status: StatusMessage) -> float:
     """Return after how many seconds without a message a node that is online is silent."""
-    return max(LEAST_SILENCE_S, SILENT_AFTER_PERIODS * (status.stats_every_s or DEFAULT_STATS_EVERY_S))
+    return silence_s(status.stats_every_s or DEFAULT_STATS_EVERY_S)
+
+
+def silence_s(stats_every_s: float) -> float:
+    """Return after how many seconds without a message a node is silent that sends its stats so often."""
+    return max(LEAST_SILENCE_S, SILENT_AFTER_PERIODS * stats_every_s)
 
 
 class NodePresence:

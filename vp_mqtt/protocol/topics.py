@@ -21,6 +21,7 @@ _BRANCHES = {
     "label": "camera",
     "state": "camera",
     "capture": "camera",
+    "snapshot": "camera",
     "status": "node",
     "stats": "node",
     "presence": "node",
@@ -36,14 +37,26 @@ class Kind(StrEnum):
     LABEL = "label"
     STATE = "state"
     CAPTURE = "capture"
-    """A request for a frame now."""
+    """A request for a frame now, or for a snapshot."""
+    SNAPSHOT = "snapshot"
+    """A camera node's whole picture, as an answer to such a request."""
     STATUS = "status"
     STATS = "stats"
     PRESENCE = "presence"
+    LINK = "link"
+    """Whether the site's broker is connected to the broker of its head office."""
     BUNDLE = "bundle"
     """Which bundle the site runs."""
     CHUNK = "chunk"
     """A part of a bundle's manifest or model."""
+    FUSION_SETTINGS = "fusion-settings"
+    """The site's retained settings of its fusion nodes."""
+    CAMERA_SETTINGS = "camera-settings"
+    """The site's retained settings of a camera node."""
+
+
+_SINGLE = {"link": Kind.LINK, "settings/fusion": Kind.FUSION_SETTINGS, "bundle/current": Kind.BUNDLE}
+"""Topics of which a site has one."""
 
 
 class TopicError(ValueError):
@@ -57,7 +70,8 @@ class Topic:
     Attributes:
         site: the site's name.
         kind: what the topic carries.
-        source: the camera's name, or the node's for status and stats, or a bundle's digest for its chunks.
+        source: the camera's name, or the node's for status and stats, or a bundle's digest for its chunks; of topics of
+            which a site has one, their last level.
         variant: the variant's index, for votes and for chunks of a model; None for chunks of a manifest.
         chunk: the chunk's index.
     """
@@ -84,6 +98,10 @@ class Topics:
         """Return the topic of a camera's frames."""
         return f"{ROOT}/{self.site}/camera/{camera}/frame"
 
+    def shared_frame(self, camera: str, variant: int) -> str:
+        """Return a filter for a camera's frames, which the broker deals to the boards of a variant in turn."""
+        return f"$share/variant-{variant}/{self.frame(camera)}"
+
     def announce(self, camera: str) -> str:
         """Return the topic of a camera's announces."""
         return f"{ROOT}/{self.site}/camera/{camera}/announce"
@@ -104,6 +122,18 @@ class Topics:
         """Return the topic on which a camera is asked for a frame now."""
         return f"{ROOT}/{self.site}/camera/{camera}/capture"
 
+    def snapshot(self, camera: str) -> str:
+        """Return the topic of a camera node's whole picture."""
+        return f"{ROOT}/{self.site}/camera/{camera}/snapshot"
+
+    def fusion_settings(self) -> str:
+        """Return the topic of the site's retained settings of its fusion nodes."""
+        return f"{ROOT}/{self.site}/settings/fusion"
+
+    def camera_settings(self, camera: str) -> str:
+        """Return the topic of the site's retained settings of a camera node."""
+        return f"{ROOT}/{self.site}/settings/camera/{camera}"
+
     def status(self, node: str) -> str:
         """Return the topic of a node's retained status."""
         return f"{ROOT}/{self.site}/node/{node}/status"
@@ -115,6 +145,10 @@ class Topics:
     def presence(self, node: str) -> str:
         """Return the topic of what the fusion node hears of a node, retained."""
         return f"{ROOT}/{self.site}/node/{node}/presence"
+
+    def link(self) -> str:
+        """Return the topic on which the site's broker says whether it is connected to that of its head office."""
+        return f"{ROOT}/{self.site}/link"
 
     def bundle(self) -> str:
         """Return the topic of the site's pointer: which bundle it runs."""
@@ -149,10 +183,19 @@ def _parse_levels(levels: list[str]) -> Topic | None:
             return Topic(site, Kind.VOTE, camera, int(index))
         case [site, branch, source, kind] if _BRANCHES.get(kind) == branch:
             return Topic(site, Kind(kind), source)
-        case [site, "bundle", "current"]:
-            return Topic(site, Kind.BUNDLE, "current")
-        case [site, "bundle", digest, "manifest", chunk] if _INDEX.fullmatch(chunk):
+        case [site, "settings", "camera", camera]:
+            return Topic(site, Kind.CAMERA_SETTINGS, camera)
+        case [site, *path] if (only := _SINGLE.get("/".join(path))) is not None:
+            return Topic(site, only, path[-1])
+        case [site, "bundle", *rest]:
+            return _parse_bundle(site, rest)
+    return None
+
+
+def _parse_bundle(site: str, levels: list[str]) -> Topic | None:
+    match levels:
+        case [digest, "manifest", chunk] if _INDEX.fullmatch(chunk):
             return Topic(site, Kind.CHUNK, digest, chunk=int(chunk))
-        case [site, "bundle", digest, "model", index, chunk] if _INDEX.fullmatch(index) and _INDEX.fullmatch(chunk):
+        case [digest, "model", index, chunk] if _INDEX.fullmatch(index) and _INDEX.fullmatch(chunk):
             return Topic(site, Kind.CHUNK, digest, int(index), int(chunk))
     return None

@@ -15,20 +15,23 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise, starmap
+from operator import lt
 
 import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = 1
 MAX_K = 255
-_HEADER = struct.Struct(">BB4sH")
-_PAIR = np.dtype([("class", ">u2"), ("probability", ">u2")])
+_HEADER = ">BB4sH"
+_PAIR = "HH"
 PROBABILITY_STEPS = 65_535  # a probability travels as a multiple of 1 / 65_535
 _MS_PER_TICK = 0.1
 _ROUNDING = 1e-3
 
-HEADER_BYTES = _HEADER.size
-PAIR_BYTES = _PAIR.itemsize
+HEADER_BYTES = struct.calcsize(_HEADER)
+PAIR_BYTES = struct.calcsize(">" + _PAIR)
 MAX_VOTE_BYTES = HEADER_BYTES + MAX_K * PAIR_BYTES
 
 
@@ -36,35 +39,38 @@ class VoteError(ValueError):
     """An invalid encoded vote; the message is a short reason, the same for all votes with the same error."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class Vote:
     """The k most probable classes of one variant for one frame.
 
     Attributes:
-        classes: shape (k,), intp, each 0..65535, no two equal.
-        probabilities: shape (k,), float64, 0..1, in descending order, with a sum of at most 1 (except for rounding).
+        classes: k indices, each 0..65535, no two equal.
+        probabilities: of these classes, 0..1, in descending order, with a sum of at most 1 (except for rounding).
         digest: first 4 bytes of the digest of the bundle that the variant belongs to.
         compute_ms: time from the frame's arrival at the variant to its vote, in ms.
     """
 
-    classes: NDArray[np.intp]
-    probabilities: NDArray[np.float64]
+    classes: tuple[int, ...]
+    probabilities: tuple[float, ...]
     digest: bytes
     compute_ms: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.classes.ndim != 1 or self.classes.shape != self.probabilities.shape:
-            raise ValueError(
-                "classes and probabilities must both have shape (k,), "
-                f"not {self.classes.shape} and {self.probabilities.shape}"
-            )
-        if not 1 <= self.classes.size <= MAX_K:
-            raise ValueError(f"k must be 1 to {MAX_K}, not {self.classes.size}")
+        k = len(self.classes)
+        if len(self.probabilities) != k:
+            raise ValueError(f"{k} classes need {k} probabilities, not {len(self.probabilities)}")
+        if not 1 <= k <= MAX_K:
+            raise ValueError(f"k must be 1 to {MAX_K}, not {k}")
 
     @property
     def k(self) -> int:
         """Number of classes in the vote."""
-        return int(self.classes.size)
+        return len(self.classes)
+
+
+@cache
+def _layout(k: int) -> struct.Struct:
+    return struct.Struct(_HEADER + k * _PAIR)
 
 
 def select(probabilities: NDArray[np.floating], k: int, digest: bytes, compute_ms: float = 0.0) -> Vote:
@@ -88,16 +94,17 @@ def select(probabilities: NDArray[np.floating], k: int, digest: bytes, compute_m
     if probabilities.min() < -_ROUNDING or probabilities.max() > 1 + _ROUNDING:
         raise ValueError("probabilities must be 0 to 1")
     order = np.argsort(-probabilities, kind="stable")[:k]
-    return Vote(order, np.clip(probabilities[order].astype(np.float64), 0.0, 1.0), digest, compute_ms)
+    chosen = np.clip(probabilities[order].astype(np.float64), 0.0, 1.0)
+    return Vote(tuple(order.tolist()), tuple(chosen.tolist()), digest, compute_ms)
 
 
 def encode(vote: Vote) -> bytes:
     """Return the vote's 8 + 4 k bytes."""
     ticks = min(max(round(vote.compute_ms / _MS_PER_TICK), 0), 65_535)
-    pairs = np.empty(vote.k, dtype=_PAIR)
-    pairs["class"] = vote.classes
-    pairs["probability"] = np.rint(vote.probabilities * PROBABILITY_STEPS)
-    return _HEADER.pack(FORMAT, vote.k, vote.digest, ticks) + pairs.tobytes()
+    pairs: list[int] = []
+    for index, probability in zip(vote.classes, vote.probabilities, strict=True):
+        pairs += (index, round(probability * PROBABILITY_STEPS))
+    return _layout(vote.k).pack(FORMAT, vote.k, vote.digest, ticks, *pairs)
 
 
 def digest_of(data: bytes) -> bytes:
@@ -118,20 +125,19 @@ def decode(data: bytes, classes: int) -> Vote:
     """
     if not HEADER_BYTES + PAIR_BYTES <= len(data) <= MAX_VOTE_BYTES:
         raise VoteError("wrong length")
-    version, k, digest, ticks = _HEADER.unpack_from(data)
+    version, k = data[0], data[1]
     if version != FORMAT:
         raise VoteError("unknown format")
     if len(data) != HEADER_BYTES + k * PAIR_BYTES:
         raise VoteError("length does not match k")
-    pairs = np.frombuffer(data, dtype=_PAIR, offset=HEADER_BYTES)
-    indices = pairs["class"].astype(np.intp)
-    if indices.max() >= classes:
+    _, _, digest, ticks, *pairs = _layout(k).unpack(data)
+    indices, scaled = tuple(pairs[::2]), pairs[1::2]
+    if max(indices) >= classes:
         raise VoteError("class index out of range")
-    if np.unique(indices).size != k:
+    if len(set(indices)) != k:
         raise VoteError("class occurs twice")
-    scaled = pairs["probability"].astype(np.int64)
-    if (np.diff(scaled) > 0).any():
+    if any(starmap(lt, pairwise(scaled))):
         raise VoteError("probabilities not in descending order")
-    if scaled.sum() > PROBABILITY_STEPS + k:
+    if sum(scaled) > PROBABILITY_STEPS + k:
         raise VoteError("probabilities add up to more than 1")
-    return Vote(indices, scaled / PROBABILITY_STEPS, digest, ticks * _MS_PER_TICK)
+    return Vote(indices, tuple([step / PROBABILITY_STEPS for step in scaled]), digest, ticks * _MS_PER_TICK)

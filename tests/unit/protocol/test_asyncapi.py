@@ -44,7 +44,7 @@ def test_every_example_is_a_message_that_the_code_reads(document: dict[str, Any]
             payload = json.dumps(example["payload"]).encode()
             assert type(asyncapi.EXAMPLES[name]).decode(payload) == asyncapi.EXAMPLES[name]
             read += 1
-    assert read == 7
+    assert read == 9
 
 
 def references(node: Any) -> list[str]:

@@ -3,23 +3,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.statuses import status_of
 from vp_mqtt.protocol.messages import State, StatusMessage
 from vp_mqtt.protocol.presence import NodePresence, Presence, silent_after_s
 
 
 def status(state: State = State.ONLINE, stats_every_s: float | None = 5.0) -> StatusMessage:
-    return StatusMessage(
-        state=state,
-        node="v2",
-        role="variant",
-        version="0.1.0",
-        host="pi2",
-        client_id="vp-home-v2",
-        instance="0000002a",
-        started=1.0,
-        variant=2,
-        stats_every_s=stats_every_s,
-    )
+    return status_of("v2", state=state, variant=2, stats_every_s=stats_every_s)
 
 
 def test_a_retained_status_alone_makes_no_node_alive() -> None:

@@ -17,14 +17,21 @@ def written(topic: Topic) -> str:
     if topic.kind is Kind.VOTE:
         assert topic.variant is not None
         return topics.vote(topic.source, topic.variant)
-    if topic.kind is Kind.BUNDLE:
-        return topics.bundle()
+    single = {
+        Kind.LINK: topics.link,
+        Kind.BUNDLE: topics.bundle,
+        Kind.FUSION_SETTINGS: topics.fusion_settings,
+    }
+    if topic.kind in single:
+        return single[topic.kind]()
     if topic.kind is Kind.CHUNK:
         assert topic.chunk is not None
         if topic.variant is None:
             return topics.manifest(topic.source, topic.chunk)
         return topics.model(topic.source, topic.variant, topic.chunk)
     plain = {
+        Kind.CAMERA_SETTINGS: topics.camera_settings,
+        Kind.SNAPSHOT: topics.snapshot,
         Kind.FRAME: topics.frame,
         Kind.ANNOUNCE: topics.announce,
         Kind.LABEL: topics.label,
@@ -49,6 +56,10 @@ def written(topic: Topic) -> str:
         ("vp/home/camera/cam0.door/capture", Topic("home", Kind.CAPTURE, "cam0.door")),
         ("vp/home/node/pi-3.local/status", Topic("home", Kind.STATUS, "pi-3.local")),
         ("vp/home/node/pi-3.local/stats", Topic("home", Kind.STATS, "pi-3.local")),
+        ("vp/home/camera/cam0/snapshot", Topic("home", Kind.SNAPSHOT, "cam0")),
+        ("vp/home/settings/fusion", Topic("home", Kind.FUSION_SETTINGS, "fusion")),
+        ("vp/home/settings/camera/cam0", Topic("home", Kind.CAMERA_SETTINGS, "cam0")),
+        ("vp/home/link", Topic("home", Kind.LINK, "link")),
         ("vp/home/bundle/current", Topic("home", Kind.BUNDLE, "current")),
         ("vp/home/bundle/ab12/manifest/3", Topic("home", Kind.CHUNK, "ab12", None, 3)),
         ("vp/home/bundle/ab12/model/5/0", Topic("home", Kind.CHUNK, "ab12", 5, 0)),
@@ -68,7 +79,7 @@ def test_every_topic_that_is_written_is_read_back(site: str, kind: Kind, source:
     topic = Topic(
         site,
         kind,
-        "current" if kind is Kind.BUNDLE else source,
+        {Kind.BUNDLE: "current", Kind.FUSION_SETTINGS: "fusion", Kind.LINK: "link"}.get(kind, source),
         number if has_variant else None,
         number if kind is Kind.CHUNK else None,
     )
@@ -84,7 +95,7 @@ def test_filters_put_a_wildcard_in_one_level() -> None:
 
 almost = st.lists(
     st.sampled_from(
-        ["vp", "home", "camera", "node", "vote", "frame", "label", "status", "0", "12", "+", "#", "", "VP"]
+        ["vp", "home", "camera", "node", "settings", "fusion", "vote", "frame", "status", "0", "12", "+", "#", "", "VP"]
     ),
     max_size=7,
 ).map("/".join)
@@ -137,6 +148,11 @@ def test_arbitrary_text_is_a_valid_topic_or_a_topic_error(text: str) -> None:
         "vp/home/camera/cam0/vote/\u0667",  # an Arabic-Indic seven
         "vp/home/camera/cam0/vote/\uff17",  # a full-width seven
         "vp/home/camera/cam0/vote/1\u0667",
+        "vp/home/settings",
+        "vp/home/settings/cam0",
+        "vp/home/settings/fusion/cam0",
+        "vp/home/settings/camera",
+        "vp/home/settings/camera/+",
         "vp/home/bundle/ab12/manifest",
         "vp/home/bundle/ab12/manifest/",
         "vp/home/bundle/ab12/manifest/x",
