@@ -61,11 +61,30 @@ def as_size(value: object) -> object:
     return value
 
 
+def as_text(value: object) -> object:
+    """Return a whole number as text, anything else as it is."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def as_names(value: object) -> object:
     """Return names that commas separate, or a list of names, as a tuple; anything else as it is."""
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(","))
     return tuple(value) if isinstance(value, list) else value
+
+
+def as_variant(value: object) -> object:
+    """Return "auto" as it is, anything else as a whole number from 0.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if value == "auto":
+        return value
+    text = str(value)
+    if isinstance(value, bool | float) or not (text.isascii() and text.isdecimal()):
+        raise ValueError("write a variant's index, from 0, or auto")
+    return int(text)
 
 
 def as_unknown(value: object) -> object:

@@ -24,7 +24,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from vp_mqtt.config.regions import Region
-from vp_mqtt.config.settings import ENV_PREFIX, ROLES, CommonSettings
+from vp_mqtt.config.roles import ROLES
+from vp_mqtt.config.settings import ENV_PREFIX, CommonSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import error_reason, read_toml
 from vp_mqtt.masking import hide_in_address
@@ -41,6 +42,9 @@ _FILES = {
     "sign",
     "source",
     "source_file",
+    "passwords_file",
+    "metrics_token_file",
+    "teach_from",
 }
 """Settings that are, or may be, the name of a file or folder."""
 

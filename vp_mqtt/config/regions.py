@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from vp_mqtt.protocol.messages import MAX_REGIONS
+from vp_mqtt.protocol.settings_values import LEAST_SIDE, MAX_REGIONS
 from vp_mqtt.protocol.topics import is_name
 
-_LEAST_SIDE = 0.01
 _EDGES = 4
 _REGION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _SEPARATORS = re.compile(r"[\s;]+")
@@ -34,8 +33,8 @@ class Rectangle:
         edges = (self.left, self.top, self.right, self.bottom)
         if not all(0 <= edge <= 1 for edge in edges):  # not a number, too
             raise ValueError(f"{self}: edges are shares of the picture's width and height, 0 to 1")
-        if self.right - self.left < _LEAST_SIDE or self.bottom - self.top < _LEAST_SIDE:
-            raise ValueError(f"{self}: write LEFT,TOP,RIGHT,BOTTOM, each side at least {_LEAST_SIDE:g} long")
+        if self.right - self.left < LEAST_SIDE or self.bottom - self.top < LEAST_SIDE:
+            raise ValueError(f"{self}: write LEFT,TOP,RIGHT,BOTTOM, each side at least {LEAST_SIDE:g} long")
 
     def __str__(self) -> str:
         return f"{self.left:g},{self.top:g},{self.right:g},{self.bottom:g}"
@@ -59,9 +58,9 @@ class Rectangle:
         """Return where a rectangle of this rectangle's own picture lies in the whole picture."""
         width, height = self.right - self.left, self.bottom - self.top
         left, top = self.left + width * rectangle.left, self.top + height * rectangle.top
-        right = min(1.0, max(left + _LEAST_SIDE, self.left + width * rectangle.right))
-        bottom = min(1.0, max(top + _LEAST_SIDE, self.top + height * rectangle.bottom))
-        return Rectangle(min(left, right - _LEAST_SIDE), min(top, bottom - _LEAST_SIDE), right, bottom)
+        right = min(1.0, max(left + LEAST_SIDE, self.left + width * rectangle.right))
+        bottom = min(1.0, max(top + LEAST_SIDE, self.top + height * rectangle.bottom))
+        return Rectangle(min(left, right - LEAST_SIDE), min(top, bottom - LEAST_SIDE), right, bottom)
 
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
         """Return the edges in pixels of a picture of this size, at least one pixel apart: left, top, right, bottom."""

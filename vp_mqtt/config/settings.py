@@ -9,22 +9,23 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vp_mqtt.config.broker import DEFAULT_URL, BrokerOptions, check_url
+from vp_mqtt.config.defaults import DEFAULT_BUNDLE
 from vp_mqtt.config.fields import (
     Folder,
     InputFile,
     Name,
     PasswordFile,
-    Side,
     as_names,
-    as_number,
-    as_size,
+    as_text,
     as_unknown,
+    as_variant,
     lower_case,
 )
-from vp_mqtt.config.regions import WHOLE, Rectangle, Region, as_rectangle, as_regions, region_names
+from vp_mqtt.config.listen_address import ListenAddress
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import read_text
 from vp_mqtt.protocol.messages import DEFAULT_STATS_EVERY_S, MAX_STATS_EVERY_S, Role
+from vp_mqtt.protocol.settings_values import StateDwell, StateHysteresis, StateLabels, StateTimeout
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
 ENV_PREFIX = "VP_"
@@ -35,13 +36,20 @@ NCNN_REMOVED = "ncnn is no longer supported: use onnxruntime or openvino"
 class CommonSettings(BaseSettings):
     """Settings that every role has."""
 
+    # A program reads the settings of one role: the validators of all others would take 2 MB for nothing.
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, validate_default=False, env_ignore_empty=True
+        env_prefix=ENV_PREFIX,
+        extra="forbid",
+        frozen=True,
+        validate_default=False,
+        env_ignore_empty=True,
+        defer_build=True,
     )
     role: ClassVar[Role]
 
     broker: Annotated[str, AfterValidator(check_url)] = Field(
-        default=DEFAULT_URL, description="broker address: mqtt://, mqtts://, ws:// or wss://HOST:PORT"
+        default=DEFAULT_URL,
+        description="broker address: mqtt://, mqtts://, ws:// or wss://HOST:PORT; of a cluster: HOST:PORT,HOST:PORT,..",
     )
     site: Name = Field(default="home", description="name of the site, the second level of every topic")
     name: Name | None = Field(
@@ -115,7 +123,27 @@ class CommonSettings(BaseSettings):
         return "-".join((self.role, *parts, host))[:64]
 
 
-class FamilySettings(CommonSettings):
+def _check_metrics(text: str) -> str:
+    ListenAddress.parse_port(text)
+    return text
+
+
+class NodeSettings(CommonSettings):
+    """Settings of every node."""
+
+    metrics: Annotated[str, BeforeValidator(as_text), AfterValidator(_check_metrics)] | None = Field(
+        default=None,
+        description="port, on this machine alone, or ADDRESS:PORT, at which Prometheus reads the node's metrics "
+        "(/metrics); needs the extra [metrics]",
+    )
+
+    @property
+    def metrics_address(self) -> ListenAddress | None:
+        """Where the node's metrics are served; None: nowhere."""
+        return None if self.metrics is None else ListenAddress.parse_port(self.metrics)
+
+
+class FamilySettings(NodeSettings):
     """Settings of a node that runs or fuses a family."""
 
     bundle: str = Field(
@@ -124,13 +152,17 @@ class FamilySettings(CommonSettings):
         "or 'auto' (that one if there is any, else --fallback)",
     )
     fallback: str = Field(
-        default="fashion-mnist",
+        default=DEFAULT_BUNDLE,
         description="what 'auto' runs until a bundle is pushed: folder of a bundle, or name of a bundled one",
     )
     bundle_key: InputFile | None = Field(
         default=None, description="public key (PEM); bundles from the broker must be signed with its private key"
     )
     bundle_cache: Folder | None = Field(default=None, description="folder to keep bundles from the broker in")
+    cameras: Annotated[tuple[Name, ...] | None, NoDecode, BeforeValidator(as_names)] = Field(
+        default=None,
+        description="cameras whose frames get votes and labels, separated by commas; default: those that come first",
+    )
 
 
 def _refuse_ncnn(value: object) -> object:
@@ -145,7 +177,12 @@ class VariantSettings(FamilySettings):
 
     role: ClassVar[Role] = "variant"
 
-    variant: int = Field(ge=0, description="index of the variant that this node runs")
+    variant: Annotated[Literal["auto"] | Annotated[int, Field(ge=0)], BeforeValidator(as_variant)] = Field(
+        description="index of the variant that this node runs; auto: one that no other board runs, the largest first"
+    )
+    replica: bool = Field(
+        default=False, description="share the variant's frames with the other boards that run it with this flag"
+    )
     k: int | None = Field(default=None, ge=1, le=255, description="classes per vote; default: what the bundle says")
     threads: int = Field(default=1, ge=1, le=64, description="threads that the runtime may use")
     runtime: Annotated[Literal["auto", "onnxruntime", "openvino"], BeforeValidator(_refuse_ncnn)] = Field(
@@ -170,10 +207,6 @@ class FusionSettings(FamilySettings):
     suspect_after: int = Field(
         default=3, ge=1, le=1000, description="frames in a row without a vote before a variant is no longer waited for"
     )
-    cameras: Annotated[tuple[Name, ...] | None, NoDecode, BeforeValidator(as_names)] = Field(
-        default=None,
-        description="cameras whose frames get labels, separated by commas; default: the first 256 that come",
-    )
     valid_for: float = Field(default=5.0, gt=0, le=86_400, description="validity of a label, in seconds")
     unknown: Annotated[Literal["auto", "off"] | float, BeforeValidator(as_unknown)] = Field(
         default="auto",
@@ -181,22 +214,22 @@ class FusionSettings(FamilySettings):
         "`known_score` of its label is lower",
     )
     state: bool = Field(default=True, description="publish the state of each camera: the label that it shows stably")
-    state_labels: int = Field(
-        default=3, ge=1, le=1000, description="so many of the last --state-window labels make the state"
+    state_labels: StateLabels = Field(default=3, description="so many of the last --state-window labels make the state")
+    state_window: StateLabels = Field(default=5, description="labels that count for the state")
+    state_hysteresis: StateHysteresis = Field(
+        default=2, description="so many more labels it takes to leave a label than to leave unknown"
     )
-    state_window: int = Field(default=5, ge=1, le=1000, description="labels that count for the state")
-    state_hysteresis: int = Field(
-        default=2, ge=0, le=1000, description="so many more labels it takes to leave a label than to leave unknown"
-    )
-    state_dwell: float = Field(default=2.0, ge=0, le=86_400, description="shortest time that a state lasts, in seconds")
-    state_timeout: float = Field(
+    state_dwell: StateDwell = Field(default=2.0, description="shortest time that a state lasts, in seconds")
+    state_timeout: StateTimeout = Field(
         default=30.0,
-        gt=0,
-        le=86_400,
         description="seconds without a label that agrees with the state, after which it is unknown",
     )
     state_every: float = Field(
         default=30.0, ge=1, le=3600, description="seconds between messages of a state that does not change"
+    )
+    shard: bool = Field(
+        default=False,
+        description="share the site's cameras with the other fusion nodes that have this flag: each labels some",
     )
     home_assistant: bool = Field(default=False, description="show the site in Home Assistant (MQTT discovery)")
 
@@ -217,97 +250,15 @@ class RemoveSettings(CommonSettings):
     give_up_after: float = Field(default=5.0, ge=0, le=1e6, description=_GIVE_UP_HELP)
 
 
-class CameraSettings(CommonSettings):
-    """Settings of a camera node."""
+class BrokerCheckSettings(CommonSettings):
+    """Settings of `vp broker check`."""
 
-    role: ClassVar[Role] = "camera"
+    role: ClassVar[Role] = "watch"
 
-    camera: Name = Field(default="cam0", description="name of the camera, a level of its topics")
-    source: str = Field(
-        default="samples", description="number of a webcam, video file, URL of a stream, folder of images, or 'samples'"
+    give_up_after: float = Field(default=5.0, gt=0, le=1e6, description="seconds to keep looking for the broker")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower_case)] = Field(
+        default="warning", description="lowest level to log"
     )
-    source_file: InputFile | None = Field(
-        default=None, description="file with the source, for an address that holds a password"
-    )
-    fps: float = Field(default=10.0, gt=0, le=1000, description="frames per second")
-    size: Annotated[tuple[Side, Side] | None, NoDecode, BeforeValidator(as_size)] = Field(
-        default=None, description="size of the published frames, WIDTHxHEIGHT; default: that of the source"
-    )
-    quality: int = Field(
-        default=90,
-        ge=1,
-        le=100,
-        description="JPEG quality, 1 to 100; if set, JPEG sources are re-encoded, too",
-    )
-    loop: bool = Field(default=True, description="at the end of a file or folder, start over (--loop) or exit (--once)")
-    rotate: Annotated[Literal[0, 90, 180, 270], BeforeValidator(as_number)] = Field(
-        default=0, description="turn the picture clockwise by 90, 180 or 270 degrees"
-    )
-    mirror: bool = Field(default=False, description="mirror the picture, left to right, after it was turned")
-    region: Annotated[tuple[Region, ...], NoDecode, BeforeValidator(as_regions)] = Field(
-        default=(),
-        description="NAME=LEFT,TOP,RIGHT,BOTTOM in shares of the picture: publish this part as a camera of its own, "
-        "CAMERA.NAME, in place of the whole; may be given several times",
-    )
-    motion_gate: bool = Field(
-        default=False, description="publish nothing while nothing moves, but for a frame every --heartbeat seconds"
-    )
-    motion_threshold: float = Field(
-        default=12.0, ge=1, le=255, description="change of a place's brightness that counts as motion, in grey levels"
-    )
-    motion_area: float = Field(
-        default=0.5, ge=0.01, le=100, description="share of the picture that must change to count as motion, in percent"
-    )
-    motion_region: Annotated[Rectangle, NoDecode, BeforeValidator(as_rectangle)] = Field(
-        default=WHOLE,
-        description="LEFT,TOP,RIGHT,BOTTOM: the part of a published picture in which motion is looked for, in shares",
-    )
-    motion_hold: float = Field(
-        default=2.0, ge=0, le=3600, description="seconds for which every frame is published after the last motion"
-    )
-    heartbeat: float = Field(
-        default=4.0, ge=0.5, le=300, description="seconds between the frames of a camera in which nothing moves"
-    )
-    in_flight: int = Field(
-        default=2, ge=1, le=100, description="unacknowledged frames at a time; further ones are dropped"
-    )
-    frames: int = Field(default=0, ge=0, description="exit after so many frames; 0: never")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.source_file is not None and "source" in self.model_fields_set:
-            raise ValueError("give either --source (VP_SOURCE) or --source-file, not both")
-        return self
-
-    @model_validator(mode="after")
-    def _names_fit(self) -> Self:
-        self.cameras()
-        return self
-
-    def cameras(self) -> tuple[str, ...]:
-        """Return the names under which frames are published: the camera's, or those of its regions."""
-        return region_names(self.camera, self.region)
-
-    def read_source(self) -> str:
-        """Return the source: the one given, or what the source file says.
-
-        Raises:
-            UserError: the file cannot be read, or is empty.
-        """
-        if self.source_file is None:
-            return self.source
-        try:
-            source = read_text(self.source_file).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"--source-file {self.source_file}: {error}") from None
-        if not source:
-            raise UserError(f"--source-file {self.source_file}: it is empty; write the source into it")
-        return source
-
-    @property
-    def reencodes(self) -> bool:
-        """Whether JPEG sources are re-encoded: if a quality is set, be it the default one."""
-        return "quality" in self.model_fields_set
 
 
 class WatchSettings(CommonSettings):
@@ -319,6 +270,14 @@ class WatchSettings(CommonSettings):
         default="+", description="camera whose labels to show; + for all"
     )
     give_up_after: float = Field(default=5.0, ge=0, le=1e6, description=_GIVE_UP_HELP)
+
+
+class CaptureSettings(WatchSettings):
+    """Settings of `vp capture`."""
+
+    camera: Annotated[str, Field(pattern=r"^\+$|" + NAME_PATTERN)] = Field(
+        default="+", description="camera whose frames to take; + for all"
+    )
 
 
 class PushSettings(CommonSettings):
@@ -340,9 +299,3 @@ class PushSettings(CommonSettings):
         default=30.0, ge=0, le=3600, description="seconds to wait for boards to run the bundle after the switch"
     )
     give_up_after: float = Field(default=10.0, ge=0, le=1e6, description=_GIVE_UP_HELP)
-
-
-ROLES: dict[str, type[CommonSettings]] = {
-    model.role: model for model in (CameraSettings, VariantSettings, FusionSettings, WatchSettings, PushSettings)
-}
-"""The settings by role, and thus by name of their table in a TOML file."""

@@ -71,3 +71,31 @@ def test_defaults() -> None:
     assert (options.keepalive_s, options.give_up_after_s) == (10, 0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         options.url = "mqtt://other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("url", "each"),
+    [
+        ("mqtt://a,b:1884,[::1]:2", ["mqtt://a", "mqtt://b:1884", "mqtt://[::1]:2"]),
+        ("mqtts://a:1,mqtts://b:2", ["mqtts://a:1", "mqtts://b:2"]),
+        ("mqtt://u@a,b", ["mqtt://u@a", "mqtt://u@b"]),
+        ("wss://a,b/mqtt", ["wss://a/mqtt", "wss://b/mqtt"]),
+        ("ws://a/x,y", ["ws://a/x,y"]),
+    ],
+)
+def test_the_brokers_of_a_cluster_are_named_with_commas(url: str, each: list[str]) -> None:
+    options = BrokerOptions(url=url, username="alice", keepalive_s=3)
+    assert [one.url for one in options.each()] == each
+    assert all((one.account, one.keepalive_s) == ("alice", 3) for one in options.each())
+    assert (options.host, options.port) == (options.each()[0].host, options.each()[0].port)
+    assert options.address == url.replace("u@", "***@").replace("/x,y", "/***").replace(",mqtts://", ",")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mqtt://a,", "mqtt://a,,b", "mqtt://a,b:x", "mqtt://a,mqtts://b", "mqtt://u:se,cret@a,b", "mqtt://a:1,mqtt://u@b"],
+)
+def test_a_wrong_address_among_several_is_refused_without_a_password_in_the_message(url: str) -> None:
+    with pytest.raises(ValueError, match=r"write|keep the password") as found:
+        check_url(url)
+    assert "cret" not in str(found.value)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.exposure import exposed
 from vp_mqtt.config.loading import describe, load
-from vp_mqtt.config.settings import CameraSettings, FusionSettings
+from vp_mqtt.config.settings import FusionSettings
 from vp_mqtt.errors import UserError
 
 SECRET = "hunter2-Geheim"
@@ -44,7 +45,7 @@ def test_the_source_is_read_from_a_file(tmp_path: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf" + SOURCE.encode() + b"\r\n")
     assert load(CameraSettings, {"source_file": file}).read_source() == SOURCE
     assert load(CameraSettings, {"source": "0"}).read_source() == "0"
-    assert load(CameraSettings, {}).read_source() == "samples"
+    assert load(CameraSettings, {}).read_source() == "0"
     file.write_text("\n")
     with pytest.raises(UserError, match="it is empty"):
         load(CameraSettings, {"source_file": file}).read_source()
@@ -55,7 +56,7 @@ def test_the_source_is_read_from_a_file(tmp_path: Path) -> None:
 def test_show_settings_hides_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VP_SOURCE", SOURCE)
     shown = describe(load(CameraSettings, {}), {}, None)
-    assert ("source", "rtsp://***@cam/stream", "environment") in shown
+    assert ("source", "rtsp://***@cam/***", "environment") in shown
     assert SECRET not in str(shown)
 
 

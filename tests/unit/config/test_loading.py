@@ -9,15 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.loading import describe, load
-from vp_mqtt.config.settings import (
-    CameraSettings,
-    CommonSettings,
-    FusionSettings,
-    RemoveSettings,
-    VariantSettings,
-    WatchSettings,
-)
+from vp_mqtt.config.settings import CommonSettings, FusionSettings, RemoveSettings, VariantSettings, WatchSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.messages import Role
 
@@ -105,7 +99,7 @@ def test_a_roles_table_overrides_the_top_of_the_file_for_that_role_only(config: 
 def test_defaults_apply_without_any_source() -> None:
     loaded = load(CameraSettings, {})
     assert loaded.broker == "mqtt://127.0.0.1:1883"
-    assert (loaded.site, loaded.camera, loaded.source) == ("home", "cam0", "samples")
+    assert (loaded.site, loaded.camera, loaded.source) == ("home", "cam0", "0")
     assert (loaded.password, loaded.size, loaded.name) == (None, None, None)
 
 
@@ -275,7 +269,9 @@ def test_a_value_of_a_wrong_type_in_a_file_is_refused(config: Path) -> None:
 
 
 def test_a_missing_required_setting_is_reported() -> None:
-    assert refused(VariantSettings, {}) == "--variant is missing: index of the variant that this node runs"
+    assert refused(VariantSettings, {}).startswith(
+        "--variant is missing: index of the variant that this node runs; auto"
+    )
 
 
 def test_certificate_and_key_go_together(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.loading import describe, load
 from vp_mqtt.config.regions import WHOLE, Rectangle, Region, as_regions
-from vp_mqtt.config.settings import CameraSettings
 from vp_mqtt.errors import UserError
-from vp_mqtt.protocol.messages import MAX_REGIONS
+from vp_mqtt.protocol.settings_values import MAX_REGIONS
 
 DOOR = Region("door", Rectangle(0.1, 0.2, 0.4, 0.9))
 BIN = Region("bin", Rectangle(0.5, 0.0, 1.0, 0.5))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.loading import load
+from vp_mqtt.config.roles import ROLES
 from vp_mqtt.config.settings import (
-    ROLES,
-    CameraSettings,
     CommonSettings,
     FusionSettings,
     PushSettings,
@@ -29,6 +29,7 @@ REQUIRED: dict[type[CommonSettings], dict[str, object]] = {VariantSettings: {"va
         (FusionSettings, "deadline_ms", ["0.001", "60000"], ["0", "60000.1"]),
         (FusionSettings, "suspect_after", ["1", "1000"], ["0", "1001"]),
         (FusionSettings, "valid_for", ["0.001", "86400"], ["0", "86400.1"]),
+        (VariantSettings, "variant", ["0", "5", "auto"], ["-1", "1.5", "x", "AUTO ", ""]),
         (FusionSettings, "unknown", ["auto", "off", "0", "1", "0.95"], ["-0.1", "1.1", "nan", "on", "inf"]),
         (VariantSettings, "variant", ["0", "1000"], ["-1"]),
         (VariantSettings, "k", ["1", "255"], ["0", "256"]),
@@ -45,6 +46,7 @@ REQUIRED: dict[type[CommonSettings], dict[str, object]] = {VariantSettings: {"va
         (RemoveSettings, "give_up_after", ["0", "1000000"], ["-0.001", "1000000.1"]),
         (WatchSettings, "give_up_after", ["0", "1000000"], ["-0.001", "1000000.1"]),
         (WatchSettings, "camera", ["+", "cam0"], ["++", "+cam", "", "a/b"]),
+        (CameraSettings, "metrics", ["0", "65535", "0.0.0.0:1", "[::1]:9321"], ["65536", "-1", "pi4:9321", "", "x"]),
         (FusionSettings, "name", ["n" * 64], ["n" * 65, "", "-n"]),
     ],
 )
@@ -70,7 +72,7 @@ def test_values_within_bounds_only(
                 "log_json": False,
                 "log_level": "info",
                 "bundle": "auto",
-                "fallback": "fashion-mnist",
+                "fallback": "caltech101",
                 "deadline_ms": 250,
                 "suspect_after": 3,
                 "valid_for": 5,
@@ -134,3 +136,22 @@ def test_broker_options(tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
     assert (options.url, options.username, options.password) == ("mqtts://broker", "someone", "secret")
     assert {field: getattr(options, field) for field in files} == files
     assert (options.keepalive_s, options.give_up_after_s) == (17, 1.5)
+
+
+@pytest.mark.parametrize(("given", "host", "is_local"), [(9321, "127.0.0.1", True), ("0.0.0.0:9321", "0.0.0.0", False)])
+def test_metrics_are_for_this_machine_alone_unless_an_address_is_given(
+    given: object, host: str, *, is_local: bool
+) -> None:
+    address = load(CameraSettings, {"metrics": given}).metrics_address
+    assert address is not None
+    assert (address.host, address.port, address.is_local) == (host, 9321, is_local)
+    assert load(CameraSettings, {}).metrics_address is None
+
+
+def test_settings_of_roles_that_do_not_run_have_no_validators() -> None:
+    class Other(WatchSettings):
+        pass
+
+    assert not Other.__pydantic_complete__
+    Other()
+    assert Other.__pydantic_complete__
