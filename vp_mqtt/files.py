@@ -6,12 +6,13 @@ import atexit
 import codecs
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import stat
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -199,11 +200,26 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
 
 def error_lines(error: ValidationError) -> list[str]:
     """Return what is wrong with a document, a line for each error, such as "boards[0].threads: must be at least 1"."""
-    lines = []
-    for details in error.errors(include_url=False):
-        where, reason = error_place(details), error_reason(details)
+    lines: list[str] = []
+    choices: list[ErrorDetails] = []
+    found = error.errors(include_url=False)
+    for details, after in zip(found, [*found[1:], None], strict=True):
+        if details["type"] == "too_short" and _has_wrong_items(details, found):
+            continue
+        choices.append(details)
+        where = error_place(details)
+        if is_of_choice(details) and after is not None and is_of_choice(after) and error_place(after) == where:
+            continue
+        reason = join_choices([error_reason(one) for one in choices])
         lines.append(f"{where}: {reason}" if where else reason)
+        choices = []
     return lines
+
+
+def _has_wrong_items(details: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Return whether items of a list are wrong: pydantic does not count those, and calls the list too short."""
+    place = details["loc"]
+    return any(len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in errors)
 
 
 def first_error(error: ValidationError) -> str:
@@ -213,8 +229,22 @@ def first_error(error: ValidationError) -> str:
 
 def error_place(details: ErrorDetails) -> str:
     """Return where in a document an error is, such as "boards[0].threads"; empty where it concerns all of it."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in details["loc"])
+    is_inside = is_of_choice(details) or details["loc"][-1:] == ("[key]",)
+    place = details["loc"][:-1] if is_inside else details["loc"]
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return "".join(parts).removeprefix(".")
+
+
+def is_of_choice(details: ErrorDetails) -> bool:
+    """Return whether an error concerns one of several kinds of value that a field takes: pydantic reports each."""
+    last = details["loc"][-1] if len(details["loc"]) > 1 else None
+    return isinstance(last, str) and details["type"] != "extra_forbidden" and _CHOICE.fullmatch(last) is not None
+
+
+def join_choices(reasons: Sequence[str]) -> str:
+    """Return as one reason what is wrong with a value as each of the kinds that a field takes."""
+    first, *others = dict.fromkeys(reasons)
+    return ", or ".join([first, *(other.removeprefix("must ").removeprefix("be ") for other in others)])
 
 
 def error_reason(details: ErrorDetails) -> str:
@@ -239,11 +269,25 @@ def _too_many(context: Mapping[str, Any]) -> str:
     return f"must have at most {_counted(context['max_length'], 'item')}" + (f", not {found}" if found else "")
 
 
+def _too_few(context: Mapping[str, Any]) -> str:
+    found = context.get("actual_length")
+    return f"must have at least {_counted(context['min_length'], 'item')}" + ("" if found is None else f", not {found}")
+
+
+_CHOICE = re.compile(r"str|int|float|bool|constrained-\w+|(literal|list|tuple|dict|constrained|function-\w+)\[.*\]")
+"""How pydantic calls the kinds of value that a field takes, in the place of an error."""
+
 _NAME = "must have 1 to 64 characters from A-Z a-z 0-9 _ . - and start with a letter or a digit"
 PATTERN_TEXTS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": _NAME,
     r"^\+$|^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": f"{_NAME}, or be + for all",
     r"^[a-z0-9][a-z0-9-]*$": "must have only a-z 0-9 - and start with a letter or a digit",
+    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,61}$": (
+        "its name must have 1 to 62 characters from A-Z a-z 0-9 _ - and start with a letter or a digit"
+    ),
+    r"^[0-9a-f]{8}$": "must have 8 digits from 0-9 a-f",
+    r"^[0-9a-f]{64}$": "must have 64 digits from 0-9 a-f",
+    r"^[0-9a-f]{128}$": "must have 128 digits from 0-9 a-f",
     r"^[0-9]{2,4}x[0-9]{2,4}$": "must be WIDTHxHEIGHT, such as 640x480",
 }
 """What to say of patterns that users meet."""
@@ -277,9 +321,7 @@ _REASONS: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
     "string_too_short": lambda context: f"must have at least {_counted(context['min_length'], 'character')}",
     "string_type": "must be text",
     "too_long": _too_many,
-    "too_short": lambda context: (
-        f"must have at least {_counted(context['min_length'], 'item')}, not {context['actual_length']}"
-    ),
+    "too_short": _too_few,
     "tuple_type": "must be a list",
 }
 """What to say of an error, by pydantic's type of it; from its context where that is a function."""

@@ -1,13 +1,14 @@
 """Passwords and tokens in addresses, hidden wherever an address is shown: logs, errors, settings, statuses.
 
 Addresses of cameras and brokers carry secrets in many places: `rtsp://user:password@host`, `http://host/?token=..`, the
-path of a WebSocket, the key of an RTMP stream, `/user=admin_password=..` of some cameras. What is not known to be
-harmless is hidden: a host name too many is better than a password.
+path of a WebSocket, the key of an RTMP stream, `/user=admin_password=..` of some cameras, or any word of a path. So
+nothing is shown of an address but its scheme, host and port, unless the host is one of those that this package names.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from urllib.parse import unquote
 
 HIDDEN = "***"
@@ -16,7 +17,9 @@ _WORD = re.compile(r"\S+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://")
 # Punctuation that ends a sentence or closes a quotation, rather than the address in it.
 _CLOSING = "'\"`)]}>,;:.!"
-_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:(\d*|PORT))?")
+_ONE_HOST = r"(\[[^\]]*\]|[^:\[\]]*)(:(\d*|PORT))?"
+# .. or several, of a cluster.
+_HOST = re.compile(rf"{_ONE_HOST}(,{_ONE_HOST})*")
 _COLON = re.compile(r":|%3a", re.IGNORECASE)
 # In text that is not an address with a scheme, only parameters of such names are hidden.
 _SECRET_PARAMETER = re.compile(
@@ -33,6 +36,22 @@ _SECRET_NAME = re.compile(
     r"(?:.*[-_.])?(?:pass|password|passwd|pwd|token|key|apikey|secret|auth|session)", re.IGNORECASE
 )
 _PLAIN_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^:@/?#%]+@[^@?#]*")
+PUBLIC_HOSTS = frozenset(
+    {
+        "arxiv.org",
+        "data.caltech.edu",
+        "data.vision.ee.ethz.ch",
+        "storage.googleapis.com",
+        "ufldl.stanford.edu",
+        "vision.stanford.edu",
+        "www.cs.toronto.edu",
+        "www.robots.ox.ac.uk",
+    }
+)
+"""Where pages are that messages name."""
+# A shorter text may be anywhere.
+_LEAST_SECRET = 4
+_WEBSOCKET = {"ws://", "wss://"}
 _USUAL_WEBSOCKET_PATHS = {"", "/", "/mqtt", "/mqtt/", "/ws"}
 
 
@@ -45,11 +64,30 @@ def hide_secrets(text: str) -> str:
 
 
 def hide_in_address(address: str) -> str:
-    """Return an address, or any other word, with its user, password, parameters and tokens hidden.
+    """Return an address, or any other word, with its user, password, path and parameters hidden.
 
     Args:
         address: as a user wrote it: of any scheme or of none, well-formed or not.
     """
+    return _hide(address, _hide_all)
+
+
+def hide_parts_of(address: str, text: str) -> str:
+    """Return a text in which the path and parameters of an address are hidden, also where they stand alone."""
+    found = _SCHEME.search(address)
+    if found is None:
+        return text
+    _, path, more = _split(address[found.end() :].rpartition("@")[2])
+    for part in sorted({path + more, path, more[1:]}, key=len, reverse=True):
+        for form in (part, unquote(part)):
+            if form.startswith("/") and form.strip("/"):
+                text = text.replace(form, f"/{HIDDEN}")
+            elif len(form) >= _LEAST_SECRET:
+                text = text.replace(form, HIDDEN)
+    return text
+
+
+def _hide(address: str, hide_rest: Callable[[str, str, str, str], str]) -> str:
     found = _SCHEME.search(address)
     if found is None:
         return _hide_without_scheme(address)
@@ -61,14 +99,27 @@ def hide_in_address(address: str) -> str:
     host, path, more = _split(place)
     if not _HOST.fullmatch(host):
         host = HIDDEN
-    shown = f"{host}{_hide_path(scheme, path)}{_hide_parameters(more)}"
+    shown = f"{host}{hide_rest(scheme.lower(), host, path, more)}"
     return f"{_hide_without_scheme(before)}{scheme}{HIDDEN + at if at else ''}{shown}{closing}"
+
+
+def _hide_all(scheme: str, host: str, path: str, more: str) -> str:
+    """Return what is shown of path and parameters."""
+    usual = _USUAL_WEBSOCKET_PATHS if scheme in _WEBSOCKET else {"", "/"}
+    if not more and (path in usual or host in PUBLIC_HOSTS):
+        return path
+    return f"/{HIDDEN}"
+
+
+def _hide_suspicious(scheme: str, _host: str, path: str, more: str) -> str:
+    """Return path and parameters, with what looks like a secret hidden."""
+    return f"{_hide_path(scheme, path)}{_hide_parameters(more)}"
 
 
 def holds_secret(address: str) -> bool:
     """Return whether an address seems to hold a password or a token; the name of a user alone is neither."""
     rest = _PARAMETER.sub(lambda one: one.group() if _SECRET_PARAMETER.match(one.group()) else "", address)
-    return hide_in_address(rest) != rest and not _PLAIN_USER.fullmatch(rest)
+    return _hide(rest, _hide_suspicious) != rest and not _PLAIN_USER.fullmatch(rest)
 
 
 def _split(place: str) -> tuple[str, str, str]:
@@ -86,8 +137,7 @@ def _hide_without_scheme(word: str) -> str:
 
 
 def _hide_path(scheme: str, path: str) -> str:
-    scheme = scheme.lower()
-    if scheme in {"ws://", "wss://"}:
+    if scheme in _WEBSOCKET:
         return path if path in _USUAL_WEBSOCKET_PATHS else f"/{HIDDEN}"
     parts = path.split("/")
     if scheme.startswith("rtmp"):

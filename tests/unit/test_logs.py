@@ -15,8 +15,8 @@ from vp_mqtt.logs import LOGGER, Refusals
 def test_each_source_and_reason_is_counted_always_and_logged_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.WARNING, logger="vp")
     monkeypatch.setattr(LOGGER, "propagate", True)
+    caplog.set_level(logging.WARNING, logger="vp")
     refusals = Refusals()
     for source in ("a", "b"):
         for reason in ("too large", "not a picture"):
@@ -56,7 +56,7 @@ def test_passwords_of_addresses_are_in_no_line_not_even_in_that_of_an_exception(
     thread.start()
     thread.join()
     said = capsys.readouterr().err
-    assert "rtsp://***@cam/x" in said
+    assert "rtsp://***@cam/***" in said
     assert "unexpected error" in said
     assert "Geheim" not in said
     if json_lines:
