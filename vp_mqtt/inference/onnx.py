@@ -33,6 +33,8 @@ class OnnxModel:
         options.inter_op_num_threads = 1
         # Threads that spin while they wait for the next frame would keep the board busy.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # One block for all intermediate results would be laid out beside those of the first run: 4 MB for nothing.
+        options.enable_mem_pattern = False
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -14,7 +14,8 @@ from vp_mqtt import MAX_PIXELS
 from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.inference import pictures
 from vp_mqtt.inference.picture_formats import FILES, FRAMES, SNAPSHOTS, PictureFormat
-from vp_mqtt.inference.pictures import PictureError, encode_jpeg, prepare, resize_square
+from vp_mqtt.inference.pictures import PictureError, encode_jpeg, prepare, resize_square, shrink
+from vp_mqtt.site.synthetic_photos import synthetic_photo
 
 BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 SUFFIXES = [".jpg", ".png", ".bmp", ".webp", ".ppm", ".tiff"]
@@ -241,3 +242,15 @@ def test_a_picture_grows_bicubically() -> None:
     # Bicubic interpolation overshoots beside a step, linear and nearest do not.
     assert grown.max() > 103
     assert len(np.unique(grown)) > 4
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(640, 480), (1281, 963), (1920, 1080), (320, 257), (341, 256), (4000, 800)]
+)
+def test_a_picture_is_made_smaller_as_by_area(width: int, height: int) -> None:
+    picture = synthetic_photo(width, height, 3)
+    size = (max(256, round(width * 256 / height)), 256)
+    shrunk = shrink(picture, size)
+    assert shrunk.shape == (size[1], size[0], 3)
+    by_area = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    assert np.abs(shrunk.astype(int) - by_area).mean() < 1.5
