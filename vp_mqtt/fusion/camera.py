@@ -38,9 +38,11 @@ class Progress:
 
     def __init__(self) -> None:
         self._newest: OrderedDict[int, dict[int, tuple[int, int]]] = OrderedDict()
+        self._order = 0
 
     def note_vote(self, variant: int, frame: FrameId, order: int) -> None:
         """Note that the variant has voted on the frame with this place in the order of the announces."""
+        self._order = max(self._order, order)
         newest = self._newest.get(frame.run)
         if newest is None:
             newest = self._newest[frame.run] = {}
@@ -53,7 +55,7 @@ class Progress:
     def passed(self, frame: FrameId, order: int) -> AbstractSet[int]:
         """Return the variants that have voted on a newer frame of the same run."""
         newest = self._newest.get(frame.run)
-        if newest is None:
+        if newest is None or self._order <= order:
             return _NOBODY
         return {variant for variant, (last, sequence) in newest.items() if last > order and sequence > frame.sequence}
 
@@ -127,6 +129,11 @@ class CameraFrames:
         self._finished[window.frame] = Finished(window.opened, window.order)
         if len(self._finished) > self._history:
             self._finished.popitem(last=False)
+
+    def abandon(self) -> None:
+        """Forget the windows; frames that were announced stay so."""
+        self._queue.clear()
+        self.open_windows = 0
 
     def finished(self, frame: FrameId) -> Finished | None:
         """Return what is remembered of a finished frame; None for other frames."""

@@ -6,9 +6,10 @@ import heapq
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from vp_mqtt.fusion.label import Label
 from vp_mqtt.fusion.state import CameraState, SeenLabel, StateMachine, StateRules
 from vp_mqtt.fusion.window import WindowResult
-from vp_mqtt.protocol.messages import LabelMessage, MessageError, StateMessage, StateReason
+from vp_mqtt.protocol.messages import MessageError, StateMessage, StateReason
 
 VALID_FOR_PERIODS = 3
 """A state is valid for so many times the interval in which it is published again."""
@@ -53,6 +54,13 @@ class CameraStates:
         """How long a published state is valid without being published again, in s."""
         return VALID_FOR_PERIODS * self._every
 
+    def set_rules(self, rules: StateRules) -> None:
+        """Follow other rules from now on; a state changes with the next label, or in time."""
+        self._rules = rules
+        for name, camera in self._cameras.items():
+            camera.machine.set_rules(rules)
+            self._wake_up(name, camera)
+
     def restore(self, camera: str, payload: bytes, classes: Collection[str], wall: float) -> None:
         """Note what the broker has kept for a camera: its state when this process was not there yet.
 
@@ -87,12 +95,12 @@ class CameraStates:
             is_timeout=message.reason is StateReason.TIMEOUT,
         )
 
-    def note(self, result: WindowResult, label: LabelMessage, now: float, wall: float) -> None:
+    def note(self, result: WindowResult, label: Label, now: float, wall: float) -> None:
         """Note a frame's label.
 
         Args:
             result: of the frame's window.
-            label: the message that was made of it.
+            label: that was made of it.
             now: the time on the monotonic clock.
             wall: the time.
         """
@@ -105,7 +113,7 @@ class CameraStates:
         if not label.voted:
             self._wake_up(result.camera, camera)
             return
-        agreeing = frozenset(v for v, vote in result.votes.items() if int(vote.classes[0]) == result.winner)
+        agreeing = frozenset(v for v, vote in result.votes.items() if vote.classes[0] == result.winner)
         seen = SeenLabel(
             label.label,
             label.confidence or 0.0,
@@ -114,6 +122,11 @@ class CameraStates:
         )
         self._publish(result.camera, camera, camera.machine.note(seen, now, wall), now, wall)
         self._wake_up(result.camera, camera)
+
+    def forget(self, camera: str) -> None:
+        """Say nothing of a camera any more: another fusion node does."""
+        self._cameras.pop(camera, None)
+        self._restored.pop(camera, None)
 
     def next_due(self) -> float | None:
         """Return when `messages_due` may have something to say, on the monotonic clock; None without cameras."""

@@ -39,9 +39,13 @@ class Cameras:
         """Return the names of the known cameras."""
         return list(self._frames)
 
+    def is_given(self, name: str) -> bool:
+        """Return whether a camera is one of those that alone are admitted."""
+        return self._only is not None and name in self._only
+
     def may_announce(self, name: str) -> bool:
         """Return whether a camera of this name would be admitted, were there room."""
-        return self._only is None or name in self._only
+        return self._only is None or self.is_given(name)
 
     def find(self, name: str) -> CameraFrames | None:
         """Return the frames of a known camera, None for other cameras."""

@@ -17,6 +17,7 @@ class Family:
         weights: of each variant's vote, by index, each greater than 0.
         classes: how many classes it knows.
         liveness: which of its variants are alive.
+        replicated: the variants whose frames several nodes share.
     """
 
     def __init__(self, manifest: Manifest, *, suspect_after: int) -> None:
@@ -31,6 +32,7 @@ class Family:
         self.weights = [variant.weight for variant in manifest.variants]
         self.classes = len(manifest.classes)
         self._total_weight = sum(self.weights)
+        self.replicated: set[int] = set()
         self.liveness = Liveness(suspect_after=suspect_after)
 
     def share(self, variants: AbstractSet[int]) -> float:

@@ -28,6 +28,9 @@ class Liveness:
     even if a status claimed before that it was gone. It counts as alive once it was heard, by its vote or otherwise.
     One that stays silent on `suspect_after` frames of a camera in a row, on which others voted, is suspected: it is not
     waited for on that camera's frames until it votes on one in time.
+
+    Attributes:
+        version: grows with every change of what `awaited` returns.
     """
 
     def __init__(self, *, suspect_after: int) -> None:
@@ -40,6 +43,7 @@ class Liveness:
         self._online: dict[int, set[str]] = {}
         self._gone: dict[int, float] = {}
         self._alive: dict[int, _Member] = {}
+        self.version = 0
 
     def set_node(self, node: str, variant: int, *, online: bool, now: float, is_heard: bool = True) -> None:
         """Note what a node's status reports.
@@ -51,6 +55,7 @@ class Liveness:
             now: the time, on the caller's clock, in s.
             is_heard: whether the node itself was heard; a status that the broker has kept may be old.
         """
+        self.version += 1
         for other, nodes in list(self._online.items()):
             if other != variant and node in nodes:
                 self._remove(node, other, now)
@@ -85,11 +90,15 @@ class Liveness:
         if member is None:
             if arrived > self._gone.get(variant, float("-inf")):
                 self._alive[variant] = _Member(since=arrived)
+                self.version += 1
             return
         if member.silent_frames:
             member.silent_frames.pop(camera, None)
             member.suspected_on.discard(camera)
-        member.is_suspected_everywhere = False
+            self.version += 1
+        if member.is_suspected_everywhere:
+            member.is_suspected_everywhere = False
+            self.version += 1
         member.is_heard = True
 
     def note_missed(self, camera: str, variant: int) -> bool:
@@ -103,9 +112,11 @@ class Liveness:
         if len(silent) > _MAX_CAMERAS:
             forgotten, _ = silent.popitem(last=False)
             member.suspected_on.discard(forgotten)
+            self.version += 1
         if silent[camera] < self._suspect_after or camera in member.suspected_on:
             return False
         member.suspected_on.add(camera)
+        self.version += 1
         return True
 
     def suspect(self, variant: int) -> None:
@@ -113,6 +124,7 @@ class Liveness:
         member = self._alive.get(variant)
         if member is not None:
             member.is_suspected_everywhere = True
+            self.version += 1
 
     def awaited(self, camera: str, opened: float) -> set[int]:
         """Return the variants to wait for in a window of this camera that opened at this time."""

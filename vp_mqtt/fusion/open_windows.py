@@ -68,9 +68,20 @@ class OpenWindows:
         if self._windows.pop((window.camera, window.frame), None) is not None:
             self._cameras[window.camera].finish(window)
 
+    def abandon(self) -> int:
+        """Remove all windows, without labels; return how many."""
+        count = len(self._windows)
+        self._windows.clear()
+        for camera in self._cameras:
+            camera.abandon()
+        return count
+
     def pass_over(self, camera: str, frame: FrameId, order: int, voter: tuple[Family, int]) -> list[Window]:
         """Note a vote on an announced frame; return the windows of older frames, which stop waiting for the variant."""
         family, variant = voter
+        if variant in family.replicated:
+            # Another node may be at work on an older frame.
+            return []
         frames = self._cameras[camera]
         frames.note_vote(family.digest, variant, frame, order)
         return frames.older(frame, order)
@@ -82,6 +93,17 @@ class OpenWindows:
     def outstanding(self, window: Window, votes: FamilyVotes) -> set[int]:
         """Return the variants of the votes' family whose vote is still waited for."""
         return votes.outstanding(window, self.passed(window, votes))
+
+    def close_votes(self, window: Window, now: float) -> bool:
+        """Close those of a window's votes that need not wait any longer; return whether there are such, or all are."""
+        open_votes = window.open_votes()
+        has_closed = not open_votes
+        for votes in open_votes:
+            reason = votes.reason_to_close(window, self.passed(window, votes))
+            if reason is not None:
+                votes.close(reason, now)
+                has_closed = True
+        return has_closed
 
     def missed(self, windows: Iterable[Window]) -> Iterator[tuple[str, Family, int]]:
         """Yield camera, family and index of each variant whose vote is missing at the windows' deadline.

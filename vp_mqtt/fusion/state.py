@@ -103,22 +103,28 @@ class StateMachine:
         self._state: CameraState | None = None
         self._changed_at = float("-inf")
         self._agreed_at = now
-        self._patience = rules.timeout
+        # For how long the labels that count are valid, in s: nothing times out sooner.
+        self._valid_for = 0.0
 
     @property
     def state(self) -> CameraState | None:
         """The state; None while it is undecided."""
         return self._state
 
+    def set_rules(self, rules: StateRules) -> None:
+        """Follow other rules from now on: the state stays, and so do its last labels, as many as count now."""
+        self._rules = rules
+        self._last = deque(self._last, maxlen=rules.window)
+
     def note(self, label: SeenLabel, now: float, wall: float) -> CameraState | None:
         """Note a frame's label; return the state if it has changed."""
         timed_out = self._expire(now, wall)
         self._last.append(label)
         if self._state is None:
-            self._patience = max(self._patience, self._rules.labels * label.valid_for)
+            self._valid_for = max(self._valid_for, self._rules.labels * label.valid_for)
         elif label.name == self._state.label:
             self._agreed_at = now
-            self._patience = max(self._rules.timeout, label.valid_for)
+            self._valid_for = label.valid_for
         # One change at a time: the next one is due at once.
         return timed_out or self._decide(now, wall)
 
@@ -129,11 +135,14 @@ class StateMachine:
     def next_due(self) -> float:
         """Return when `tick` may have something to say, on the monotonic clock; infinity if never without a label."""
         times_out = self._state is None or self._state.label is not None
-        due = self._agreed_at + self._patience if times_out else float("inf")
+        due = self._agreed_at + self._patience() if times_out else float("inf")
         return min(due, self._changed_at + self._rules.dwell) if self._candidate() is not None else due
 
+    def _patience(self) -> float:
+        return max(self._rules.timeout, self._valid_for)
+
     def _expire(self, now: float, wall: float) -> CameraState | None:
-        if now < self._agreed_at + self._patience or (self._state is not None and self._state.label is None):
+        if now < self._agreed_at + self._patience() or (self._state is not None and self._state.label is None):
             return None
         return self._change(CameraState(None, wall, is_timeout=True), now)
 
@@ -183,7 +192,7 @@ class StateMachine:
             self._state = replace(state, previous=last.label, since=max(state.since, last.since))
         else:
             self._state = state
-        self._patience = max([self._rules.timeout, *(one.valid_for for one in self._last if one.name == state.label)])
+        self._valid_for = max((one.valid_for for one in self._last if one.name == state.label), default=0.0)
         self._last.clear()
         self._changed_at = self._agreed_at = now
         return self._state

@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vp_mqtt.fusion.family import Family
 from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
@@ -30,7 +27,7 @@ class WindowResult:
         votes: by variant index, those that arrived in time.
         alive: variants of the family known to be alive when the votes were closed, in ascending order.
         winner: the class index, None without a vote.
-        scores: shape (classes,), float64, adding up to 1; all equal without a vote.
+        score: the winner's share, 0..1, of the softmax of all classes' sums; None without a vote.
         closed_by: why the votes were closed.
     """
 
@@ -42,7 +39,7 @@ class WindowResult:
     votes: dict[int, Vote]
     alive: tuple[int, ...]
     winner: int | None
-    scores: NDArray[np.float64]
+    score: float | None
     closed_by: ClosedBy
 
 
@@ -62,6 +59,8 @@ class FamilyVotes:
         self.votes: dict[int, Vote] = {}
         self._tally = Tally(family.weights, family.classes)
         self._closing: _Closing | None = None
+        self._awaited: set[int] = set()
+        self._awaited_as_of = -1
 
     @property
     def is_open(self) -> bool:
@@ -84,11 +83,11 @@ class FamilyVotes:
             window: that of the votes.
             passed: the variants that have voted on a newer frame of the camera.
         """
-        outstanding = self.family.liveness.awaited(window.camera, window.opened)
-        outstanding.difference_update(self.votes)
-        if passed:
-            outstanding -= passed
-        return outstanding
+        liveness = self.family.liveness
+        if self._awaited_as_of != liveness.version:
+            self._awaited = liveness.awaited(window.camera, window.opened)
+            self._awaited_as_of = liveness.version
+        return self._awaited.difference(self.votes, passed)
 
     def reason_to_close(self, window: Window, passed: AbstractSet[int]) -> ClosedBy | None:
         """Return why there is no vote left to wait for; None while there is. Arguments as for `outstanding`."""
@@ -116,6 +115,7 @@ class FamilyVotes:
         """
         if self._closing is None:
             raise ValueError("votes are still open")
+        winner = self._tally.winner() if self.votes else None
         return WindowResult(
             camera=camera,
             announce=announce,
@@ -124,8 +124,8 @@ class FamilyVotes:
             closed=self._closing.at,
             votes=self.votes,
             alive=self._closing.alive,
-            winner=self._tally.winner() if self.votes else None,
-            scores=self._tally.scores(),
+            winner=winner,
+            score=None if winner is None else self._tally.score(winner),
             closed_by=self._closing.reason,
         )
 

@@ -33,8 +33,8 @@ class Windows:
         deadline: of a window, in s after it opened.
         counts: what became of the messages: "announced", "votes", "late" (votes after closing), "overdue" (those of
             them that came after the deadline), "duplicate_votes", "duplicate_announces", "unannounced" (votes on frames
-            that were not announced in time), "suspected" (times that a variant became suspected) and "refused" (too
-            many cameras or open windows).
+            that were not announced in time), "suspected" (times that a variant became suspected), "refused" (too
+            many cameras or open windows) and "abandoned" (frames that were left without a label).
     """
 
     def __init__(
@@ -149,6 +149,10 @@ class Windows:
             window.close(ClosedBy.DEADLINE, now)
         return self._settle([*touched, *self._open] if suspected else touched, now)
 
+    def abandon(self) -> None:
+        """Leave the frames whose windows are open without labels."""
+        self.counts["abandoned"] += self._open.abandon()
+
     def next_deadline(self) -> float | None:
         """Return when `expire` has something to do, on the caller's clock; None while nothing waits."""
         first, early = self._open.first(), self._early.next_expiry()
@@ -170,7 +174,7 @@ class Windows:
         """Handle a vote on a frame that is labelled already, or is yet to be announced."""
         known = self.cameras.find(camera)
         if known is None or not known.has_seen(frame):
-            if early.variant >= len(family.weights) or early.vote.classes.max() >= family.classes:
+            if early.variant >= len(family.weights) or max(early.vote.classes) >= family.classes:
                 raise IndexError("no such variant or class")
             if not self._early.add(camera, frame, early, now):
                 self.counts["duplicate_votes"] += 1
@@ -194,18 +198,15 @@ class Windows:
 
     def _settle(self, windows: Iterable[Window], now: float) -> list[WindowResult]:
         """Close the votes that need not wait any longer, and return the results that are due."""
-        changed = list(windows)
-        for window in changed:
-            for votes in window.open_votes():
-                reason = votes.reason_to_close(window, self._open.passed(window, votes))
-                if reason is not None:
-                    votes.close(reason, now)
-        return self._release(changed)
+        # Where nothing is closed that was open, nothing follows.
+        return self._release([one for one in windows if self._open.close_votes(one, now) or one.is_labelled])
 
     def _release(self, windows: Iterable[Window]) -> list[WindowResult]:
         """Return the results that are due after these windows changed, and remove the windows that are finished."""
         # Under another leader, results that were not good enough before may be now.
         changed = list(self._open) if self._handover.update_leader() else list(windows)
+        if not changed:
+            return []
         for window in changed:
             window.decide(self._handover.leader)
         results: list[WindowResult] = []

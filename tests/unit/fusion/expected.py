@@ -20,7 +20,7 @@ Key = tuple[str, FrameId]
 def sums(cast: dict[int, Vote], weights: list[float], classes: int) -> NDArray[np.float64]:
     total = np.zeros(classes)
     for variant, vote in cast.items():
-        total[vote.classes] += weights[variant] * vote.probabilities
+        total[list(vote.classes)] += weights[variant] * np.array(vote.probabilities)
     return total
 
 
@@ -101,7 +101,8 @@ class Expected:
         assert result.announce is self.announced[key]
         assert result.closed <= now
         assert result.winner == (int(sums(result.votes, self.weights, self.classes).argmax()) if result.votes else None)
-        assert result.scores == pytest.approx(fuse(result.votes, self.weights, self.classes))
+        scores = fuse(result.votes, self.weights, self.classes)
+        assert result.score == (pytest.approx(scores[result.winner]) if result.winner is not None else None)
         assert result.opened == self.opened[key]
         assert result.votes == {v: vote for v, (at, vote) in self.cast[key].items() if at <= result.closed}
         if result.closed == now:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tests.support.fusing import manifest
 from vp_mqtt.fusion.camera import CameraFrames, Progress
 from vp_mqtt.fusion.family import Family
@@ -16,7 +14,7 @@ FAMILY = Family(manifest((1.0, 1.0), 3), suspect_after=3)
 
 def decide(one: Window) -> None:
     votes = one.votes_of(FAMILY)
-    votes.add(0, Vote(np.array([1]), np.array([1.0]), FAMILY.digest))
+    votes.add(0, Vote((1,), (1.0,), FAMILY.digest))
     votes.close(ClosedBy.COMPLETE, 1.0)
     one.decide(FAMILY)
 

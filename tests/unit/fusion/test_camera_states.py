@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import pytest
 
 from tests.support.fusing import manifest
 from vp_mqtt.fusion.camera_states import CameraStates
 from vp_mqtt.fusion.family import Family
-from vp_mqtt.fusion.label import label_message
+from vp_mqtt.fusion.label import make_label
 from vp_mqtt.fusion.state import StateRules
 from vp_mqtt.fusion.window import WindowResult
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
@@ -39,12 +38,12 @@ KEPT = StateMessage(
 
 def result(votes: Mapping[int, int], camera: str = "cam0") -> WindowResult:
     """Return the result of a frame, from each variant's class."""
-    cast = {v: Vote(np.array([one]), np.array([0.8]), FAMILY.digest) for v, one in votes.items()}
+    cast = {v: Vote((one,), (0.8,), FAMILY.digest) for v, one in votes.items()}
     classes = list(votes.values())
     winner = max(set(classes), key=classes.count) if classes else None
     announce = Announce(FrameId(1, 1), 1.0, None)
     reason = ClosedBy.COMPLETE if votes else ClosedBy.DEADLINE
-    return WindowResult(camera, announce, FAMILY, 0.0, 0.0, cast, (0, 1, 2), winner, np.full(4, 0.25), reason)
+    return WindowResult(camera, announce, FAMILY, 0.0, 0.0, cast, (0, 1, 2), winner, 0.25 if classes else None, reason)
 
 
 class Site:
@@ -56,7 +55,7 @@ class Site:
 
     def label(self, votes: Mapping[int, int], camera: str = "cam0") -> list[StateMessage]:
         closed = result(votes, camera)
-        message = label_message(closed, valid_for_s=5.0)
+        message = make_label(closed, valid_for_s=5.0)
         self.states.note(closed, message, NOW + self.passed, WALL + self.passed)
         return self.due()
 

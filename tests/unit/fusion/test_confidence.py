@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from tests.support.dense_fusion import dense_confidences
 from tests.support.fusing import manifest as family
 from vp_mqtt.bundle.manifest import NONE_CLASS, Calibration, Manifest
 from vp_mqtt.fusion.confidence import Unknown, confidences, known_score, sharpen
@@ -136,3 +137,16 @@ def test_a_frame_on_which_none_wins_is_unknown(unknown: Unknown) -> None:
 def test_without_votes_nothing_is_decided() -> None:
     found = confidences(CALIBRATED, {}, None)
     assert (found.by_class, found.known_score, found.is_known) == ({}, 0.0, None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(means(), min_size=1, max_size=2), st.floats(0.05, 20))
+def test_the_confidences_of_one_picture_agree_with_those_of_whole_vectors(
+    shares: list[NDArray[np.float64]], temperature: float
+) -> None:
+    calibration = FITTED.model_copy(update={"temperatures": (temperature, temperature)})
+    calibrated = PLAIN.model_copy(update={"calibration": calibration})
+    votes = {v: select(one, 1 + v, b"\0\0\0\0") for v, one in enumerate(shares)}
+    found, expected = confidences(calibrated, votes, 0), dense_confidences(calibrated, votes)
+    assert found.by_class == pytest.approx(expected.by_class, rel=1e-12, abs=1e-12)
+    assert found.known_score == pytest.approx(expected.known_score, rel=1e-12)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-
 from vp_mqtt.fusion.early_votes import EarlyVote, EarlyVotes
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.votes import Vote
 
-VOTE = Vote(np.array([1]), np.array([1.0]), b"aaaa")
-OTHER = Vote(np.array([1]), np.array([1.0]), b"bbbb")
+VOTE = Vote((1,), (1.0,), b"aaaa")
+OTHER = Vote((1,), (1.0,), b"bbbb")
 FRAME = FrameId(1, 5)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +34,7 @@ def online(windows: Windows, manifest: Manifest, variants: range, now: float = 0
 
 
 def vote_for(manifest: Manifest, winner: int) -> Vote:
-    return Vote(np.array([winner, (winner + 1) % 4]), np.array([0.9, 0.05]), manifest.short_digest)
+    return Vote((winner, (winner + 1) % 4), (0.9, 0.05), manifest.short_digest)
 
 
 def announce(sequence: int) -> Announce:

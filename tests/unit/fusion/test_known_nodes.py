@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support.statuses import status_of
 from vp_mqtt.fusion.known_nodes import KnownNodes
 from vp_mqtt.protocol.messages import State, StatusMessage
 
@@ -11,9 +12,7 @@ PLACE = (b"aaaa", 2)
 
 
 def status(name: str, state: State = State.ONLINE, **changes: Any) -> StatusMessage:
-    fields: dict[str, Any] = {"role": "variant", "version": "0", "host": "h", "client_id": "c"}
-    fields |= {"instance": "00000000", "started": 1.0}
-    return StatusMessage(state=state, node=name, **(fields | changes))
+    return status_of(name, state=state, **({"variant": None} | changes))
 
 
 def test_a_node_is_silent_after_three_periods_without_a_word() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from tests.support.fusing import manifest, windows_of
@@ -16,7 +15,7 @@ A, B, C, D = (manifest((1.0, 1.0), 3, name=name) for name in ("a", "b", "c", "d"
 
 
 def vote(digest: bytes, class_index: int = 1, probability: float = 1.0) -> Vote:
-    return Vote(np.array([class_index]), np.array([probability]), digest)
+    return Vote((class_index,), (probability,), digest)
 
 
 def frame(sequence: int) -> FrameId:

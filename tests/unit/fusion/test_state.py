@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vp_mqtt.fusion.state import CameraState, SeenLabel, StateMachine, StateRules
@@ -65,6 +66,39 @@ class Run:
 
     def names(self) -> list[str | None]:
         return [state.label for _, state in self.changes]
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(rules(), STEPS), min_size=1, max_size=3))
+def test_rules_that_change_meanwhile_make_no_change_that_is_none(parts: list[tuple[StateRules, list[Any]]]) -> None:
+    run = Run(parts[0][0])
+    for its, steps in parts:
+        made, state = len(run.changes), run.machine.state
+        run.machine.set_rules(its)
+        assert (len(run.changes), run.machine.state) == (made, state)
+        for pause, label in steps:
+            run.note([label], pause)
+        for (before, last), (after, changed) in pairwise(run.changes[max(0, made - 1) :]):
+            assert changed.label != last.label
+            assert changed.since >= last.since
+            assert after - before >= its.dwell - 1e-9
+
+
+def test_other_rules_count_the_labels_before_them() -> None:
+    run = Run(RULES)
+    run.note(seen("aaa"))
+    run.note(seen("bbb"))
+    assert run.names() == ["a"]
+    run.wait(2)
+    run.machine.set_rules(StateRules(labels=2, window=3, hysteresis=0, dwell=1.0, timeout=4.0))
+    run.wait(0.1)
+    assert run.names() == ["a", "b"]
+    run.machine.set_rules(StateRules(labels=2, window=3, hysteresis=0, dwell=1.0, timeout=8.0))
+    run.wait(7)
+    assert run.names() == ["a", "b"]
+    run.machine.set_rules(StateRules(labels=2, window=3, hysteresis=0, dwell=1.0, timeout=1.0))
+    run.wait(0.1)
+    assert run.names() == ["a", "b", None]
 
 
 def run_of(rules: StateRules, steps: Iterable[tuple[float, SeenLabel]]) -> Run:

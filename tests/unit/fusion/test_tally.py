@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.support.dense_fusion import DenseTally
 from tests.support.fusing import fuse
 from vp_mqtt.fusion.tally import Tally
 from vp_mqtt.protocol.votes import Vote
@@ -17,7 +18,7 @@ weights_of_families = st.lists(st.floats(0.01, 8), min_size=1, max_size=6)
 
 def vote(*pairs: tuple[int, float]) -> Vote:
     classes, probabilities = zip(*pairs, strict=True)
-    return Vote(np.array(classes, dtype=np.intp), np.array(probabilities, dtype=np.float64), b"abcd")
+    return Vote(classes, probabilities, b"abcd")
 
 
 @st.composite
@@ -161,4 +162,19 @@ def test_scores_of_weights_as_large_as_a_manifest_may_have_them_are_finite() -> 
     tally = Tally([1e6, 1e6], CLASSES)
     tally.add(0, vote((1, 1.0)))
     tally.add(1, vote((1, 1.0)))
-    assert tally.scores().tolist() == [0.0, 1.0, 0.0, 0.0, 0.0]
+    assert [tally.score(index) for index in range(CLASSES)] == [0.0, 1.0, 0.0, 0.0, 0.0]
+
+
+@thorough
+@given(weights_of_families, st.data())
+def test_the_tally_agrees_with_sums_over_all_classes(weights: list[float], data: st.DataObject) -> None:
+    sparse, whole = Tally(weights, CLASSES), DenseTally(weights, CLASSES)
+    order = data.draw(st.permutations(range(len(weights))))
+    for count, variant in enumerate(order):
+        cast = data.draw(legal_votes())
+        sparse.add(variant, cast)
+        whole.add(variant, cast)
+        assert sparse.winner() == whole.winner()
+        assert sparse.is_decided(order[count + 1 :]) == whole.is_decided(order[count + 1 :])
+        scores = [sparse.score(index) for index in range(CLASSES)]
+        assert scores == pytest.approx(whole.scores().tolist(), rel=1e-12, abs=0)

@@ -32,7 +32,7 @@ shares = st.sampled_from([(1.0,), (0.625, 0.375), (0.625, 0.125), (0.25,)])
 def votes(draw: st.DrawFn, digest: bytes = DIGEST) -> Vote:
     probabilities = draw(shares)
     classes = draw(st.permutations(range(CLASSES)))[: len(probabilities)]
-    return Vote(np.array(classes), np.array(probabilities), digest)
+    return Vote(tuple(classes), probabilities, digest)
 
 
 class Site(RuleBasedStateMachine):
@@ -234,7 +234,7 @@ def test_closing_early_never_changes_the_winner(weights: list[float], data: st.D
 def test_the_limits_hold_and_every_accepted_frame_gets_its_result(events: list[tuple[int, int, int]]) -> None:
     windows, _ = windows_of(FAMILY, deadline=DEADLINE, max_cameras=4, max_open=8, history=3, suspect_after=2)
     windows.set_node("n0", (DIGEST, 0), 0)
-    vote = Vote(np.array([1]), np.array([1.0]), DIGEST)
+    vote = Vote((1,), (1.0,), DIGEST)
     accepted: Counter[Key] = Counter()
     closed: list[WindowResult] = []
     now = 0.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.fusion.test_windows import DIGEST, announced, certain, frame, online, only, sequences, silence
+from tests.support.fusing import windows_of
+from tests.unit.fusion.test_windows import DIGEST, FAMILY, announced, certain, frame, online, only, sequences, silence
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
 
 # Silent variants
@@ -270,3 +271,19 @@ def test_a_suspect_is_waited_for_no_longer_in_windows_that_are_open() -> None:
     windows.vote("cam", frame(1), 0, certain(1, 0.5), 2)
     assert only(windows.suspect(1, 3)).winner == 1
     assert windows.suspect(9, 3) == []
+
+
+# Several nodes that share a variant's frames
+
+
+def test_of_a_variant_whose_frames_several_nodes_share_a_vote_on_a_newer_frame_leaves_out_no_older_one() -> None:
+    windows, handover = windows_of(FAMILY, deadline=10)
+    handover.leader.replicated.add(1)
+    for variant in (0, 1):
+        windows.set_node(f"v{variant}", (DIGEST, variant), 0)
+    for sequence in (1, 2):
+        windows.announce("cam", announced(sequence), 1)
+        assert windows.vote("cam", frame(sequence), 0, certain(1, 0.1), 1) == []
+    assert windows.vote("cam", frame(2), 1, certain(1), 2) == []
+    older, newer = windows.vote("cam", frame(1), 1, certain(1), 3)
+    assert set(older.votes) == set(newer.votes) == {0, 1}
