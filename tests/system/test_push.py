@@ -213,7 +213,8 @@ def test_a_pusher_killed_at_any_step_leaves_the_old_bundle_or_the_new_one(
     site.start_boards()
     site.await_bundle("one", *ALL)
     two = digest(bundles["two"])
-    chunks = [NAMES.manifest(two, 1), NAMES.model(two, 0, 0), NAMES.model(two, 5, 0)]
+    # Far enough from the end that it is killed before it comes there.
+    chunks = [NAMES.manifest(two, 1), NAMES.model(two, 0, 0), NAMES.model(two, 3, 0)]
     for sequence, chunk in enumerate(chunks):
         kill_push_when(site, lambda m, c=chunk: m.topic == c, str(bundles["two"]), "--chunk-bytes", "400")  # type: ignore[misc]
         assert site.label(sequence) == "one"

@@ -19,7 +19,10 @@ from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import first_error
 from vp_mqtt.logs import LOGGER
+from vp_mqtt.mqtt.flood_guard import Limit
+from vp_mqtt.mqtt.message import Subscription
 from vp_mqtt.mqtt.session import Session
+from vp_mqtt.mqtt.topic_gates import TopicGates
 from vp_mqtt.protocol.bundle_pointer import SHORT_DIGITS, BundleRef
 from vp_mqtt.protocol.topics import Topics
 
@@ -29,6 +32,10 @@ STALL_S = 60.0
 _POLL_S = 0.05
 _REPORT_S = 5.0
 _KEEPALIVE_S = 60
+# Each topic has one retained message, and another one with each push.
+POINTER_LIMIT = Limit(burst=20, per_second=1.0)
+"""How much may come on the topic of a site's pointer."""
+_CHUNK_LIMIT = Limit(burst=8, per_second=0.2)
 _MAX_KNOWN = 64
 _LONGEST_FILE_NAME = 100
 
@@ -77,9 +84,11 @@ def _check_for(variant: int | None, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _ask_for_more(session: Session, wanted: set[str], asked: set[str]) -> set[str]:
+def _ask_for_more(session: Session, gates: TopicGates, wanted: set[str], asked: set[str]) -> set[str]:
     for topic in asked - wanted:
+        gates.remove(topic)
         session.unsubscribe(topic)
+    gates.add(*(Subscription(topic, 1, limit=_CHUNK_LIMIT) for topic in wanted - asked))
     if more := sorted(wanted - asked):
         session.subscribe(more, qos=1)
     return wanted
@@ -246,15 +255,16 @@ class Fetcher:
     def _download(self, ref: BundleRef, files: IncomingFiles, pause: Pause) -> tuple[Manifest, bytes]:
         """Receive what is missing of the files, and return the manifest, parsed and as it is."""
         manifest: tuple[Manifest, bytes] | None = None
-        wanted = files.wanted(self._topics)
         reported_at = time.monotonic()
-        with Session(
+        wanted: set[str] = set()
+        gates = TopicGates(lambda: session)
+        session = Session(
             self._broker,
             client_id=self._client_id,
-            subscriptions=[(topic, 1) for topic in sorted(wanted)],
-            on_message=files.add,
+            on_message=gates.passing(files.add),
             max_packet_bytes=MAX_PACKET_BYTES,
-        ) as session:
+        )
+        with session:
             while True:
                 session.check()
                 if manifest is None and files.manifest.is_complete:
@@ -263,7 +273,7 @@ class Fetcher:
                     files.accept_manifest()
                 if manifest is not None and files.complete.is_set():
                     return manifest
-                wanted = _ask_for_more(session, files.wanted(self._topics), wanted)
+                wanted = _ask_for_more(session, gates, files.wanted(self._topics), wanted)
                 if pause(_POLL_S):
                     raise Interrupted
                 now = time.monotonic()

@@ -102,7 +102,7 @@ class IncomingFiles:
         self.progress_at = now
 
     def accept_manifest(self) -> None:
-        """Go on with the model, beginning with the chunks that were kept by an earlier attempt."""
+        """Continue with the model, beginning with the chunks that were kept by an earlier attempt."""
         with self._lock:
             self._is_accepted = True
             if self._variant is not None and self.model is not None:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 
 from vp_mqtt.bundle.cache import Cache
-from vp_mqtt.bundle.fetch import Fetcher, Interrupted, Pause, Superseded
+from vp_mqtt.bundle.fetch import POINTER_LIMIT, Fetcher, Interrupted, Pause, Superseded
 from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.mqtt.message import Received
+from vp_mqtt.mqtt.message import Received, Subscription
 from vp_mqtt.mqtt.session import Session
+from vp_mqtt.mqtt.topic_gates import TopicGates
 from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, MessageError
 from vp_mqtt.protocol.topics import Topics
@@ -80,13 +81,17 @@ class InitialSearch:
         connected_at: float | None = None
         tried: BundlePointer | None = None
         tried_at = 0.0
-        with Session(
+        gates = TopicGates(lambda: session)
+        pointers = Subscription(self._topic, 1, limit=POINTER_LIMIT)
+        gates.add(pointers)
+        session = Session(
             self._broker,
             client_id=self._client_id,
-            subscriptions=[(self._topic, 1)],
-            on_message=self._accept,
+            subscriptions=[pointers],
+            on_message=gates.passing(self._accept),
             max_packet_bytes=MAX_MESSAGE_BYTES,
-        ) as session:
+        )
+        with session:
             while True:
                 session.check()
                 pointer = self.pointer

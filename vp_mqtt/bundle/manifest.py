@@ -24,6 +24,9 @@ SHORT_DIGEST_BYTES = 4
 NONE_CLASS = "none"
 """Name of the class of background, of empty scenes and of whatever else is not to be told apart."""
 
+_MACS_BY_WIDTH = 1.55
+"""MobileNetV2 1.0 has five times the multiplications of 0.35."""
+
 
 def paper_weight(resolution: int, alpha: float, largest_resolution: int) -> float:
     """Return the weight of a variant's vote in the fusion, greater than 0, as in arXiv 2210.08376.
@@ -63,13 +66,28 @@ class FamilySpec(_Strict):
         largest = max(v.resolution for v in self.variants)
         return [paper_weight(v.resolution, v.alpha, largest) for v in self.variants]
 
+    def vote_weights(self) -> list[float]:
+        """Return the weight of each variant's vote: the paper's, which grows with the resolution, or equal ones.
+
+        Of variants of several widths, the paper's weight favours the wide ones too much (docs/results.md).
+        """
+        if len({variant.alpha for variant in self.variants}) > 1:
+            return [1.0] * len(self.variants)
+        return self.weights()
+
 
 class Preprocessing(_Strict):
     """How a picture becomes a model's input, in training and on the device alike.
 
-    A picture is resized to a square of resolution + margin (area interpolation to shrink, bicubic to enlarge), its
-    centre is cropped to the resolution, the channels are put in RGB order, and 0..255 is scaled to -1..1.
+    A picture is resized to a square of resolution + margin, its centre is cropped to the resolution, the channels are
+    put in RGB order, and 0..255 is scaled to -1..1. How it is resized depends on the version:
+
+    1. bicubic if its shorter side is not longer than that of the square, else by area;
+    2. the same if its shorter side is not longer; else first by a power of two, so that its shorter side is at least as
+       long as that of the square (by area, or as a JPEG's decoder does it), then bilinear.
     """
+
+    version: Literal[1, 2] = Field(default=1, description="left out of the canonical JSON if it is 1")
 
     fit: Literal["stretch", "cover"] = Field(
         default="stretch",
@@ -137,8 +155,10 @@ class Manifest(_Strict):
 
     def canonical(self) -> bytes:
         """Return the manifest as canonical JSON: these bytes are hashed, and written to disk."""
-        # Bundles from before there were calibrations keep their digests.
+        # Bundles from before there were calibrations and versions of the preprocessing keep their digests.
         fields = self.model_dump(exclude={"calibration"} if self.calibration is None else None)
+        if self.preprocessing.version == 1:
+            del fields["preprocessing"]["version"]
         return json.dumps(fields, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
     @cached_property
@@ -155,6 +175,19 @@ class Manifest(_Strict):
     def largest_k(self) -> int:
         """The largest useful number of classes in a vote: half of all classes (arXiv 2210.08376), at least one."""
         return max(1, len(self.classes) // 2)
+
+    def strongest(self, count: int) -> tuple[int, ...]:
+        """Return the variants to run on so many boards, ascending: those with the largest weights; at most all."""
+        return tuple(sorted(self.ranked()[:count]))
+
+    def ranked(self) -> tuple[int, ...]:
+        """Return the variants, those with the largest weights first; of equal ones, those that compute the most."""
+
+        def rank(one: VariantEntry) -> tuple[float, float, int]:
+            return one.weight, one.resolution**2 * one.alpha**_MACS_BY_WIDTH, one.index
+
+        order = sorted(self.variants, key=rank, reverse=True)
+        return tuple(one.index for one in order)
 
     def check_k(self, k: int, flag: str) -> None:
         """Check that a vote may hold k classes.

@@ -10,14 +10,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vp_mqtt.bundle import signing
 from vp_mqtt.bundle.adoption import Adoption
 from vp_mqtt.bundle.folder import Bundle, open_bundle
-from vp_mqtt.bundle.read_back import MAX_PACKET_BYTES, check_kept
+from vp_mqtt.bundle.read_back import MAX_PACKET_BYTES, check_kept, find_chunks
 from vp_mqtt.bundle.retained import RetainedState
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.config.settings import PushSettings
@@ -38,6 +38,43 @@ _POLL_S = 0.01
 _IN_FLIGHT = 10
 _MAX_AHEAD_MS = 86_400_000  # of clocks of operators, at most
 _CONTENT_TYPE = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push, or the return to the previous bundle, has done.
+
+    Attributes:
+        bundle: name of the site's bundle now.
+        digest: of its manifest, in hex.
+        signed: whether it is signed.
+        adoption: which boards run it.
+        previous: digest of the bundle before, in hex; None if there was none.
+        cleared: number of retained chunks that were cleared.
+        seconds: how long it took.
+        chunks: number of chunks that were sent; None where none were.
+        chunk_bytes: largest chunk; None where none were sent.
+        bytes: of all chunks that were sent; None where none were.
+    """
+
+    bundle: str
+    digest: str
+    signed: bool
+    adoption: Adoption
+    previous: str | None
+    cleared: int
+    seconds: float = 0.0
+    chunks: int | None = None
+    chunk_bytes: int | None = None
+    bytes: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `vp push --json` prints."""
+        names = ("bundle", "digest", "signed", "previous", "cleared", "chunks", "chunk_bytes", "bytes", "seconds")
+        values = {name: getattr(self, name) for name in names}
+        return {name: v for name, v in values.items() if v is not None or name == "previous"} | {
+            "boards": self.adoption.as_dict()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +201,10 @@ class Pusher:
             subscriptions=[(topic, 1) for topic in self._state.filters()],
             on_message=self._state.accept,
             max_packet_bytes=MAX_PACKET_BYTES,
+            finds_statuses=True,
         )
 
-    def push(self, package: Package) -> dict[str, Any]:
+    def push(self, package: Package) -> Pushed:
         """Push a bundle, switch the site to it, and return what was done.
 
         Raises:
@@ -186,14 +224,15 @@ class Pusher:
             # Of a push before with smaller chunks.
             self._clear(self._state.chunks_of(ref.digest) - chunks.keys())
             done = self._switch_to(ref, before)
-        return done | {
-            "chunks": len(chunks),
-            "chunk_bytes": size,
-            "bytes": sum(len(chunk) for chunk in chunks.values()),
-            "seconds": round(time.monotonic() - started, 3),
-        }
+        return replace(
+            done,
+            chunks=len(chunks),
+            chunk_bytes=size,
+            bytes=sum(len(chunk) for chunk in chunks.values()),
+            seconds=round(time.monotonic() - started, 3),
+        )
 
-    def roll_back(self) -> dict[str, Any]:
+    def roll_back(self) -> Pushed:
         """Switch the site back to the previous bundle, and return what was done.
 
         Raises:
@@ -207,9 +246,9 @@ class Pusher:
             if before.previous is None:
                 raise UserError(f"site '{self._site}': there is no bundle to go back to: only one was pushed yet")
             done = self._switch_to(before.previous, before)
-        return done | {"seconds": round(time.monotonic() - started, 3)}
+        return replace(done, seconds=round(time.monotonic() - started, 3))
 
-    def _switch_to(self, ref: BundleRef, before: BundlePointer | None) -> dict[str, Any]:
+    def _switch_to(self, ref: BundleRef, before: BundlePointer | None) -> Pushed:
         """Switch the site to a bundle whose chunks are at the broker, and clear what is no longer needed."""
         check_kept(self._broker, site=self._site, client_id=f"{self._client_id}-check", ref=ref)
         kept = self._state.chunks_of(ref.digest)
@@ -227,14 +266,16 @@ class Pusher:
         self._check_undisturbed()
         if not kept <= self._state.chunks_of(ref.digest):
             raise UserError(f"someone else cleared chunks of '{ref.name}' from the broker meanwhile; push again")
-        return {
-            "bundle": ref.name,
-            "digest": ref.digest,
-            "signed": ref.signature is not None,
-            "adoption": adoption,
-            "previous": pointer.previous.digest if pointer.previous else None,
-            "cleared": self._clear(self._state.chunks_of_others(pointer.digests())),
-        }
+        dropped = self._state.unseen_of(old.refs(), pointer.digests())
+        unseen = find_chunks(self._broker, site=self._site, client_id=f"{self._client_id}-check", refs=dropped)
+        return Pushed(
+            bundle=ref.name,
+            digest=ref.digest,
+            signed=ref.signature is not None,
+            adoption=adoption,
+            previous=pointer.previous.digest if pointer.previous else None,
+            cleared=self._clear(self._state.chunks_of_others(pointer.digests()) | unseen),
+        )
 
     def _read_state(self) -> BundlePointer | None:
         """Wait until the broker has sent what it retains, until nothing has arrived for a while; return the pointer."""
@@ -253,12 +294,7 @@ class Pusher:
             UserError: someone has.
         """
         if self._state.pointer != self._pointer:
-            found = self._state.pointer
-            name = (found.next or found.current) if found is not None else None
-            raise UserError(
-                f"someone else pushes {repr(name.name) if name else 'nothing'} to site '{self._site}' as well; "
-                "see which bundle it runs, and push again if need be"
-            )
+            raise _overtaken_by(self._state.pointer, self._site)
 
     def _await_ready(self, ref: BundleRef) -> None:
         """Wait until the fusion nodes have fetched a bundle, or until their time is up."""
@@ -325,6 +361,14 @@ class Pusher:
             )
 
 
+def _overtaken_by(found: BundlePointer | None, site: str) -> UserError:
+    name = (found.next or found.current) if found is not None else None
+    return UserError(
+        f"someone else pushes {repr(name.name) if name else 'nothing'} to site '{site}' as well; "
+        "see which bundle it runs, and push again if need be"
+    )
+
+
 def _check_short_digest(ref: BundleRef, before: BundlePointer | None) -> None:
     # Votes carry the short digest only: those of two bundles could not be told apart.
     others = before.digests() - {ref.digest} if before is not None else set()
@@ -332,7 +376,7 @@ def _check_short_digest(ref: BundleRef, before: BundlePointer | None) -> None:
         raise UserError(f"'{ref.name}' has the short digest of another bundle of the site; export it again, renamed")
 
 
-def run(settings: PushSettings, bundle: str | Path | None, *, rollback: bool) -> dict[str, Any]:
+def run(settings: PushSettings, bundle: str | Path | None, *, rollback: bool) -> Pushed:
     """Push a bundle, or go back to the previous one; return what was done.
 
     Raises:

@@ -50,7 +50,13 @@ class Hangs(Message):
         return Hangs(digests=tuple(digest for digest in self.digests if digest in kept))
 
 
-Record = TypeVar("Record", RanBundles, NewestSwitch, Hangs)
+class ClaimedVariant(Message):
+    """The variant that a node of this machine has chosen."""
+
+    variant: int | None = Field(default=None, ge=0)
+
+
+Record = TypeVar("Record", RanBundles, NewestSwitch, Hangs, ClaimedVariant)
 
 
 def read_record(path: Path, record: type[Record]) -> Record:

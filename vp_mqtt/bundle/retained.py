@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vp_mqtt.bundle.adoption import Adoption
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.protocol import topics
-from vp_mqtt.protocol.bundle_pointer import BundlePointer
+from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 from vp_mqtt.protocol.messages import MessageError, State, StatusMessage, decode_of_node
 from vp_mqtt.protocol.presence import NodePresence
 from vp_mqtt.protocol.topics import ANY, Kind, TopicError, Topics
@@ -80,6 +82,10 @@ class RetainedState:
         """Return the topics of the chunks that the broker has of other bundles, but those being pushed right now."""
         kept = digests | self._arriving
         return {topic for digest, chunks in list(self._chunks.items()) if digest not in kept for topic in set(chunks)}
+
+    def unseen_of(self, refs: Sequence[BundleRef], kept: set[str]) -> list[BundleRef]:
+        """Return those bundles, but the ones whose digests are kept, of which the broker has sent no chunk."""
+        return [ref for ref in refs if ref.digest not in kept and not self._chunks.get(ref.digest)]
 
     def not_ready(self, digest: str) -> list[str]:
         """Return the fusion nodes that are online, follow the site's bundle, and cannot fuse this one yet."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.memory_broker import MemoryBroker
+from tests.support.statuses import status_of
 from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 from vp_mqtt.protocol.chunks import split
-from vp_mqtt.protocol.messages import State, StatusMessage
+from vp_mqtt.protocol.messages import State
 from vp_mqtt.protocol.topics import Topics
 
 SITE = "home"
@@ -54,18 +55,7 @@ def status(
     ready: tuple[str, ...] | None = None,
     digest: str | None = None,
 ) -> bytes:
-    return StatusMessage(
-        state=state,
-        node=node,
-        role=role,
-        version="1",
-        host="pi",
-        client_id="x",
-        instance="0" * 8,
-        started=0,
-        ready=ready,
-        digest=digest,
-    ).encode()
+    return status_of(node, role, state=state, ready=ready, digest=digest).encode()
 
 
 def received(topic: str, payload: bytes, at: float = 1.0) -> Received:

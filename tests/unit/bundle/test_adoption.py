@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from tests.support.statuses import status_of
 from vp_mqtt.bundle.adoption import Adoption
-from vp_mqtt.protocol.messages import State, StatusMessage
+from vp_mqtt.protocol.messages import State
 from vp_mqtt.protocol.presence import NodePresence
 
 NEW, OLD = "ab" * 32, "cd" * 32
@@ -16,20 +17,8 @@ def node(
     state: State = State.ONLINE,
     retained: bool = False,
 ) -> NodePresence:
-    status = StatusMessage(
-        state=state,
-        node=name,
-        role=role,
-        version="1",
-        host="pi",
-        client_id="x",
-        instance="0" * 8,
-        started=0,
-        bundle="new" if digest == NEW else "old",
-        digest=digest[:8],
-        follows=follows,
-        variant=0 if role == "variant" else None,
-    )
+    bundle = "new" if digest == NEW else "old"
+    status = status_of(name, role, state=state, bundle=bundle, digest=digest[:8], follows=follows)
     return NodePresence(status, retained=retained, now=0.0)
 
 

@@ -139,11 +139,29 @@ def test_chunks_are_asked_for_a_few_at_a_time_and_only_those_that_are_needed(
 ) -> None:
     ref = publish_bundle(broker, bundle, 20)
     make(2).fetch(ref, never)
-    first, *more = broker.asked
+    _, first, *more = broker.asked
     assert first == [NAMES.manifest(ref.digest, 0)]
     assert all(len(asked) <= 64 for asked in more)
     asked = [topic for topics in broker.asked for topic in topics]
     assert sorted(asked) == sorted(t for t in broker.topics if "/manifest/" in t or "/model/2/" in t), "each once"
+
+
+def test_a_chunk_that_floods_is_left_at_the_broker(
+    make: Callable[..., Fetcher], broker: MemoryBroker, bundle: Path
+) -> None:
+    ref = publish_bundle(broker, bundle)
+    wanted = NAMES.manifest(ref.digest, 0)
+    del broker.retained[wanted]
+
+    def flood(_seconds: float) -> bool:
+        (session,) = broker.running
+        for _ in range(100):
+            broker.publish(wanted, b"junk", retain=False)
+        assert wanted not in session._filters
+        return True
+
+    with pytest.raises(Interrupted):
+        make(2).fetch(ref, flood)
 
 
 def test_a_model_with_another_digest_is_refused_and_nothing_is_kept(

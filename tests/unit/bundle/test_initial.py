@@ -191,6 +191,18 @@ def test_the_retained_pointer_is_waited_for_before_the_fallback(
     assert waits[:3] == [0.05] * 3
 
 
+def test_a_pointer_that_floods_is_left_at_the_broker(begin: Callable[..., InitialBundle], broker: MemoryBroker) -> None:
+    def flood(_seconds: float) -> bool:
+        (session,) = broker.running
+        for _ in range(100):
+            broker.publish(NAMES.bundle(), b"{}", retain=False)
+        assert NAMES.bundle() not in session._filters
+        return True
+
+    with pytest.raises(Interrupted):
+        begin(pause=flood)
+
+
 def test_a_broker_that_is_not_there_is_waited_for(begin: Callable[..., InitialBundle], broker: MemoryBroker) -> None:
     broker.is_reachable = False
     with pytest.raises(Interrupted):
@@ -212,7 +224,7 @@ def test_a_pointer_that_is_invalid_or_names_nothing_is_no_pointer(
     broker.publish(NAMES.bundle(), payload)
     assert begin().bundle.manifest.name == "other"
     is_invalid = payload != pointer().encode()
-    reasons = {b"\xff": "message: json_invalid", b"{}": "pushed: missing"}
+    reasons = {b"\xff": "message: not valid JSON", b"{}": "pushed: is missing"}
     lines = [f"the site's bundle pointer is not valid: {reasons[payload]}"] if is_invalid else []
     assert caplog.messages[: len(lines)] == lines
     assert len(lines) == sum("is not valid" in message for message in caplog.messages)

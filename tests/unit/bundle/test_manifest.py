@@ -95,6 +95,13 @@ def test_the_weights_of_the_papers_family_of_seven() -> None:
     assert family.weights() == pytest.approx([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0])
 
 
+def test_votes_of_one_width_have_the_papers_weights_and_those_of_several_equal_ones() -> None:
+    narrow = tuple(VariantSpec(resolution=side, head=256) for side in (96, 128, 256))
+    assert FamilySpec(name="narrow", variants=narrow).vote_weights() == [96 / 256, 128 / 256, 1.0]
+    mixed = (VariantSpec(resolution=96, alpha=1.0, head=1280), *narrow)
+    assert FamilySpec(name="mixed", variants=mixed).vote_weights() == [1.0] * 4
+
+
 def test_the_largest_resolution_counts_wherever_it_stands() -> None:
     variants = (VariantSpec(resolution=200, head=8), VariantSpec(resolution=50, head=8, alpha=0.7))
     assert FamilySpec(name="f", variants=variants).weights() == pytest.approx([1.0, 0.25 * 2**1.15])
@@ -374,3 +381,19 @@ def test_a_built_in_bundle_wins_over_a_folder_of_the_same_name(
     monkeypatch.chdir(tmp_path)
     assert open_bundle("tiny").manifest.k == 3
     assert open_bundle(os.path.join(".", "tiny")).manifest.k == 1  # noqa: PTH118 (a Path would drop the dot)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        # Equal weights: 1.0 at 128 pixels computes more than 0.35 at 256, and this more than 1.0 at 112.
+        ("caltech101", [(2,), (2, 5), (1, 2, 5), (1, 2, 4, 5)]),
+        ("fashion-mnist", [(5,), (4, 5), (3, 4, 5), (2, 3, 4, 5)]),
+        # The same: 1.0 at 128 pixels computes more than 1.0 at 96, and these more than 0.35 at 192 and at 160.
+        ("cifar10", [(1,), (0, 1), (0, 1, 3), (0, 1, 2, 3)]),
+    ],
+)
+def test_the_variants_for_few_boards_have_the_largest_weights(name: str, chosen: list[tuple[int, ...]]) -> None:
+    manifest = open_bundle(name).manifest
+    assert [manifest.strongest(count) for count in range(1, 5)] == chosen
+    assert manifest.strongest(9) == tuple(range(len(manifest.variants)))

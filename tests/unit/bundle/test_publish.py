@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from tests.support.memory_broker import MemoryBroker
+from tests.support.tiny import write_bundle
 from tests.unit.bundle.helpers import NAMES, SITE, chunks_of, ref_of, status
 from vp_mqtt.bundle import publish, read_back
 from vp_mqtt.bundle.adoption import Adoption
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
-from vp_mqtt.bundle.publish import Pusher, pack
+from vp_mqtt.bundle.publish import Pushed, Pusher, pack
 from vp_mqtt.bundle.signing import Verifier, generate
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.config.settings import PushSettings
@@ -45,7 +46,7 @@ def pusher(chunk_bytes: int = 300, ready_within_s: float = 0.0, taken_within_s: 
     )
 
 
-def push(folder: Path, chunk_bytes: int = 300, **options: Any) -> dict[str, Any]:
+def push(folder: Path, chunk_bytes: int = 300, **options: Any) -> Pushed:
     return pusher(chunk_bytes, **options).push(pack(open_bundle(folder), None))
 
 
@@ -113,18 +114,19 @@ def test_a_first_push_publishes_the_chunks_then_points_to_them(broker: MemoryBro
     assert (first.current, first.previous, first.next) == (None, None, ref)
     assert (second.current, second.previous, second.next) == (ref, None, None)
     assert [message.content_type for message in broker.log[-2:]] == ["application/json"] * 2
-    assert_is_duration(done.pop("seconds"))
-    assert done == {
-        "bundle": "tiny",
-        "digest": ref.digest,
-        "signed": False,
-        "previous": None,
-        "chunks": len(chunks),
-        "chunk_bytes": 300,
-        "bytes": sum(map(len, chunks.values())),
-        "adoption": NOBODY,
-        "cleared": 0,
-    }
+    assert_is_duration(done.seconds)
+    assert done == Pushed(
+        bundle="tiny",
+        digest=ref.digest,
+        signed=False,
+        previous=None,
+        chunks=len(chunks),
+        chunk_bytes=300,
+        bytes=sum(map(len, chunks.values())),
+        adoption=NOBODY,
+        cleared=0,
+        seconds=done.seconds,
+    )
     assert broker.sessions == [f"vp-{SITE}-push-push", f"vp-{SITE}-push-check"]
     assert broker.running == []
 
@@ -137,7 +139,7 @@ def test_a_second_push_keeps_the_bundle_before_and_clears_others(
     for topic in stray:
         broker.publish(topic, b"old")
     done = push(other_bundle)
-    assert (done["previous"], done["cleared"]) == (ref_of(bundle).digest, 2)
+    assert (done.previous, done.cleared) == (ref_of(bundle).digest, 2)
     found = current_pointer(broker)
     assert (found.current, found.previous, found.next) == (ref_of(other_bundle), ref_of(bundle), None)
     assert broker.topics == chunks_of(bundle).keys() | chunks_of(other_bundle).keys() | {NAMES.bundle()}
@@ -151,7 +153,7 @@ def test_the_same_bundle_again_in_larger_chunks_leaves_no_small_ones(
     log = len(broker.log)
     done = push(bundle, 1000)
     assert broker.topics == chunks_of(bundle, 1000).keys() | chunks_of(other_bundle).keys() | {NAMES.bundle()}
-    assert done["previous"] == ref_of(other_bundle).digest, "not itself"
+    assert done.previous == ref_of(other_bundle).digest, "not itself"
     pointers = [message for message in broker.log[log:] if message.topic == NAMES.bundle()]
     assert len(pointers) == 1, "nodes run it already: nothing to prepare"
 
@@ -159,7 +161,7 @@ def test_the_same_bundle_again_in_larger_chunks_leaves_no_small_ones(
 def test_chunks_fit_into_the_brokers_packets(broker: MemoryBroker, bundle: Path) -> None:
     broker.max_publish_bytes = 1000
     done = push(bundle, 5000)
-    assert done["chunk_bytes"] == 1000 - 12 - 256
+    assert done.chunk_bytes == 1000 - 12 - 256
     assert max(message.packet_bytes() for message in broker.log) <= 1000
     for limit in (12 + 256, 200):
         broker.max_publish_bytes = limit
@@ -284,12 +286,12 @@ def test_the_boards_that_follow_the_site_are_waited_for(
 
     monkeypatch.setattr("vp_mqtt.bundle.publish.time.sleep", takes_it)
     done = push(bundle, taken_within_s=60.0)
-    assert done["adoption"].taken == ("v0",)
-    assert not done["adoption"].is_refused
+    assert done.adoption.taken == ("v0",)
+    assert not done.adoption.is_refused
     broker.publish(NAMES.status("v0"), status("v0", role="variant"))
     done = push(bundle, taken_within_s=0.0)
-    assert done["adoption"].waiting == ("v0",)
-    assert done["adoption"].is_refused
+    assert done.adoption.waiting == ("v0",)
+    assert done.adoption.is_refused
 
 
 # Roll-backs
@@ -300,15 +302,16 @@ def test_a_roll_back_switches_to_the_previous_bundle(broker: MemoryBroker, bundl
     push(other_bundle)
     log = len(broker.log)
     done = pusher().roll_back()
-    assert_is_duration(done.pop("seconds"))
-    assert done == {
-        "bundle": "tiny",
-        "digest": ref_of(bundle).digest,
-        "signed": False,
-        "previous": ref_of(other_bundle).digest,
-        "adoption": NOBODY,
-        "cleared": 0,
-    }
+    assert_is_duration(done.seconds)
+    assert done == Pushed(
+        bundle="tiny",
+        digest=ref_of(bundle).digest,
+        signed=False,
+        previous=ref_of(other_bundle).digest,
+        adoption=NOBODY,
+        cleared=0,
+        seconds=done.seconds,
+    )
     found = current_pointer(broker)
     assert (found.current, found.previous, found.next) == (ref_of(bundle), ref_of(other_bundle), None)
     assert {message.topic for message in broker.log[log:]} == {NAMES.bundle()}
@@ -345,12 +348,12 @@ def test_run_pushes_or_rolls_back_what_the_settings_say(
     with pytest.raises(UserError, match=r"^--rollback returns to the bundle pushed before: do not name one"):
         publish.run(settings, bundle, rollback=True)
     assert broker.sessions == []
-    assert publish.run(settings, bundle, rollback=False)["chunk_bytes"] == 300
+    assert publish.run(settings, bundle, rollback=False).chunk_bytes == 300
     assert broker.sessions == [f"vp-{SITE}-me-push", f"vp-{SITE}-me-check"]
     generate(tmp_path / "key")
     signing = settings.model_copy(update={"sign": tmp_path / "key"})
-    assert publish.run(signing, str(other_bundle), rollback=False)["signed"]
-    assert publish.run(settings, None, rollback=True)["bundle"] == "tiny"
+    assert publish.run(signing, str(other_bundle), rollback=False).signed
+    assert publish.run(settings, None, rollback=True).bundle == "tiny"
 
 
 def test_progress_is_logged(broker: MemoryBroker, bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -362,3 +365,16 @@ def test_progress_is_logged(broker: MemoryBroker, bundle: Path, caplog: pytest.L
         f"{len(chunks_of(bundle))} chunks of 'tiny' are at the broker",
         f"the bundle of the site '{SITE}' is now 'tiny' ({ref.digest[:8]})",
     ]
+
+
+def test_a_broker_that_sends_nothing_retained_to_wildcards_is_pushed_to_rolled_back_and_left_tidy(
+    broker: MemoryBroker, bundle: Path, other_bundle: Path, tmp_path: Path
+) -> None:
+    third_bundle = write_bundle(tmp_path, "third")
+    broker.knows_wildcards = False
+    push(bundle)
+    push(other_bundle)
+    done = pusher().roll_back()
+    assert (done.digest, done.cleared) == (ref_of(bundle).digest, 0)
+    assert push(third_bundle).cleared == len(chunks_of(other_bundle))
+    assert broker.topics == chunks_of(bundle).keys() | chunks_of(third_bundle).keys() | {NAMES.bundle()}

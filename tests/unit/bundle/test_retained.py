@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ def test_the_state_follows_the_messages(bundle: Path, caplog: pytest.LogCaptureF
     assert (state.pointer, state.newest_at) == (pointer(ref_of(bundle)), 3.0)
     chunks = [NAMES.manifest("a", 0), NAMES.manifest("a", 1), NAMES.model("b", 0, 0), NAMES.model("c", 1, 0)]
     for topic in chunks:
-        state.accept(replace(received(topic, b"chunk"), retained=True))
+        state.accept(received(topic, b"chunk")._replace(retained=True))
     state.accept(received(chunks[1], b""))
     state.accept(received(NAMES.manifest("d", 0), b""))
     assert state.chunks_of("a") == {chunks[0]}
@@ -33,8 +32,8 @@ def test_the_state_follows_the_messages(bundle: Path, caplog: pytest.LogCaptureF
         state.accept(received(topic, payload, 9.0))
     assert caplog.messages == [
         "vp/home/other: unknown topic; left as it is",
-        f"{NAMES.bundle()}: pushed: missing; left as it is",
-        f"{NAMES.status('n')}: message: json_invalid; left as it is",
+        f"{NAMES.bundle()}: pushed: is missing; left as it is",
+        f"{NAMES.status('n')}: message: not valid JSON; left as it is",
     ]
     caplog.clear()
     state.accept(received(NAMES.status("n"), b"", 9.0))
