@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.labels import label
+from vp_mqtt.overview.activity import NodeActivity, Outcome, Recently, outcome
 from vp_mqtt.protocol.frames import ClosedBy
 from vp_mqtt.protocol.messages import StatsMessage
-from vp_mqtt.site.activity import NodeActivity, Outcome, Recently, outcome
 
 
 def stats(uptime: float, votes: int) -> StatsMessage:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from vp_mqtt.overview.activity import NodeActivity, Recently
+from vp_mqtt.overview.totals import Totals
 from vp_mqtt.protocol.messages import LabelMessage, StateMessage, StatsMessage, StatusMessage
 from vp_mqtt.protocol.presence import NodePresence, Presence
-from vp_mqtt.site.activity import NodeActivity, Recently
 
 _GRACE_S = 3.0  # retained statuses arrive at once, a node's first messages soon
 _RATE_WINDOW_S = 5.0
@@ -20,6 +21,7 @@ _LONGEST_RESPONSE_S = 10.0
 _MAX_NODES = 512
 _MAX_LABELS = 2000
 _MAX_CAMERAS = 512
+_FEW_CAMERAS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,14 @@ class NodeState:
         presence: what is known of it.
         is_heard: whether it is online and something that the broker had not kept was heard of it.
         activity: what it does; None before its first stats.
+        heard_at: when it was last heard, on the monotonic clock, in seconds; None if never.
     """
 
     status: StatusMessage
     presence: Presence
     is_heard: bool
     activity: NodeActivity | None = None
+    heard_at: float | None = None
 
     @property
     def is_online(self) -> bool:
@@ -93,6 +97,8 @@ class Overview:
         site: the site's name.
         labels: the newest labels, oldest first.
         states: the newest state of each camera.
+        totals: what all labels add up to.
+        is_linked: whether the site's broker says that it is connected to that of its head office; None if it is silent.
     """
 
     def __init__(self, site: str, *, now: float) -> None:
@@ -100,10 +106,13 @@ class Overview:
         self.site = site
         self.labels: deque[SeenLabel] = deque(maxlen=_MAX_LABELS)
         self.states: dict[str, SeenState] = {}
+        self.totals = Totals()
         self._nodes: dict[str, NodePresence] = {}
         self._activities: dict[str, NodeActivity] = {}
         self._listening_since = now
         self._is_connected = True
+        self.is_linked: bool | None = None
+        self._link_lost_at: float | None = None
 
     def note_connection(self, now: float, *, is_connected: bool) -> None:
         """Note whether the listener is connected to the broker; silence while it is not says nothing."""
@@ -136,14 +145,38 @@ class Overview:
         self.states[camera] = SeenState(state, now)
         return before is None or (before.state.label, before.state.since) != (state.label, state.since)
 
+    def note_link(self, now: float, *, is_up: bool) -> None:
+        """Note what the site's broker says of its link to this one, which is that of its head office."""
+        self.is_linked = is_up
+        self._link_lost_at = None if is_up else now
+
+    def is_cut_off(self, now: float) -> bool:
+        """Return whether the site's link to this broker is down, and no node has been heard since."""
+        lost = self._link_lost_at
+        if lost is None:
+            return False
+        return not any((node.heard_at or 0.0) > lost and node.is_heard for node in self.nodes(None, now))
+
     def forget(self, node: str) -> None:
         """Forget a node whose status was cleared."""
         self._nodes.pop(node, None)
         self._activities.pop(node, None)
 
-    def note_label(self, label: LabelMessage, now: float, wall_time: float) -> None:
+    def note_label(self, label: LabelMessage, now: float, wall_time: float) -> SeenLabel:
         """Note a label."""
-        self.labels.append(SeenLabel(label, now, wall_time))
+        seen = SeenLabel(label, now, wall_time)
+        self.labels.append(seen)
+        self.totals.note(label, wall_time)
+        return seen
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the listener is connected to the broker."""
+        return self._is_connected
+
+    def deadline_ms(self, now: float) -> float | None:
+        """Return how long votes are waited for, as the fusion node that is online says, in ms; None if it does not."""
+        return next((node.status.deadline_ms for node in self.nodes("fusion", now) if node.is_online), None)
 
     def labels_per_s(self, now: float) -> float:
         """Return the rate of the last seconds."""
@@ -167,7 +200,7 @@ class Overview:
         of_role = (node for node in self._nodes.values() if role in {None, node.status.role})
         activities = self._activities
         states = (
-            NodeState(node.status, node.at(now), node.is_heard(now), activities.get(node.status.node))
+            NodeState(node.status, node.at(now), node.is_heard(now), activities.get(node.status.node), node.heard_at)
             for node in of_role
         )
         return sorted(states, key=lambda node: (node.status.variant or 0, node.status.node))
@@ -190,6 +223,7 @@ class Overview:
         fusion, cameras = self.nodes("fusion", now), self.nodes("camera", now)
         variants = self.nodes("variant", now)
         found = [
+            *(["the link between the site's broker and its head office is down"] if self.is_cut_off(now) else ()),
             *_fusion_problems(fusion),
             *_camera_problems(cameras),
             *_variant_problems(variants, fusion),
@@ -203,7 +237,7 @@ class Overview:
         if not has_labels and _any_online(fusion) and has_pictures and not may_wait:
             age = f"for {now - self.labels[-1].at:.0f} s" if self.labels else "yet"
             if self.labels or now - self._listening_since > _NO_LABEL_AFTER_S:
-                found.append(f"no label {age}, although a camera and a fusion node are online: see their logs")
+                found.append(f"no label {age}, although {_why_labels_should_come(fusion)}")
         return found
 
     def _clock_problems(self, now: float) -> list[str]:
@@ -222,6 +256,27 @@ class Overview:
 def is_still(status: StatusMessage) -> bool:
     """Return whether a camera node publishes heartbeats only: nothing moves before any of its cameras."""
     return status.still is not None and set(status.still) >= set(status.regions or (status.camera,))
+
+
+def note_of(node: NodeState) -> str:
+    """Return what else there is to say of a node that is online, such as which cameras or variant it has."""
+    status = node.status
+    if not node.is_online:
+        return ""
+    if status.still:
+        return "still" if is_still(status) else f"still: {', '.join(status.still)}"
+    if status.owns is not None:
+        return _listed(status.owns) or "no cameras"
+    if status.is_replica or status.is_spare:
+        return "replica" if status.is_replica else "spare"
+    if status.claim is not None and status.variant is None:
+        return f"takes variant {status.claim}"
+    return ""
+
+
+def _listed(cameras: Sequence[str]) -> str:
+    """Return the names of a few cameras, or how many they are."""
+    return ", ".join(cameras) if len(cameras) <= _FEW_CAMERAS else f"{len(cameras)} cameras"
 
 
 def _any_online(nodes: Iterable[NodeState]) -> bool:
@@ -250,23 +305,44 @@ def twin_problems(nodes: Iterable[NodeState]) -> list[str]:
     online = [node for node in nodes if node.is_online]
     fusion = [node for node in online if node.status.role == "fusion"]
     found = []
-    if len(fusion) > 1:
-        found.append(f"{len(fusion)} fusion nodes ({_names(fusion)}): every frame gets a label from each; stop one")
+    if len(fusion) > 1 and any(node.status.shard is None for node in fusion):
+        alone = [node for node in fusion if node.status.shard is None]
+        # Those that share the cameras make one label together.
+        found.append(
+            f"{len(fusion)} fusion nodes ({_names(fusion)}): every frame gets "
+            + (
+                "a label from each; stop one, or start all with --shard"
+                if len(alone) == len(fusion)
+                else f"{len(alone) + 1} labels, as not all share the cameras; start {_names(alone)} with --shard, too"
+            )
+        )
     variants = [node for node in online if node.status.role == "variant"]
-    for variant in sorted({node.status.variant or 0 for node in variants}):
+    for variant in sorted({node.status.variant for node in variants if node.status.variant is not None}):
         same = [node for node in variants if node.status.variant == variant]
-        if len(same) > 1:
-            found.append(f"variant {variant} runs on {len(same)} boards ({_names(same)}): the first vote counts")
+        alone = [node for node in same if not node.status.is_replica]
+        if len(same) > 1 and alone:
+            which = f"; not started with --replica: {_names(alone)}" if len(alone) < len(same) else ""
+            found.append(f"variant {variant} runs on {len(same)} boards ({_names(same)}): the first vote counts{which}")
     return found
 
 
 def own_problems(nodes: Iterable[NodeState]) -> list[str]:
     """Return what nodes themselves say is wrong, a sentence each, such as a camera that has no pictures."""
+    same: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        if node.is_online and node.status.problem is not None:
+            same.setdefault((node.status.role, node.status.problem), []).append(node.status.node)
+    # Several boards that see the same say it once.
     return [
-        f"{node.status.role} node '{node.status.node}': {node.status.problem}"
-        for node in nodes
-        if node.is_online and node.status.problem is not None
+        f"{role} node '{names[0]}'{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {problem}"
+        for (role, problem), names in same.items()
     ]
+
+
+def _why_labels_should_come(fusion: list[NodeState]) -> str:
+    if any(node.is_online and node.activity is not None and node.activity.per_s for node in fusion):
+        return "the fusion node publishes them: are they passed on to this broker, and may this account read them?"
+    return "a camera and a fusion node are online: see their logs"
 
 
 def _camera_problems(nodes: list[NodeState]) -> list[str]:
@@ -277,19 +353,25 @@ def _camera_problems(nodes: list[NodeState]) -> list[str]:
     return [f"camera node {_states([node])}" for node in nodes if node.presence in {Presence.OFFLINE, Presence.SILENT}]
 
 
+def _variant_name(node: NodeState) -> str:
+    variant, name = node.status.variant, node.status.node
+    # Of a board that chooses its variant, the will does not know which.
+    return f"board '{name}'" if variant is None else f"variant {variant} ('{name}')"
+
+
 def _variant_problems(nodes: list[NodeState], fusion: list[NodeState]) -> list[str]:
     if not _any_online(nodes):
         states = f": {_states(nodes)}" if nodes else ": start vp-node on the boards"
         return [f"no variant node is online{states}"]
     found = [
-        f"variant {node.status.variant} ('{node.status.node}') is {node.presence}"
+        f"{_variant_name(node)} is {node.presence}"
         for node in nodes
         if node.presence in {Presence.OFFLINE, Presence.SILENT}
     ]
     online = [node for node in nodes if node.is_online]
     known = {digest for node in fusion if node.is_online for digest in (node.status.digest, *(node.status.ready or ()))}
     found += [
-        f"variant {node.status.variant} ('{node.status.node}') runs bundle '{node.status.bundle}', "
+        f"{_variant_name(node)} runs bundle '{node.status.bundle}', "
         "which the fusion node does not: its votes do not count"
         for node in online
         if known and node.status.digest is not None and node.status.digest not in known

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.labels import label
+from vp_mqtt.overview.site_overview import Overview, note_of
 from vp_mqtt.protocol.messages import State, StatsMessage, StatusMessage
-from vp_mqtt.site.overview import Overview
 
 STATS_EVERY_S = 5.0
 
@@ -123,9 +125,36 @@ def test_twins_are_named(heard: Heard) -> None:
     heard.status("variant", "other", variant=2)
     problems = heard.wait(5)
     assert problems == [
-        "2 fusion nodes (fusion, fusion-2): every frame gets a label from each; stop one",
+        "2 fusion nodes (fusion, fusion-2): every frame gets a label from each; stop one, or start all with --shard",
         "variant 2 runs on 2 boards (other, v2): the first vote counts",
     ]
+
+
+def test_one_that_does_not_share_is_named_among_those_that_do(heard: Heard) -> None:
+    heard.all_online()
+    heard.status("fusion", shard="0" * 8, owns=("cam0",))
+    heard.status("fusion", "fusion-2", shard="1" * 8, owns=())
+    heard.status("fusion", "fusion-3")
+    heard.status("variant", "v2", variant=2, is_replica=True)
+    heard.status("variant", "other", variant=2)
+    assert heard.wait(5) == [
+        (
+            "3 fusion nodes (fusion, fusion-2, fusion-3): every frame gets 2 labels, as not all share the cameras; "
+            "start fusion-3 with --shard, too"
+        ),
+        "variant 2 runs on 2 boards (other, v2): the first vote counts; not started with --replica: other",
+    ]
+
+
+def test_fusion_nodes_that_share_cameras_and_boards_that_share_frames_are_no_twins(heard: Heard) -> None:
+    heard.all_online()
+    heard.status("fusion", shard="0" * 8, owns=("cam0",))
+    heard.status("fusion", "fusion-2", shard="1" * 8, owns=tuple(f"cam{n}" for n in range(1, 6)))
+    heard.status("variant", "v2", variant=2, is_replica=True)
+    heard.status("variant", "other", variant=2, is_replica=True)
+    assert heard.wait(5) == []
+    notes = {node.status.node: note_of(node) for node in heard.overview.nodes(None, heard.now)}
+    assert (notes["fusion"], notes["fusion-2"], notes["other"]) == ("cam0", "5 cameras", "replica")
 
 
 def test_a_camera_without_pictures_says_so_itself(heard: Heard) -> None:
@@ -134,6 +163,13 @@ def test_a_camera_without_pictures_says_so_itself(heard: Heard) -> None:
     assert heard.wait(60, labels=False) == ["camera node 'camera': no pictures: Connection refused"]
     heard.status("camera")
     assert heard.wait(60) == []
+
+
+def test_what_several_boards_say_is_said_once(heard: Heard) -> None:
+    heard.all_online()
+    for variant in range(2):
+        heard.status("variant", f"v{variant}", variant=variant, problem="the pictures do not fit")
+    assert heard.wait(5) == ["variant node 'v0' and 1 more: the pictures do not fit"]
 
 
 def test_a_board_with_a_bundle_that_fusion_does_not_know_is_named(heard: Heard) -> None:
@@ -152,6 +188,31 @@ def test_no_labels_although_all_is_online(heard: Heard) -> None:
     assert "no label yet" in heard.wait(2, labels=False)[0]
     heard.wait(3)
     assert "no label for 6 s" in heard.wait(6, labels=False)[0]
+
+
+def test_labels_that_do_not_come_although_the_fusion_node_publishes_them(heard: Heard) -> None:
+    heard.all_online()
+    heard.wait(6, labels=False)
+    for uptime, labels in ((1.0, 10), (2.0, 15)):
+        stats = StatsMessage(node="fusion", uptime_s=uptime, counts={"labels": labels})
+        heard.overview.note_stats(stats, retained=False, now=heard.now)
+    (problem,) = heard.overview.problems(heard.now)
+    assert problem.startswith(
+        "no label yet, although the fusion node publishes them: are they passed on to this broker"
+    )
+
+
+def test_a_link_that_is_down_is_said_until_a_node_is_heard(heard: Heard) -> None:
+    heard.all_online()
+    assert heard.wait(4) == []
+    heard.overview.note_link(heard.now, is_up=False)
+    said = "the link between the site's broker and its head office is down"
+    assert heard.overview.problems(heard.now) == [said]
+    # At the site itself, nodes are heard all the same.
+    assert heard.wait(1) == []
+    heard.overview.note_link(heard.now, is_up=False)
+    heard.overview.note_link(heard.now, is_up=True)
+    assert heard.overview.problems(heard.now) == []
 
 
 def test_clocks_that_differ_are_named(heard: Heard) -> None:
@@ -205,3 +266,29 @@ def test_the_first_label_of_a_still_scene_may_be_long_in_coming(heard: Heard) ->
     assert "no label yet" in heard.wait(1, labels=False)[0]
     heard.status("camera", camera="cam0", regions=("cam0.a", "cam0.b"), still=("cam0.b", "cam0.a"))
     assert heard.wait(1, labels=False) == []
+
+
+@pytest.mark.parametrize(
+    ("role", "fields", "note"),
+    [
+        ("camera", {"camera": "cam0", "still": ("cam0",)}, "still"),
+        ("camera", {"camera": "cam0", "regions": ("cam0.a", "cam0.b"), "still": ("cam0.a",)}, "still: cam0.a"),
+        ("camera", {"camera": "cam0", "still": ()}, ""),
+        ("variant", {"is_spare": True}, "spare"),
+        ("variant", {"claim": 3, "claim_held": False}, "takes variant 3"),
+        ("variant", {"claim": 3, "claim_held": True, "variant": 3}, ""),
+        ("variant", {"is_spare": True, "state": State.OFFLINE}, ""),
+    ],
+)
+def test_what_a_node_waits_for_is_said(heard: Heard, role: str, fields: dict[str, Any], note: str) -> None:
+    heard.status(role, "x", **fields)
+    assert [note_of(node) for node in heard.overview.nodes(None, heard.now)] == [note]
+
+
+def test_spares_are_no_twins_and_a_board_whose_variant_nobody_knows_is_named(heard: Heard) -> None:
+    heard.all_online()
+    for name in ("a", "b"):
+        heard.status("variant", name, is_spare=True)
+    assert heard.wait(5) == []
+    heard.status("variant", "b", state=State.OFFLINE)
+    assert heard.wait(5) == ["board 'b' is offline"]
