@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vp_mqtt.bundle.fetch import Pause
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.follow import BundleOptions, InitialBundle, initial_bundle
 from vp_mqtt.config.settings import FamilySettings
@@ -11,7 +12,11 @@ from vp_mqtt.nodes import signals
 
 
 def find_initial_bundle(
-    settings: FamilySettings, node: str, variant: int | None, use: Callable[[Bundle, bool], None]
+    settings: FamilySettings,
+    node: str,
+    variant: int | None,
+    use: Callable[[Bundle, bool], None],
+    pause: Pause = signals.wait,
 ) -> InitialBundle:
     """Return what a node starts with; see `vp_mqtt.bundle.follow.initial_bundle`.
 
@@ -20,6 +25,7 @@ def find_initial_bundle(
         node: name of the node.
         variant: whose model the node needs; None for a fusion node.
         use: loads a bundle, see `vp_mqtt.bundle.initial.Use`.
+        pause: called while waiting; by default it notices the signals that end a node which has not started yet.
 
     Raises:
         UserError: the bundle or the key cannot be used, or the broker refuses us.
@@ -34,4 +40,4 @@ def find_initial_bundle(
         key_file=settings.bundle_key,
         cache_folder=settings.bundle_cache,
     )
-    return initial_bundle(options, settings.broker_options(), use, signals.wait)
+    return initial_bundle(options, settings.broker_options(), use, pause)

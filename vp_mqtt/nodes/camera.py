@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import cv2
 
-from vp_mqtt.config.settings import CameraSettings
-from vp_mqtt.inference.pictures import PictureError
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.masking import hide_in_address
-from vp_mqtt.mqtt.message import Received, Subscription
+from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes.base import Node
-from vp_mqtt.nodes.camera_stream import CameraStream, streams_of
-from vp_mqtt.nodes.frame_publisher import Moment
+from vp_mqtt.nodes.camera_output import CameraOutput
 from vp_mqtt.nodes.pace import paced
 from vp_mqtt.nodes.sources import Captured, Source, open_source
 from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES
-from vp_mqtt.protocol.topics import Topics
 
 _LAST_FRAMES_S = 60.0  # on a slow link; a signal ends the wait
-_STILL_EVERY_S = 1.0
 _WEBCAM_SIZE = (1920, 1080)
 """What a webcam is asked for if regions are cut out of its pictures."""
 
@@ -35,39 +30,19 @@ class CameraNode:
         self._settings = settings
         self._source: Source | None = None
         self._wake = threading.Event()
-        self._still: tuple[str, ...] | None = () if settings.motion_gate else None
-        self._still_said_at = 0.0
-        names = settings.cameras()
-        site = Topics(settings.site)
-        # Of the camera itself, too, where it has regions: then all of them are meant.
-        capture_topics = {site.capture(name): name for name in (settings.camera, *names)}
         self._node = Node(
             site=settings.site,
             name=settings.node_name(settings.camera),
             role=settings.role,
             camera=settings.camera,
             stats_every_s=settings.stats_every,
-            subscriptions=[
-                *((site.label(name), 0) for name in names),
-                *(Subscription(topic, 1, retained=False) for topic in capture_topics),
-            ],
+            subscriptions=(),
             on_message=self._receive,
             on_stop=self._close_source,
             is_stuck=self._is_stuck,
             max_packet_bytes=MAX_MESSAGE_BYTES,
         )
-        if settings.region:
-            self._node.change_status(lambda status: status.set_regions(names))
-        if settings.motion_gate:
-            self._node.change_status(lambda status: status.set_still(()))
-        self._streams = streams_of(settings, self._node)
-        self._by_label_topic = {site.label(stream.publisher.camera): stream for stream in self._streams}
-        self._asked_by_topic = {
-            topic: [s for s in self._streams if name in {settings.camera, s.publisher.camera}]
-            for topic, name in capture_topics.items()
-        }
-        sides = [stream.grey_side for stream in self._streams if stream.grey_side is not None]
-        self._grey_side = max(sides, default=None)
+        self._output = CameraOutput(settings, self._node, self._wake.set)
 
     def start(self) -> None:
         """Open the source, and connect.
@@ -82,12 +57,14 @@ class CameraNode:
             source,
             fps=settings.fps,
             size=webcam_size(settings),
+            needed_side=lambda: self._output.needed_side,
+            hold_s=settings.hold,
             on_refused=lambda reason: self._node.refusals.add("source", reason),
             on_problem=self._note_problem,
         )
         names = "', '".join(settings.cameras())
         LOGGER.info("camera '%s': %s, %g frames/s", names, hide_in_address(source), settings.fps)
-        self._node.start(settings.broker_options())
+        self._node.start(settings.broker_options(), settings.metrics_address)
 
     def run(self) -> None:
         """Publish until the source ends or the node is stopped.
@@ -115,22 +92,7 @@ class CameraNode:
         self._node.set_problem("source", None if problem is None else f"no pictures: {problem}")
 
     def _receive(self, message: Received) -> None:
-        """Take a label, or a request for a frame now (in the network's thread)."""
-        if (stream := self._by_label_topic.get(message.topic)) is not None:
-            stream.publisher.on_label(message)
-        elif message.retained:
-            self._node.refusals.add(message.topic, "retained capture")
-        else:
-            self._ask(message)
-
-    def _ask(self, message: Received) -> None:
-        # Whatever the payload says.
-        accepted = [stream.requests.add(message.at) for stream in self._asked_by_topic.get(message.topic, ())]
-        if any(accepted):
-            self._node.counts["captures"] += 1
-            self._wake.set()
-        if not all(accepted):
-            self._node.refusals.add(message.topic, "too many captures")
+        self._output.receive(message)
 
     def _work(self) -> None:
         source = self._source
@@ -141,13 +103,12 @@ class CameraNode:
             stopping = self._node.stopping
             for captured in paced(self._repeated(source), self._settings.fps, stopping.wait, self._rest):
                 with self._node.work.item():
-                    self._take(captured)
-                if self._settings.frames and self._most_published() >= self._settings.frames:
+                    self._output.take(captured)
+                if self._settings.frames and self._output.most_published() >= self._settings.frames:
                     break
         finally:
             source.close()
-        for stream in self._streams:
-            stream.publisher.wait(_LAST_FRAMES_S)
+        self._output.wait(_LAST_FRAMES_S)
 
     def _rest(self, seconds: float) -> bool:
         """Wait for so many seconds, or until a frame is asked for; return True at once if the node is to end."""
@@ -155,36 +116,11 @@ class CameraNode:
             self._wake.clear()
         return self._node.stopping.is_set()
 
-    def _most_published(self) -> int:
-        return max(stream.publisher.published for stream in self._streams)
-
     def _repeated(self, source: Source) -> Iterator[Captured]:
         while not self._node.stopping.is_set():
             yield from source.captures()
             if not self._settings.loop and not source.is_live:
                 return
-
-    def _take(self, captured: Captured) -> None:
-        moment = Moment(time.monotonic(), time.time())
-        counts = self._node.counts
-        counts["captured"] += 1
-        try:
-            grey = None if self._grey_side is None else captured.grey(self._grey_side)
-        except PictureError as error:
-            self._node.refusals.add("source", str(error))
-            return
-        for stream in self._streams:
-            counts["still"] += stream.take(captured, grey, moment)
-        self._say_still(self._streams, moment.monotonic)
-
-    def _say_still(self, streams: list[CameraStream], now: float) -> None:
-        """Name in the status where nothing moves, when that changes, but not too often."""
-        if self._still is None or now - self._still_said_at < _STILL_EVERY_S:
-            return
-        still = tuple(stream.publisher.camera for stream in streams if stream.is_still(now))
-        if still != self._still:
-            self._still, self._still_said_at = still, now
-            self._node.change_status(lambda status: status.set_still(still))
 
 
 def webcam_size(settings: CameraSettings) -> tuple[int, int] | None:

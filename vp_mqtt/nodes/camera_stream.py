@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from vp_mqtt.config.settings import CameraSettings
+from collections.abc import Sequence
+
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.inference.pictures import GreyPicture
 from vp_mqtt.motion.change import ChangeDetector
 from vp_mqtt.motion.gate import MotionGate
 from vp_mqtt.nodes.base import Node
+from vp_mqtt.nodes.board_needs import FrameSizes
 from vp_mqtt.nodes.capture_requests import CaptureRequests
 from vp_mqtt.nodes.frame_encoder import FrameEncoder
 from vp_mqtt.nodes.frame_publisher import FramePublisher, Moment
@@ -62,7 +65,7 @@ class CameraStream:
         elif captured.is_early and not is_asked_for:
             # It was another stream that was asked.
             return False
-        if self.publisher.publish(captured, moment):
+        if self.publisher.publish(captured, moment, is_whole=is_asked_for):
             if is_asked_for:
                 self.requests.answer()
             if gate is not None:
@@ -74,17 +77,35 @@ class CameraStream:
         return self._gate is not None and self._gate.is_still(now)
 
 
-def streams_of(settings: CameraSettings, node: Node) -> list[CameraStream]:
-    """Return what a camera node publishes: a stream of the whole picture, or one of each region."""
+def streams_of(
+    settings: CameraSettings, node: Node, sizes: FrameSizes, publishers: Sequence[FramePublisher] = ()
+) -> list[CameraStream]:
+    """Return what a camera node publishes: a stream of the whole picture, or one of each region.
+
+    Args:
+        settings: of the camera node.
+        node: which publishes.
+        sizes: how large frames have to be.
+        publishers: of the streams before, which continue under the names that stay.
+    """
+    before = {publisher.camera: publisher for publisher in publishers}
     views = [View(region.rectangle, settings.rotate, settings.mirror) for region in settings.region]
     views = views or [View(rotate=settings.rotate, mirror=settings.mirror)]
     streams = []
     for camera, view in zip(settings.cameras(), views, strict=True):
         encoder = FrameEncoder(
-            size=settings.size, quality=settings.quality, passes_through=not settings.reencodes, view=view
+            size=settings.size,
+            quality=settings.quality,
+            passes_through=not settings.reencodes,
+            view=view,
+            sizes=sizes,
+            smaller_quality=settings.smaller_quality,
         )
         next_within_s = settings.heartbeat if settings.motion_gate else None
-        publisher = FramePublisher(node, camera, encoder, in_flight=settings.in_flight, next_within_s=next_within_s)
+        if (publisher := before.get(camera)) is None:
+            publisher = FramePublisher(node, camera, encoder, in_flight=settings.in_flight, next_within_s=next_within_s)
+        else:
+            publisher.change(encoder, next_within_s)
         streams.append(CameraStream(view, publisher, _gate(settings), View(settings.motion_region)))
     return streams
 

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """An event of a source.
+
+    Attributes:
+        source: whose event it is.
+        event: the event.
+        limit: how many events of the source may wait, at least 1.
+        is_fast: whether it goes to the fast lane.
+    """
+
+    source: Hashable
+    event: T
+    limit: int
+    is_fast: bool = False
 
 
 class EventQueue(Generic[T]):
@@ -34,27 +52,21 @@ class EventQueue(Generic[T]):
         self._closed = False
         self.dropped = 0
 
-    def put(self, source: Hashable, event: T, *, limit: int, is_fast: bool = False) -> None:
-        """Add an event; may be called from any thread.
-
-        Args:
-            source: whose event it is.
-            event: the event.
-            limit: how many events of the source may wait, at least 1.
-            is_fast: whether it goes to the fast lane.
-        """
+    def put(self, entries: Iterable[Entry[T]]) -> None:
+        """Add events, in their order; may be called from any thread."""
         with self._condition:
-            lane = self._fast if is_fast else self._slow
-            queue = lane.get(source)
-            if queue is None:
-                if len(lane) >= self._max_sources:
+            for entry in entries:
+                lane = self._fast if entry.is_fast else self._slow
+                queue = lane.get(entry.source)
+                if queue is None:
+                    if len(lane) >= self._max_sources:
+                        self.dropped += 1
+                        continue
+                    queue = lane[entry.source] = deque()
+                elif len(queue) >= entry.limit:
+                    queue.popleft()
                     self.dropped += 1
-                    return
-                queue = lane[source] = deque()
-            elif len(queue) >= limit:
-                queue.popleft()
-                self.dropped += 1
-            queue.append(event)
+                queue.append(entry.event)
             self._condition.notify()
 
     def put_first(self, event: T) -> None:
@@ -66,31 +78,32 @@ class EventQueue(Generic[T]):
             self._own.append(event)
             self._condition.notify()
 
-    def get(self, timeout: float | None = None) -> T | None:
-        """Wait for an event and return it; may be called from any thread.
+    def get(self, timeout: float | None = None, *, at_most: int = 1) -> list[T]:
+        """Wait for an event, and return it and others that wait; may be called from any thread.
 
         Args:
             timeout: in seconds; None for no limit, 0 to not wait.
+            at_most: how many events, at least 1.
 
         Returns:
-            The oldest of the node's own events, else that of the source whose turn it is; None if the time is up or the
-            queues are closed.
+            The oldest of the node's own events, then those of the sources in turn; none if the time is up or the queues
+            are closed.
         """
         with self._condition:
             if not self._has_any():
                 self._condition.wait_for(self._has_any, timeout)
-            if self._closed:
-                return None
-            if self._own:
-                return self._own.popleft()
-            lane = self._fast or self._slow
-            if not lane:
-                return None
-            source, queue = lane.popitem(last=False)
-            event = queue.popleft()
-            if queue:
-                lane[source] = queue
-            return event
+            events: list[T] = []
+            while len(events) < at_most and not self._closed:
+                if self._own:
+                    events.append(self._own.popleft())
+                elif lane := self._fast or self._slow:
+                    source, queue = lane.popitem(last=False)
+                    events.append(queue.popleft())
+                    if queue:
+                        lane[source] = queue
+                else:
+                    break
+            return events
 
     def close(self) -> None:
         """Wake up everyone who waits; from now on, `get` returns None."""

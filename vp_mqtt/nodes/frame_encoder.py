@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 
 from vp_mqtt import MAX_PIXELS
+from vp_mqtt.config.regions import WHOLE
 from vp_mqtt.config.settings import VariantSettings
-from vp_mqtt.inference.jpeg import Jpeg
-from vp_mqtt.inference.pictures import Picture, PictureError, check_frame, encode_jpeg, has_too_many_scans
+from vp_mqtt.inference.jpeg import Jpeg, read_head
+from vp_mqtt.inference.pictures import Picture, PictureError, check_frame, encode_jpeg, has_too_many_scans, shrink
+from vp_mqtt.nodes.board_needs import FrameSizes
 from vp_mqtt.nodes.sources import Captured
 from vp_mqtt.nodes.views import View
 
@@ -36,12 +38,25 @@ class EncodedFrame:
     is_passed_through: bool = False
     is_shrunk: bool = False
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, in pixels."""
+        head = read_head(self.jpeg)
+        return (0, 0) if head is None else head.size
+
 
 class FrameEncoder:
     """Encodes frames, unless the source delivers JPEGs that can be published as they are."""
 
     def __init__(
-        self, *, size: tuple[int, int] | None, quality: int, passes_through: bool, view: View = _AS_IT_IS
+        self,
+        *,
+        size: tuple[int, int] | None,
+        quality: int,
+        passes_through: bool,
+        view: View = _AS_IT_IS,
+        sizes: FrameSizes | None = None,
+        smaller_quality: int | None = None,
     ) -> None:
         """Set what frames are to look like.
 
@@ -50,31 +65,58 @@ class FrameEncoder:
             quality: of the JPEGs that are encoded here, 1..100.
             passes_through: whether a source's JPEGs are published as they are, where they can be.
             view: the part of the source's picture that is published, and which way up.
+            sizes: how large frames have to be, where `size` does not say; None for that of the picture.
+            smaller_quality: of the JPEGs of pictures that are made smaller for boards, 1..100; None for `quality`.
         """
+        self._sizes = sizes if size is None else None
+        self._smaller_quality = quality if smaller_quality is None else smaller_quality
         self._view = view
         self._size = size
         self._quality = quality
         self._passes_through = passes_through and view.is_all
 
-    def encode(self, captured: Captured, limit: int) -> EncodedFrame | None:
+    def encode(self, captured: Captured, limit: int, *, is_whole: bool = False) -> EncodedFrame | None:
         """Return a picture as JPEG of at most `limit` bytes; None if not even a tiny one fits.
+
+        Args:
+            captured: the picture.
+            limit: in bytes.
+            is_whole: whether it is to be no smaller than it is, whatever boards need.
 
         Raises:
             PictureError: the picture cannot be decoded or encoded.
         """
         jpeg = captured.jpeg
+        sizes = None if is_whole else self._sizes
+        side = None if sizes is None else sizes.side
         if jpeg is not None and self._passes_through and can_pass(jpeg, self._size, limit):
-            return EncodedFrame(jpeg.bare, is_passed_through=True)
-        picture = self._view.of(captured.picture)
-        if self._size is not None and picture.shape[1::-1] != self._size:
-            shrinks = self._size[0] < picture.shape[1]
-            interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            picture = np.asarray(cv2.resize(picture, self._size, interpolation=interpolation), dtype=np.uint8)
-        data = encode_jpeg(picture, self._quality)
+            is_reduced = sizes is not None and side is not None and sizes.pays_for_jpeg(jpeg.head.size, side)
+            if not is_reduced:
+                return EncodedFrame(jpeg.bare, is_passed_through=True)
+        picture = self._view.of(self._picture(captured, side))
+        smaller = None if sizes is None or side is None else sizes.reduced(picture.shape[1::-1], side)
+        if smaller is not None:
+            picture, quality = shrink(picture, smaller), self._smaller_quality
+        else:
+            picture, quality = self._resized(picture), self._quality
+        data = encode_jpeg(picture, quality)
         if len(data) <= limit:
             return EncodedFrame(data)
-        shrunk = shrink_to(picture, self._quality, limit)
+        shrunk = shrink_to(picture, quality, limit)
         return None if shrunk is None else EncodedFrame(shrunk, is_shrunk=True)
+
+    def _picture(self, captured: Captured, side: int | None) -> Picture:
+        # Parts are cut out at full resolution.
+        if side is None or self._view.rectangle != WHOLE:
+            return captured.picture
+        return captured.reduced(side)
+
+    def _resized(self, picture: Picture) -> Picture:
+        size = self._size
+        if size is None or picture.shape[1::-1] == size:
+            return picture
+        interpolation = cv2.INTER_AREA if size[0] < picture.shape[1] else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(picture, size, interpolation=interpolation), dtype=np.uint8)
 
 
 def can_pass(jpeg: Jpeg, size: tuple[int, int] | None, limit: int) -> bool:

@@ -40,6 +40,7 @@ class FramePublisher:
     Attributes:
         camera: the camera's name.
         published: frames so far, announced or not.
+        newest: the last of them; None before the first.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class FramePublisher:
         """
         self.camera = camera
         self.published = 0
+        self.newest: EncodedFrame | None = None
         self._node = node
         self._encoder = encoder
         self._next_within_s = next_within_s
@@ -66,6 +68,11 @@ class FramePublisher:
         self._response_times = ResponseTimes()
         self._has_warned = False
         self._envelope_bytes = self._frame_message(FrameId(self._run, 0)).packet_bytes() + _LENGTH_BYTES
+
+    def change(self, encoder: FrameEncoder, next_within_s: float | None) -> None:
+        """Publish other pictures from the next frame on; see the constructor."""
+        self._encoder = encoder
+        self._next_within_s = next_within_s
 
     def on_label(self, message: Received) -> None:
         """Measure the response time, from capture to label (in the network's thread)."""
@@ -84,8 +91,14 @@ class FramePublisher:
         """Wait until all frames have arrived, until the node is to stop, or for so many seconds."""
         self._in_flight.wait(self._node.stopping, timeout)
 
-    def publish(self, captured: Captured, moment: Moment) -> bool:
-        """Publish a picture, and return whether frame and announce were sent; if not, that is counted."""
+    def publish(self, captured: Captured, moment: Moment, *, is_whole: bool = False) -> bool:
+        """Publish a picture, and return whether frame and announce were sent; if not, that is counted.
+
+        Args:
+            captured: the picture.
+            moment: when it was captured.
+            is_whole: whether its frame is to be no smaller than the picture, whatever boards need.
+        """
         counts = self._node.counts
         if not self._node.is_connected:
             counts["dropped_offline"] += 1
@@ -94,7 +107,7 @@ class FramePublisher:
             counts["dropped_slow_link"] += 1
             return False
         frame = FrameId(self._run, self.published)
-        encoded = self._encode(captured)
+        encoded = self._encode(captured, is_whole=is_whole)
         if encoded is None:
             return False
         counts["unlabelled"] += self._response_times.start(frame.encode(), moment.monotonic)
@@ -104,6 +117,8 @@ class FramePublisher:
         # The announce follows the frame on the same connection: once it is acknowledged, the broker has the frame too.
         sent = self._node.publish(self._announce(self._announced(frame, captured, moment)))
         self.published += 1
+        # One that was asked for is not what the others are like.
+        self.newest = self.newest if is_whole else encoded
         if sent is None:
             self._count_unsent(frame)
             return False
@@ -129,11 +144,11 @@ class FramePublisher:
         self._response_times.cancel(frame.encode())
         self._node.counts["unsent"] += 1
 
-    def _encode(self, captured: Captured) -> EncodedFrame | None:
+    def _encode(self, captured: Captured, *, is_whole: bool) -> EncodedFrame | None:
         """Return the frame as JPEG that the broker accepts; None, and counted, if it cannot be made so small."""
         limit = self._node.session.max_publish_bytes - self._envelope_bytes
         try:
-            encoded = self._encoder.encode(captured, limit)
+            encoded = self._encoder.encode(captured, limit, is_whole=is_whole)
         except PictureError as error:
             self._node.refusals.add("source", str(error))
             return None

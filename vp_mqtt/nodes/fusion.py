@@ -7,6 +7,7 @@ import time
 from functools import partial
 
 from vp_mqtt.bundle import follow
+from vp_mqtt.bundle.fetch import POINTER_LIMIT
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.config.settings import FusionSettings
@@ -16,6 +17,7 @@ from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.integrations import home_assistant
 from vp_mqtt.integrations.announcer import Announcer
 from vp_mqtt.logs import LOGGER
+from vp_mqtt.mqtt.flood_guard import Limit
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.bundles import find_initial_bundle
@@ -32,14 +34,21 @@ from vp_mqtt.nodes.fusion_inbox import (
 from vp_mqtt.nodes.fusion_messages import FusionMessages
 from vp_mqtt.nodes.fusion_output import FusionOutput
 from vp_mqtt.nodes.fusion_subscriptions import FusionSubscriptions
+from vp_mqtt.nodes.sharing import Sharing
 from vp_mqtt.protocol.messages import MessageError
 from vp_mqtt.protocol.topics import Kind
 
 # No message that the node reads comes near this size; the broker keeps larger ones.
-_MAX_PACKET_BYTES = 16_384
+_MAX_PACKET_BYTES = 32_768
+
+_LISTEN_EVERY_S = 1.0
+_LOOK_FOR_CONNECTION_EVERY_S = 0.2
 
 # A vote takes a decode, a model and two hops.
 _SHORT_DEADLINE_MS = 10
+
+# Home Assistant says that it starts, or stops; its device is described again when cameras or boards come or go.
+_HOME_LIMIT = Limit(burst=20, per_second=0.5)
 
 
 class FusionNode:
@@ -53,6 +62,7 @@ class FusionNode:
         self._changes = ChangeReporter(self._handover)
         self._follower: follow.Follower | None = None
         self._connections = 0
+        self._next_listen = 0.0
         self._node = Node(
             site=settings.site,
             name=settings.node_name(),
@@ -60,28 +70,33 @@ class FusionNode:
             stats_every_s=settings.stats_every,
             subscriptions=(),
             on_message=self._receive,
+            on_pause=self._hand_over,
             on_stop=self._close,
             more_counts=lambda: {**self._windows.counts, "messages_dropped": self._inbox.dropped},
             max_packet_bytes=_MAX_PACKET_BYTES,
         )
+        self._node.change_status(lambda status: status.set_deadline(settings.deadline_ms))
         # First of all, so that what the broker has kept of our states comes before the first frames.
         self._output = FusionOutput(settings, self._node, self._handover)
         self._home: Announcer | None = None
         if settings.home_assistant:
             self._home = Announcer(settings.site, self._node.name, self._output.validity, time.monotonic())
-            self._node.subscribe([home_assistant.BIRTH_TOPIC, home_assistant.config_topic(settings.site)], qos=1)
-        self._messages = FusionMessages(self._windows, self._handover, self._node.refusals, self._home)
+            topics = [home_assistant.BIRTH_TOPIC, home_assistant.config_topic(settings.site)]
+            self._node.subscribe(topics, qos=1, limit=_HOME_LIMIT)
+        self._sharing = Sharing(settings, self._node, self._windows, self._output) if settings.shard else None
+        self._messages = FusionMessages(self._windows, self._handover, self._node.refusals, self._home, self._sharing)
         self._subscriptions = FusionSubscriptions(
             self._node,
             cameras=settings.cameras,
             known_cameras=self._windows.cameras.names,
             known_nodes=self._messages.nodes.names,
+            shared=None if self._sharing is None else self._sharing.known,
         )
-        self._node.status_gate.on_flood = self._subscriptions.note_own_flood
+        self._node.gates.on_flood = self._subscriptions.note_topic_flood
         self._inbox = FusionInbox(
             self._messages,
             on_refused=self._node.refusals.add,
-            on_flooded=self._count_flooded,
+            on_flooded=lambda: self._node.counts.update(flooded=1),
             on_block=self._subscriptions.block,
         )
 
@@ -110,9 +125,9 @@ class FusionNode:
         if self._settings.deadline_ms < _SHORT_DEADLINE_MS:
             LOGGER.warning("a deadline of %g ms passes before most votes arrive", self._settings.deadline_ms)
         if self._follower is not None:
-            self._node.subscribe([self._node.topics.bundle()], qos=1)
+            self._node.subscribe([self._node.topics.bundle()], qos=1, limit=POINTER_LIMIT)
             self._follower.follow(self._on_bundle, self._node.stopping, partial(self._node.set_problem, "bundle"))
-        self._node.start(self._settings.broker_options())
+        self._node.start(self._settings.broker_options(), self._settings.metrics_address)
 
     def run(self) -> None:
         """Fuse until stopped.
@@ -129,22 +144,30 @@ class FusionNode:
     def _receive(self, message: Received) -> None:
         self._inbox.receive(message)
 
+    def _hand_over(self) -> None:
+        self._inbox.hand_over()
+
     def _close(self) -> None:
         self._inbox.close()
 
     def _work(self) -> None:
         while not self._node.stopping.is_set():
-            event = self._inbox.get(self._patience())
+            events = self._inbox.get(self._patience())
             with self._node.work.item():
                 now = time.monotonic()
+                if self._sharing is not None:
+                    self._sharing.check(now)
                 results = self._windows.expire(now)
-                if event is not None:
+                for event in events:
                     results += self._handle(event, now)
                 results += self._listen(now)
+                if self._sharing is not None:
+                    self._sharing.update(self._subscriptions, now)
                 self._output.publish(results, now)
                 if self._changes.report():
                     self._name_bundle()
-                self._unblock(now)
+                for source in sorted(self._inbox.unblock(now)):
+                    self._subscriptions.unblock(source)
                 if self._home is not None:
                     self._home.publish_due(now, self._node.publish)
 
@@ -154,15 +177,20 @@ class FusionNode:
             self._windows.next_deadline(),
             self._inbox.next_unblock(),
             self._home.next_due() if self._home else None,
-            self._messages.next_tick(),
+            self._sharing.next_due(time.monotonic()) if self._sharing else None,
+            self._next_listen,
             self._output.next_due(),
         ]
         return max(0.0, min(due for due in dues if due is not None) - time.monotonic())
 
     def _listen(self, now: float) -> list[WindowResult]:
-        """Keep track of who is heard; while there is no connection, nobody is."""
-        if not self._node.is_connected or now < self._messages.next_tick():
+        """Once a second, keep track of who is heard; while there is no connection, nobody is."""
+        if now < self._next_listen:
             return []
+        if not self._node.is_connected:
+            self._next_listen = now + _LOOK_FOR_CONNECTION_EVERY_S
+            return []
+        self._next_listen = now + _LISTEN_EVERY_S
         if self._connections != self._node.session.connections:
             self._connections = self._node.session.connections
             self._messages.nodes.note_deaf(now)
@@ -173,8 +201,8 @@ class FusionNode:
         match event:
             case MessageArrived(topic=topic, message=message) if topic.kind is Kind.BUNDLE:
                 self._follow_to(message)
-            case MessageArrived(topic=topic) if topic.kind is Kind.STATE:
-                self._output.restore(event)
+            case MessageArrived(topic=topic) if topic.kind in {Kind.STATE, Kind.FUSION_SETTINGS}:
+                self._output.handle(event)
             case MessageArrived():
                 return self._messages.handle(event, now)
             case BundleArrived():
@@ -223,13 +251,6 @@ class FusionNode:
             *(kind.capitalize(), f"'{name}'" if name else "unknown names"),
         )
         return []
-
-    def _count_flooded(self) -> None:
-        self._node.counts["flooded"] += 1
-
-    def _unblock(self, now: float) -> None:
-        for source in sorted(self._inbox.unblock(now)):
-            self._subscriptions.unblock(source)
 
 
 def run(settings: FusionSettings) -> None:

@@ -6,28 +6,34 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from vp_mqtt.bundle.manifest import Manifest
-from vp_mqtt.fusion.flood_guard import STRANGERS, FloodGuard, Limit, Source, Verdict
 from vp_mqtt.integrations import home_assistant
+from vp_mqtt.mqtt.flood_guard import STRANGERS, FloodGuard, Limit, Source, Verdict
 from vp_mqtt.mqtt.message import Received
-from vp_mqtt.nodes.event_queue import EventQueue
+from vp_mqtt.nodes.event_queue import Entry, EventQueue
 from vp_mqtt.protocol import topics
+from vp_mqtt.protocol.site_settings import MAX_SETTINGS_BYTES
 from vp_mqtt.protocol.topics import ANY, Kind, Topic, TopicError
 from vp_mqtt.protocol.votes import MAX_VOTE_BYTES
 
 _MAX_SOURCES = 2048
+# Enough that what each round of the loop costs does not count; handled in a few ms.
+_AT_MOST = 64
 _VOTE = f"/{Kind.VOTE}"
 _FRESH_ONLY = {Kind.ANNOUNCE, Kind.VOTE}
+# The site's pointer and its settings have gates of their own.
+_OWN_GATES = {Kind.BUNDLE, Kind.FUSION_SETTINGS}
+_FAST = {Kind.ANNOUNCE, Kind.STATE}
 # A retained status of every node arrives at once with the subscription.
 LIMITS = {
     Kind.ANNOUNCE: Limit(burst=150, per_second=300.0),
     Kind.VOTE: Limit(burst=500, per_second=50.0, per_announce=4.0),
     Kind.STATUS: Limit(burst=100, per_second=5.0),
     Kind.STATS: Limit(burst=100, per_second=20.0),
-    Kind.BUNDLE: Limit(burst=100, per_second=5.0),
-    Kind.STATE: Limit(burst=512, per_second=20.0),
+    # Of all cameras together: what is retained, and our own ones, that come back until the subscription ends.
+    Kind.STATE: Limit(burst=1024, per_second=20.0),
 }
 """What one camera, node or variant may send before it is blocked, by kind of message."""
 STRANGERS_LIMITS = {Kind.ANNOUNCE: Limit(burst=256, per_second=20.0), Kind.STATUS: Limit(burst=300, per_second=20.0)}
@@ -36,17 +42,19 @@ STRANGERS_LIMITS = {Kind.ANNOUNCE: Limit(burst=256, per_second=20.0), Kind.STATU
 _BOUNDS = {
     Kind.ANNOUNCE: (4096, 64),
     Kind.VOTE: (MAX_VOTE_BYTES, 512),
-    Kind.STATUS: (8192, 4),
+    # Of a fusion node, with the names of its cameras.
+    Kind.STATUS: (24_576, 4),
     Kind.STATS: (65_536, 1),
     Kind.BUNDLE: (65_536, 4),
     Kind.STATE: (8192, 1),
+    # Of larger ones, so much comes that the node's status can say that they are too large.
+    Kind.FUSION_SETTINGS: (MAX_SETTINGS_BYTES + 1, 4),
 }
 
-_parse = lru_cache(maxsize=4096)(topics.parse)
+_HOME = f"{home_assistant.PREFIX}/"
 
 
-@dataclass(frozen=True, slots=True)
-class MessageArrived:
+class MessageArrived(NamedTuple):
     """A message arrived on one of the site's topics."""
 
     topic: Topic
@@ -125,6 +133,7 @@ class FusionInbox:
         self._strangers = FloodGuard(STRANGERS_LIMITS)
         self._guard_lock = threading.Lock()
         self._events: EventQueue[Event] = EventQueue(max_sources=_MAX_SOURCES)
+        self._accepted: list[Entry[Event]] = []
 
     @property
     def dropped(self) -> int:
@@ -132,28 +141,27 @@ class FusionInbox:
         return self._events.dropped
 
     def receive(self, message: Received) -> None:
-        """Accept a message (in the network's thread)."""
-        if message.topic.startswith(f"{home_assistant.PREFIX}/"):
-            self._receive_from_home(message)
-            return
+        """Accept a message (in the network's thread); the loop gets it with the next `hand_over`."""
         try:
-            topic = _parse(message.topic)
+            route = _route(message.topic)
         except TopicError as error:
-            # A flood with invalid camera names is a flood, too: only its variant's topic filter can stop it.
-            head, _, last = message.topic.rpartition("/")
-            is_vote = head.endswith(_VOTE) and last.isascii() and last.isdecimal()
-            if not is_vote or self._may_pass((Kind.VOTE, last), message.at):
-                self._on_refused(message.topic, str(error))
+            invalid = _source_of_invalid(message.topic)
+            if invalid is None or self._may_pass(invalid, message.at):
+                place = message.topic if invalid is None or invalid[1] != STRANGERS else _strangers(invalid[0])
+                self._on_refused(place, str(error))
             return
-        bounds = _BOUNDS.get(topic.kind)
-        if bounds is None or (topic.kind is Kind.STATE and not message.retained):
+        if route is None:
+            if message.topic.startswith(_HOME):
+                self._receive_from_home(message)
             return
-        source = self._source(topic)
-        if not self._may_pass(source, message.at):
+        topic, source, max_bytes, max_waiting = route
+        if topic.kind in STRANGERS_LIMITS and not self._is_known(topic):
+            source, max_waiting = (topic.kind, STRANGERS), STRANGERS_LIMITS[topic.kind].burst
+        if topic.kind not in _OWN_GATES and not self._may_pass(source, message.at):
             return
-        max_bytes, max_waiting = bounds
-        if source[1] == STRANGERS:
-            max_waiting = STRANGERS_LIMITS[topic.kind].burst
+        if topic.kind is Kind.STATE and not message.retained:
+            return
+        message = _cut(topic, message, max_bytes)
         if (reason := self._objection(topic, message, max_bytes)) is not None:
             self._on_refused(self._place(topic, source, message), reason)
             return
@@ -161,27 +169,31 @@ class FusionInbox:
             with self._guard_lock:
                 self._known.note_announce()
         # States that the broker has kept arrive before the first announces, and are needed before these.
-        is_fast = topic.kind in {Kind.ANNOUNCE, Kind.STATE}
-        self._events.put(
-            (topic.kind, topic.source) if topic.kind is Kind.STATE else source,
-            MessageArrived(topic, message),
-            limit=max_waiting,
-            is_fast=is_fast,
-        )
+        queue = (topic.kind, topic.source) if topic.kind is Kind.STATE else source
+        self._accepted.append(Entry(queue, MessageArrived(topic, message), max_waiting, topic.kind in _FAST))
+
+    def hand_over(self) -> None:
+        """Let the loop have what was accepted (in the network's thread), after messages that arrived together."""
+        if self._accepted:
+            self._events.put(self._accepted)
+            self._accepted = []
 
     def _receive_from_home(self, message: Received) -> None:
         if message.topic != home_assistant.BIRTH_TOPIC:
-            self._events.put(message.topic, DiscoveryArrived(message.payload), limit=1)
+            self._accepted.append(Entry(message.topic, DiscoveryArrived(message.payload), 1))
         elif message.payload == home_assistant.BIRTH_PAYLOAD:
-            self._events.put(message.topic, HomeAssistantStarted(), limit=1)
+            self._accepted.append(Entry(message.topic, HomeAssistantStarted(), 1))
 
     def put(self, event: Event) -> None:
         """Add an event of the node's own: it is never dropped, and comes before messages that wait."""
         self._events.put_first(event)
 
-    def get(self, timeout: float | None) -> Event | None:
-        """Wait for an event; None when the time (in s) is over or the inbox is closed."""
-        return self._events.get(timeout)
+    def get(self, timeout: float | None) -> list[Event]:
+        """Wait for events, and return those that wait, in a bounded number: their results are published together.
+
+        There are none when the time (in s) is over or the inbox is closed.
+        """
+        return self._events.get(timeout, at_most=_AT_MOST)
 
     def close(self) -> None:
         """Hand out nothing more, and wake the loop."""
@@ -198,16 +210,9 @@ class FusionInbox:
             dues = [guard.next_unblock() for guard in (self._known, self._strangers)]
         return min((due for due in dues if due is not None), default=None)
 
-    def _source(self, topic: Topic) -> Source:
-        if topic.kind is Kind.VOTE:
-            return topic.kind, str(topic.variant)
-        if topic.kind is Kind.ANNOUNCE:
-            return topic.kind, topic.source if self._acquaintances.knows_camera(topic.source) else STRANGERS
-        if topic.kind is Kind.STATUS:
-            return topic.kind, topic.source if self._acquaintances.knows_node(topic.source) else STRANGERS
-        if topic.kind is Kind.STATE:
-            return topic.kind, ANY
-        return topic.kind, topic.source
+    def _is_known(self, topic: Topic) -> bool:
+        knows = self._acquaintances.knows_camera if topic.kind is Kind.ANNOUNCE else self._acquaintances.knows_node
+        return knows(topic.source)
 
     def _objection(self, topic: Topic, message: Received, max_bytes: int) -> str | None:
         if len(message.payload) > max_bytes:
@@ -221,7 +226,7 @@ class FusionInbox:
     @staticmethod
     def _place(topic: Topic, source: Source, message: Received) -> str:
         """Return what to name in the log: not each name that a stranger thinks of."""
-        return f"unknown sources of {topic.kind} messages" if source[1] == STRANGERS else message.topic
+        return _strangers(topic.kind) if source[1] == STRANGERS else message.topic
 
     def _may_pass(self, source: Source, at: float) -> bool:
         guard = self._strangers if source[1] == STRANGERS else self._known
@@ -234,3 +239,61 @@ class FusionInbox:
             self._events.put_first(SourceFlooded(source))
         self._on_flooded()
         return False
+
+
+class _Route(NamedTuple):
+    """What the topic of a message says about it.
+
+    Attributes:
+        topic: the topic, parsed.
+        source: whose message it is, where the camera or node is known.
+        max_bytes: that its payload may have.
+        max_waiting: how many messages of the source may wait.
+    """
+
+    topic: Topic
+    source: Source
+    max_bytes: int
+    max_waiting: int
+
+
+@lru_cache(maxsize=4096)
+def _route(text: str) -> _Route | None:
+    """Return what a topic says about its messages; None for one of no interest, or of Home Assistant.
+
+    Raises:
+        TopicError: it does not belong to the scheme.
+    """
+    if text.startswith(_HOME):
+        return None
+    topic = topics.parse(text)
+    if (bounds := _BOUNDS.get(topic.kind)) is None:
+        return None
+    name = topic.source
+    if topic.kind is Kind.VOTE:
+        name = str(topic.variant)
+    elif topic.kind is Kind.STATE:
+        name = ANY
+    return _Route(topic, (topic.kind, name), *bounds)
+
+
+def _cut(topic: Topic, message: Received, max_bytes: int) -> Received:
+    """Return settings that are too large as no larger than shows it; any other message as it is."""
+    return message._replace(payload=message.payload[:max_bytes]) if topic.kind is Kind.FUSION_SETTINGS else message
+
+
+def _strangers(kind: Kind) -> str:
+    return f"unknown sources of {kind} messages"
+
+
+def _source_of_invalid(topic: str) -> Source | None:
+    """Return who floods if too many messages come on a topic whose camera or node cannot be one.
+
+    Only a variant, all states, or all that are not known together, can be left at the broker.
+    """
+    head, _, last = topic.rpartition("/")
+    if head.endswith(_VOTE) and last.isascii() and last.isdecimal():
+        return Kind.VOTE, last
+    if last == Kind.STATE:
+        return Kind.STATE, ANY
+    return (Kind(last), STRANGERS) if last in STRANGERS_LIMITS else None

@@ -10,6 +10,7 @@ from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.integrations.announcer import Announcer
 from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.nodes.fusion_inbox import MessageArrived
+from vp_mqtt.nodes.sharing import Sharing
 from vp_mqtt.nodes.site_notices import FUSION, SiteNotices
 from vp_mqtt.protocol import votes
 from vp_mqtt.protocol.frames import FrameId
@@ -18,7 +19,6 @@ from vp_mqtt.protocol.presence import Presence
 from vp_mqtt.protocol.topics import Kind
 
 _MAX_PENDING = 256
-_TICK_S = 1.0
 _ENOUGH_OVERDUE = 30
 
 
@@ -29,7 +29,14 @@ class FusionMessages:
         nodes: the nodes that have sent a status.
     """
 
-    def __init__(self, windows: Windows, handover: Handover, refusals: Refusals, home: Announcer | None) -> None:
+    def __init__(
+        self,
+        windows: Windows,
+        handover: Handover,
+        refusals: Refusals,
+        home: Announcer | None,
+        sharing: Sharing | None = None,
+    ) -> None:
         """Start without messages.
 
         Args:
@@ -37,18 +44,19 @@ class FusionMessages:
             handover: the families whose votes can be fused.
             refusals: where invalid messages are counted.
             home: announces cameras and boards to Home Assistant; None if that is not asked for.
+            sharing: which cameras are the node's; None if all are.
         """
         self.nodes = KnownNodes()
         self._windows = windows
         self._handover = handover
         self._refusals = refusals
         self._home = home
+        self._sharing = sharing
         # The newest status of nodes whose bundle is not known, or not yet.
         self._pending: dict[str, MessageArrived] = {}
-        self._notices = SiteNotices(self.nodes)
+        self._notices = SiteNotices(self.nodes, shares=sharing is not None)
         self._has_warned = False
         self._voted: dict[Place | None, float] = {}
-        self._next_tick = 0.0
 
     def handle(self, event: MessageArrived, now: float) -> list[WindowResult]:
         """Handle a message; an invalid one is counted and dropped."""
@@ -72,8 +80,8 @@ class FusionMessages:
         return [result for event in pending.values() for result in self.handle(event, now)]
 
     def knows_camera(self, name: str) -> bool:
-        """Return whether frames of this camera were announced."""
-        return name in self._windows.cameras
+        """Return whether frames of this camera were announced, or it is one of those that alone may announce any."""
+        return name in self._windows.cameras or self._windows.cameras.is_given(name)
 
     def may_announce(self, name: str) -> bool:
         """Return whether frames of a camera of this name can have labels."""
@@ -83,16 +91,12 @@ class FusionMessages:
         """Return whether a status of this node has come."""
         return name in self.nodes
 
-    def next_tick(self) -> float:
-        """Return when `tick` is due, on the caller's clock."""
-        return self._next_tick
-
     def tick(self, now: float) -> list[WindowResult]:
-        """Stop waiting for the nodes that have fallen silent."""
-        if now < self._next_tick:
-            return []
-        self._next_tick = now + _TICK_S
+        """Stop waiting for the nodes that have fallen silent; to be called about once a second."""
         self._check_deadline()
+        self._notices.note_choice(self._handover.leader, now)
+        if self._sharing is not None:
+            self._sharing.tick(now)
         results = []
         for name, node in self.nodes.silent(now):
             # A vote is a sign of life, too, unless another board with this variant may have sent it.
@@ -117,6 +121,9 @@ class FusionMessages:
 
     def _announce(self, event: MessageArrived, now: float) -> list[WindowResult]:
         camera = event.topic.source
+        if self._sharing is not None and not self._sharing.owns(camera, now):
+            self._windows.counts["others_frames"] += 1
+            return []
         results = self._windows.announce(camera, AnnounceMessage.decode(event.message.payload).announce(), now)
         if self._home is not None and camera in self._windows.cameras:
             self._home.note_camera(camera, now)
@@ -133,22 +140,30 @@ class FusionMessages:
             raise votes.VoteError("no such variant")
         vote = votes.decode(payload, family.classes)
         self._voted[family.digest, topic.variant] = now
+        if topic.variant in family.replicated:
+            self._notices.note_vote((family.digest, topic.variant), topic.source, frame)
         return self._windows.vote(topic.source, frame, topic.variant, vote, now, arrived=event.message.at)
 
     def _status(self, event: MessageArrived, now: float) -> list[WindowResult]:
         name = event.topic.source
         self._pending.pop(name, None)
         if not event.message.payload:
-            # The retained status was cleared: the node is gone for good.
-            if self._home is not None:
-                self._home.forget_node(name, now)
-            self.nodes.forget(name)
-            return self._windows.set_node(name, None, now, arrived=event.message.at)
+            return self._forget_node(name, event, now)
         status = decode_of_node(StatusMessage, name, event.message.payload)
+        if self._sharing is not None:
+            self._sharing.note_status(status, retained=event.message.retained, now=event.message.at)
         if self._home is not None and status.camera is not None:
             self._home.note_camera_node(name, status.regions or (status.camera,), now)
         if status.variant is None and status.role != FUSION:
-            return []
+            known = self.nodes.find(name)
+            if known is None:
+                return []
+            if status.state is State.ONLINE:
+                # A board that chooses its variant has none now.
+                self.nodes.forget(name)
+                return self._windows.set_node(name, None, now, arrived=event.message.at)
+            # The will is from before it chose.
+            status = status.model_copy(update={"variant": known.presence.status.variant})
         node = self.nodes.note_status(status, retained=event.message.retained, now=now)
         if node is None:
             self._refusals.add("nodes that are not known yet", "too many nodes")
@@ -164,7 +179,18 @@ class FusionMessages:
         self._notices.note_variant(node.place)
         return self._count(name, node, now, arrived=event.message.at)
 
+    def _forget_node(self, name: str, event: MessageArrived, now: float) -> list[WindowResult]:
+        """Forget a node whose retained status was cleared: it is gone for good."""
+        if self._home is not None:
+            self._home.forget_node(name, now)
+        if self._sharing is not None:
+            self._sharing.forget(name, now)
+        self.nodes.forget(name)
+        return self._windows.set_node(name, None, now, arrived=event.message.at)
+
     def _stats(self, event: MessageArrived, now: float) -> list[WindowResult]:
+        if self._sharing is not None:
+            self._sharing.note_stats(event.topic.source, event.message)
         node = self.nodes.find(event.topic.source)
         if node is None or event.message.retained:
             return []
@@ -176,6 +202,8 @@ class FusionMessages:
     def _count(self, name: str, node: KnownNode, now: float, arrived: float | None = None) -> list[WindowResult]:
         """Wait for the variant of a node that is online, or no longer for that of one that is not."""
         node.is_counted = node.place is not None
+        if node.place is not None and (family := self._handover.find(node.place[0])) is not None:
+            (family.replicated.add if node.presence.status.is_replica else family.replicated.discard)(node.place[1])
         is_heard = node.presence.is_heard(now)
         return self._windows.set_node(name, node.place, now, arrived=arrived, is_heard=is_heard)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import Manifest, VariantEntry
 from vp_mqtt.inference import pictures, runtimes
+from vp_mqtt.inference.pictures import Picture
 from vp_mqtt.inference.runtimes import Predictor
 from vp_mqtt.inference.trial import Trial
 from vp_mqtt.mqtt.message import Received
@@ -31,18 +32,38 @@ class LoadedVariant:
     k: int
     predict: Predictor
 
-    def vote(self, message: Received) -> Vote:
-        """Return the variant's vote on a frame, as its message arrived.
+    @property
+    def frame_side(self) -> int:
+        """Side of the square that frames are resized to, in pixels."""
+        return self.entry.resolution + self.manifest.preprocessing.margin
+
+    def vote(self, message: Received, look: Callable[[Picture], None] = lambda _: None) -> Vote:
+        """Return the variant's vote on a frame.
+
+        Args:
+            message: with the frame, as it arrived.
+            look: called with the decoded picture, once the vote is there.
 
         Raises:
             ValueError: the frame is not a picture that can be decoded.
             cv2.error: it cannot be resized.
         """
         resolution, preprocessing = self.entry.resolution, self.manifest.preprocessing
-        picture = pictures.decode(message.payload, resolution + preprocessing.margin)
+        picture = pictures.decode(message.payload, self.frame_side, version=preprocessing.version)
         probabilities = self.predict(pictures.prepare(picture, resolution, preprocessing))
         compute_ms = (time.monotonic() - message.at) * 1000
-        return select(probabilities, self.k, self.manifest.short_digest, compute_ms)
+        vote = select(probabilities, self.k, self.manifest.short_digest, compute_ms)
+        look(picture)
+        return vote
+
+
+def frame_side(bundle: Bundle, variant: int) -> int:
+    """Return the side of the square that a variant of a bundle resizes frames to, in pixels.
+
+    Raises:
+        UserError: the bundle has no such variant.
+    """
+    return bundle.variant(variant).resolution + bundle.manifest.preprocessing.margin
 
 
 def load_variant(

@@ -50,6 +50,11 @@ class ModelAtWork:
         with self._lock:
             self._newest = replace(loaded, predict=predict)
 
+    def clear(self) -> None:
+        """Have no model from the next frame on."""
+        with self._lock:
+            self._newest = None
+
     @contextmanager
     def take(self) -> Iterator[LoadedVariant | None]:
         """Work on a frame with the newest model within this context."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.regions import WHOLE, Rectangle
-from vp_mqtt.config.settings import CameraSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import write_atomically
 from vp_mqtt.inference.pictures import Picture, PictureError
@@ -38,7 +38,7 @@ def take_picture(settings: CameraSettings) -> Picture:
     shown = hide_in_address(address)
     source = open_source(address, fps=settings.fps, size=webcam_size(settings))
     try:
-        _let_settle(source, shown)
+        let_settle(source, shown)
         captured = next(source.captures(), None)
         if captured is None:
             raise UserError(f"{shown} has no pictures")
@@ -49,7 +49,16 @@ def take_picture(settings: CameraSettings) -> Picture:
         source.close()
 
 
-def _let_settle(source: Source, shown: str) -> None:
+def let_settle(source: Source, shown: str) -> None:
+    """Wait until a live source has adjusted its exposure.
+
+    Args:
+        source: an open one; others than live ones need no time.
+        shown: what to call it.
+
+    Raises:
+        UserError: no pictures come.
+    """
     if not isinstance(source, LiveStream):
         return
     started = time.monotonic()

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from vp_mqtt.fusion.agreement import Agreement
 from vp_mqtt.logs import Refusals
 from vp_mqtt.protocol.messages import Quantiles, StatsMessage
 
 _REMEMBERED = 1000
+_ROUNDED_S = 1e-6
 
 
 class Latencies:
@@ -43,6 +45,7 @@ class Stats:
         counts: counters, by name.
         latencies: of the node's work, in ms.
         refusals: what the node refused.
+        agreement: of the votes with the labels, at a fusion node.
     """
 
     def __init__(self) -> None:
@@ -50,7 +53,12 @@ class Stats:
         self.counts: Counter[str] = Counter()
         self.latencies = Latencies()
         self.refusals = Refusals()
+        self.agreement = Agreement()
         self._started = time.monotonic()
+
+    def sent_at(self, message: StatsMessage) -> float:
+        """Return when a stats message of this node was made, or a little earlier, on the monotonic clock, in s."""
+        return self._started + message.uptime_s - _ROUNDED_S
 
     def message(self, node: str, *, connections: int, more: Mapping[str, int]) -> StatsMessage:
         """Return the stats message.
@@ -62,11 +70,12 @@ class Stats:
         """
         return StatsMessage(
             node=node,
-            uptime_s=round(time.monotonic() - self._started, 1),
+            uptime_s=round(time.monotonic() - self._started, 6),
             counts={"connections": connections, **self.counts, **more, **self.refusals.counts},
             latency_ms=self.latencies.quantiles(),
             rss_mb=round(psutil.Process().memory_info().rss / 1e6, 1),
             temperature_c=temperature_c(),
+            agreement=self.agreement.shares(time.monotonic()) or None,
         )
 
 

@@ -6,21 +6,35 @@ import math
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vp_mqtt import __version__
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Outgoing
-from vp_mqtt.protocol.messages import MAX_PROBLEM_LETTERS, MessageError, Role, State, StatusMessage
+from vp_mqtt.protocol.claims import Claim
+from vp_mqtt.protocol.messages import MAX_PROBLEM_LETTERS, MessageError, PublishedFrames, Role, State, StatusMessage
+from vp_mqtt.protocol.settings_values import SettingsInForce
 from vp_mqtt.protocol.topics import Topics
 
 _ADVICE = {
     "camera": "give each camera its own --camera (and its own --name, where you give one)",
     "variant": "give each node its own --variant (and its own --name, where you give one)",
-    "fusion": "a site needs one fusion node only",
+    "fusion": "a site needs one fusion node only; several that share its cameras (--shard) each need their own --name",
 }
 
+_WHILE_ONLINE = (
+    "problem",
+    "still",
+    "settings",
+    "published",
+    "claim",
+    "claim_held",
+    "is_spare",
+    "shard",
+    "yields",
+    "owns",
+)
 _EVICTIONS, _IN_A_ROW_S = 2, 30.0
 
 
@@ -69,6 +83,11 @@ class NodeStatus:
         )
 
     @property
+    def current(self) -> StatusMessage:
+        """The status while the node is online."""
+        return self._message
+
+    @property
     def client_id(self) -> str:
         """The node's MQTT client id."""
         return self._message.client_id
@@ -99,19 +118,57 @@ class NodeStatus:
         said = "; ".join(self._problems.values())[:MAX_PROBLEM_LETTERS]
         self._message = self._message.model_copy(update={"problem": said or None})
 
-    def set_regions(self, cameras: Sequence[str]) -> None:
-        """Name the cameras that are parts of a camera node's pictures."""
-        self._message = self._message.model_copy(update={"regions": tuple(cameras)})
+    def set_variant(self, variant: int | None) -> None:
+        """Name the variant that a node runs which chooses it; None for none."""
+        self._message = self._message.model_copy(update={"variant": variant})
 
-    def set_still(self, cameras: Sequence[str]) -> None:
-        """Say before which of a node's cameras nothing moves."""
-        self._message = self._message.model_copy(update={"still": tuple(cameras)})
+    def set_claim(self, claim: Claim | None, *, is_spare: bool) -> None:
+        """Say what a node claims that chooses its variant, or that it waits as a spare."""
+        held = None if claim is None else claim.is_held
+        changes = {"claim": None if claim is None else claim.variant, "claim_held": held, "is_spare": is_spare or None}
+        self._message = self._message.model_copy(update=changes)
+
+    def set_frame_side(self, side: int | None) -> None:
+        """Say to which side a variant node resizes frames, in pixels; None while it has no model."""
+        self._message = self._message.model_copy(update={"frame_side": side})
+
+    def set_published(self, frames: Mapping[str, PublishedFrames]) -> None:
+        """Say what a camera node's frames are like, by camera."""
+        self._message = self._message.model_copy(update={"published": dict(frames)})
+
+    def set_deadline(self, deadline_ms: float) -> None:
+        """Say how long a fusion node waits for the votes on a frame, in ms."""
+        self._message = self._message.model_copy(update={"deadline_ms": deadline_ms})
+
+    def set_replica(self) -> None:
+        """Say that the node shares its variant's frames with other nodes."""
+        self._message = self._message.model_copy(update={"is_replica": True})
+
+    def set_shard(self, token: str, yields: dict[str, str] | None, owns: Sequence[str]) -> None:
+        """Say what a fusion node has that shares the site's cameras, see `Shards`."""
+        self._message = self._message.model_copy(update={"shard": token, "yields": yields, "owns": tuple(owns)})
+
+    def set_regions(self, cameras: Sequence[str] | None) -> None:
+        """Name the cameras that are parts of a camera node's pictures; None if it publishes the whole picture."""
+        self._message = self._message.model_copy(update={"regions": None if cameras is None else tuple(cameras)})
+
+    def set_still(self, cameras: Sequence[str] | None) -> None:
+        """Say before which of a node's cameras nothing moves; None if it publishes all frames."""
+        self._message = self._message.model_copy(update={"still": None if cameras is None else tuple(cameras)})
+
+    def set_settings(self, settings: SettingsInForce) -> None:
+        """Say which settings are in force, of those that can be changed while the node runs."""
+        self._message = self._message.model_copy(update={"settings": settings})
+
+    def set_picture(self, size: tuple[int, int]) -> None:
+        """Say how large a camera node's whole picture is: width and height, in pixels."""
+        self._message = self._message.model_copy(update={"picture": size})
 
     def message(self, state: State) -> Outgoing:
         """Return the status message for a state."""
         changes: dict[str, object] = {"state": state}
         if state is not State.ONLINE:
-            changes |= {"problem": None, "still": None}
+            changes |= dict.fromkeys(_WHILE_ONLINE)
         payload = self._message.model_copy(update=changes).encode()
         return Outgoing(self.topic, payload, qos=1, retain=True)
 

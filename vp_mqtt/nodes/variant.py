@@ -11,21 +11,29 @@ from functools import partial
 import cv2
 
 from vp_mqtt.bundle import follow
+from vp_mqtt.bundle.fetch import POINTER_LIMIT, Pause
 from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.config.settings import VariantSettings
+from vp_mqtt.errors import UserError
+from vp_mqtt.inference.pictures import Picture
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.inbox import Inbox
-from vp_mqtt.mqtt.message import Outgoing, Received, Subscription
+from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.nodes import signals
+from vp_mqtt.nodes.announced_need import announced_need
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.bundles import find_initial_bundle
 from vp_mqtt.nodes.camera_rests import CameraRests
-from vp_mqtt.nodes.loaded_variant import LoadedVariant, load_variant
+from vp_mqtt.nodes.claiming import Claiming, check_account
+from vp_mqtt.nodes.fit_watch import FitWatch
+from vp_mqtt.nodes.loaded_variant import LoadedVariant, frame_side, load_variant
 from vp_mqtt.nodes.model_at_work import LIMIT_S, ModelAtWork
+from vp_mqtt.nodes.replica_gate import new_gate
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import MessageError
-from vp_mqtt.protocol.topics import ANY, Topics
+from vp_mqtt.protocol.topics import Topics
 from vp_mqtt.protocol.votes import encode
 
 _PACKET_OVERHEAD_BYTES = 1024
@@ -40,6 +48,9 @@ class VariantNode:
         self._settings = settings
         self._model = ModelAtWork()
         self._follower: follow.Follower | None = None
+        self._claiming: Claiming | None = None
+        # None while a node that chooses its variant has none.
+        self._variant = None if settings.variant == "auto" else settings.variant
         self._rests = CameraRests()
         self._inbox: Inbox[Received] = Inbox(
             per_source=1,
@@ -47,20 +58,21 @@ class VariantNode:
             size_of=lambda message: len(message.payload),
             rests_until=self._rests.rests_until,
         )
-        site = Topics(settings.site)
-        self._bundle_topic = site.bundle()
+        self._bundle_topic = Topics(settings.site).bundle()
         self._node = Node(
             site=settings.site,
             name=settings.node_name(str(settings.variant)),
             role=settings.role,
-            variant=settings.variant,
+            variant=self._variant,
             stats_every_s=settings.stats_every,
-            subscriptions=[Subscription(site.frame(ANY), retained=False)],
+            subscriptions=(),
             on_message=self._receive,
             on_stop=self._inbox.close,
             more_counts=lambda: {"frames_dropped": self._inbox.dropped},
             max_packet_bytes=settings.max_frame_bytes + _PACKET_OVERHEAD_BYTES,
         )
+        self._fit = FitWatch(self._node.set_problem)
+        self._gate = new_gate(self._node, settings, self._inbox.waiting)
 
     def start(self) -> None:
         """Load the model, and connect; waits for the broker if the bundle is to come from there.
@@ -71,13 +83,14 @@ class VariantNode:
         """
         # OpenCV's own threads would compete with the model's for a decode of a millisecond.
         cv2.setNumThreads(1)
-        start = find_initial_bundle(self._settings, self._node.name, self._settings.variant, self._load_first)
-        self._follower = start.follower
-        self._node.set_bundle(start.bundle.manifest, follows=self._follower is not None)
-        if self._follower is not None:
-            self._node.subscribe([self._bundle_topic], qos=1)
-            self._follower.follow(self._switch, self._node.stopping, partial(self._node.set_problem, "bundle"))
-        self._node.start(self._settings.broker_options())
+        if self._variant is not None:
+            self._begin(self._variant, signals.wait, self._node.stopping)
+            self._node.start(self._settings.broker_options(), self._settings.metrics_address)
+            return
+        check_account(self._settings)
+        self._claiming = Claiming(self._node, self._settings)
+        self._node.start(self._settings.broker_options(), self._settings.metrics_address)
+        threading.Thread(target=self._choose, args=(self._claiming,), name="claim", daemon=True).start()
 
     def run(self) -> None:
         """Vote until stopped.
@@ -93,27 +106,59 @@ class VariantNode:
         """End `run` soon; may be called from any thread."""
         self._node.stop()
 
-    def _load_first(self, bundle: Bundle, is_proven: bool) -> None:  # noqa: FBT001 (see `Use`)
-        self._load(bundle, None if is_proven else signals.wait)
+    def _begin(self, variant: int, pause: Pause, ended: threading.Event) -> None:
+        """Load a variant of the site's bundle, and follow that until `ended` is set.
 
-    def _load(self, bundle: Bundle, trial_pause: Callable[[float], bool] | None) -> None:
-        settings = self._settings
-        loaded = load_variant(
-            bundle,
-            settings.variant,
-            k=settings.k,
-            runtime=settings.runtime,
-            threads=settings.threads,
-            trial_pause=trial_pause,
-        )
-        self._model.replace(loaded)
+        Raises:
+            UserError: bundle, variant or k are not usable, or the broker refuses us.
+            Interrupted: the node has been told to stop, as `pause` returned.
+        """
+
+        def load(bundle: Bundle, is_proven: bool) -> None:  # noqa: FBT001 (see `Use`)
+            self._load(bundle, variant, None if is_proven else pause)
+
+        start = find_initial_bundle(self._settings, self._node.name, variant, load, pause)
+        self._follower = start.follower
+        self._node.set_bundle(start.bundle.manifest, follows=self._follower is not None)
+        if self._follower is not None:
+            self._node.subscribe([self._bundle_topic], qos=1, limit=POINTER_LIMIT)
+            switch = partial(self._switch, variant, ended)
+            self._follower.follow(switch, ended, partial(self._node.set_problem, "bundle"))
+
+    def _choose(self, claiming: Claiming) -> None:
+        """Run a variant that no other board runs (in a thread of its own)."""
+        pause = self._node.stopping.wait
+
+        def find_family() -> Manifest:
+            return find_initial_bundle(self._settings, self._node.name, None, lambda *_: None, pause).bundle.manifest
+
+        try:
+            claiming.run(
+                find_family, lambda variant, ended: self._begin(variant, pause, ended), self._model.clear, pause
+            )
+        except follow.Interrupted:
+            return
+        except UserError as error:
+            self._node.fail(error)
+
+    def _load(self, bundle: Bundle, variant: int, trial_pause: Callable[[float], bool] | None) -> None:
+        with announced_need(self._node, self._model.newest, frame_side(bundle, variant)):
+            loaded = load_variant(
+                bundle,
+                variant,
+                k=self._settings.k,
+                runtime=self._settings.runtime,
+                threads=self._settings.threads,
+                trial_pause=trial_pause,
+            )
+            self._model.replace(loaded)
         resolution, classes = loaded.entry.resolution, len(bundle.manifest.classes)
         LOGGER.info(
             "variant %d of '%s': %d x %d pixels, %d classes",
             *(loaded.entry.index, bundle.manifest.name, resolution, resolution, classes),
         )
 
-    def _switch(self, bundle: Bundle) -> None:
+    def _switch(self, variant: int, ended: threading.Event, bundle: Bundle) -> None:
         """Run another bundle from the next frame on (in the follower's thread).
 
         Raises:
@@ -122,9 +167,9 @@ class VariantNode:
         """
         running = self._model.newest
         if running is None or bundle.manifest.digest != running.manifest.digest:
-            self._load(bundle, self._node.stopping.wait)
+            self._load(bundle, variant, ended.wait)
         # Only then does the node say that it runs the bundle, and the bundle counts as one that has run.
-        self._model.await_newest(self._node.stopping)
+        self._model.await_newest(ended)
         if running is None or bundle.manifest.digest != running.manifest.digest:
             self._node.set_bundle(bundle.manifest, follows=True)
 
@@ -144,6 +189,11 @@ class VariantNode:
             except MessageError as error:
                 self._node.refusals.add(message.topic, str(error))
             return
+        if self._claiming is not None and self._claiming.receive(message):
+            return
+        if not self._gate.may_pass(message.topic, message.at, len(message.payload)):
+            self._node.counts["flooded"] += 1
+            return
         if message.retained:
             self._node.refusals.add(message.topic, "retained frame")
             return
@@ -151,6 +201,7 @@ class VariantNode:
             self._node.refusals.add(message.topic, "frame too large")
             return
         self._inbox.put(message.topic, message)
+        self._gate.note_arrival()
 
     def _work(self) -> None:
         while not self._node.stopping.is_set():
@@ -162,13 +213,14 @@ class VariantNode:
                         has_vote = self._answer(message, loaded)
                         ended = time.monotonic()
                         self._rests.note(message.topic, ended - started, ended, has_vote=has_vote)
+                        self._gate.note_work(ended - started)
 
     def _answer(self, message: Received, loaded: LoadedVariant) -> bool:
         """Vote on a frame, and return whether that was possible."""
         try:
             camera = topics.parse(message.topic).source
             frame = FrameId.decode(message.correlation)
-            vote = loaded.vote(message)
+            vote = loaded.vote(message, lambda picture: self._look(camera, picture, message, loaded))
         except ValueError as error:
             self._node.refusals.add(message.topic, str(error))
             return False
@@ -185,6 +237,9 @@ class VariantNode:
         sent = self._node.publish(Outgoing(vote_topic, encode(vote), correlation=frame.encode()))
         self._node.counts["votes" if sent else "votes_unsent"] += 1
         return True
+
+    def _look(self, camera: str, picture: Picture, message: Received, loaded: LoadedVariant) -> None:
+        self._fit.look(camera, picture, message.payload, loaded.manifest, message.at)
 
 
 def run(settings: VariantSettings) -> None:

@@ -21,7 +21,7 @@ def test_frames_that_take_long_delay_others_little_in_the_mean(cost: float, has_
     first = now = served(rests, "slow", cost, now, has_vote=has_vote)
     frames = 20
     for _ in range(frames):
-        # The others go on meanwhile.
+        # The others continue meanwhile.
         rests.note("quick", 0.005, max(now, rests.rests_until("slow")), has_vote=True)
         now = served(rests, "slow", cost, now, has_vote=has_vote)
     share = frames * cost / (now - first)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.loading import load
-from vp_mqtt.config.settings import CameraSettings
 from vp_mqtt.inference.jpeg import Jpeg
 from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.nodes.camera import webcam_size
@@ -22,18 +22,20 @@ class FakePublisher:
 
     def __init__(self) -> None:
         self.published: list[float] = []
+        self.whole = 0
         self.is_connected = True
 
     def look_around(self, now: float) -> None: ...
 
-    def publish(self, _: Captured, moment: Moment) -> bool:
+    def publish(self, _: Captured, moment: Moment, *, is_whole: bool) -> bool:
+        self.whole += is_whole
         if self.is_connected:
             self.published.append(moment.monotonic)
         return self.is_connected
 
 
 def stream_of(**flags: object) -> tuple[CameraStream, FakePublisher]:
-    (stream,) = streams_of(load(CameraSettings, flags), None)  # type: ignore[arg-type]
+    (stream,) = streams_of(load(CameraSettings, flags), None, None)  # type: ignore[arg-type]
     publisher = FakePublisher()
     stream.publisher = publisher  # type: ignore[assignment]
     return stream, publisher

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vp_mqtt.config.settings import CameraSettings, FusionSettings, VariantSettings
+from vp_mqtt.config.camera_settings import CameraSettings
+from vp_mqtt.config.settings import FusionSettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.nodes.camera import CameraNode
 from vp_mqtt.nodes.fusion import FusionNode

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from tests.support.jpegs import half_and_half, many_scans, segment, turned, with_secrets, without_tables
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.bundle.manifest import Preprocessing
+from vp_mqtt.config.regions import Rectangle
 from vp_mqtt.inference.jpeg import Jpeg, read_head
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
 from vp_mqtt.nodes import frame_encoder
+from vp_mqtt.nodes.board_needs import BoardNeeds, Encoding, FrameSizes
 from vp_mqtt.nodes.frame_encoder import EncodedFrame, FrameEncoder
 from vp_mqtt.nodes.sources import Captured
+from vp_mqtt.nodes.views import View
 from vp_mqtt.site.synthetic_photos import synthetic_photo
 
 JPEG = encode_jpeg(half_and_half(), 90)
@@ -152,3 +155,70 @@ def test_a_jpeg_without_huffman_tables_as_webcams_give_it_is_decoded_with_the_st
     assert (decode(without_tables(JPEG)) == decode(JPEG)).all()
     with pytest.raises(PictureError):
         decode(without_tables(JPEG)[:-30])
+
+
+LARGE = synthetic_photo(640, 480, 1)
+
+
+def sized(
+    encoding: Encoding = "always", side: int = 256, *, view: View | None = None, quality: int = 90
+) -> FrameEncoder:
+    sizes = FrameSizes(encoding, side, BoardNeeds())
+    return FrameEncoder(size=None, quality=quality, passes_through=True, view=view or View(), sizes=sizes)
+
+
+def size_of(encoded: EncodedFrame | None) -> tuple[int, int]:
+    assert encoded is not None
+    return encoded.size
+
+
+def test_a_frame_is_no_larger_than_needed_and_shows_the_same() -> None:
+    large = Captured(jpeg=Jpeg.parse(encode_jpeg(LARGE, 90)))
+    encoded = sized().encode(large, 1_000_000)
+    assert encoded is not None
+    assert (encoded.size, encoded.is_passed_through) == ((341, 256), False)
+    expected = cv2.resize(LARGE, (341, 256), interpolation=cv2.INTER_AREA)
+    assert np.abs(decode(encoded.jpeg).astype(int) - expected).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"), [(1920, 1080, (480, 270)), (1280, 960, (341, 256)), (256, 900, (256, 900))]
+)
+def test_far_larger_jpegs_are_decoded_at_a_reduced_size(width: int, height: int, size: tuple[int, int]) -> None:
+    captured = Captured(jpeg=Jpeg.parse(encode_jpeg(synthetic_photo(width, height, 2), 90)))
+    assert size_of(sized().encode(captured, 10_000_000)) == size
+    assert "picture" not in captured.__dict__
+
+
+def test_a_jpeg_passes_where_it_does_not_pay_or_is_small_and_one_that_was_asked_for_always() -> None:
+    jpeg = Jpeg.parse(encode_jpeg(LARGE, 90))
+    for encoder in (sized("auto"), sized("never"), sized(side=400)):
+        encoded = encoder.encode(Captured(jpeg=jpeg), 1_000_000)
+        assert encoded is not None
+        assert encoded.is_passed_through
+    assert size_of(sized().encode(Captured(jpeg=jpeg), 1_000_000, is_whole=True)) == (640, 480)
+
+
+def test_pictures_that_are_encoded_anyway_are_made_smaller_with_a_single_board_too() -> None:
+    assert size_of(sized("auto").encode(Captured(LARGE), 1_000_000)) == (341, 256)
+    assert size_of(sized("never").encode(Captured(LARGE), 1_000_000)) == (640, 480)
+    turned_view = View(rotate=90)
+    jpeg = Jpeg.parse(encode_jpeg(LARGE, 90))
+    assert size_of(sized("auto", view=turned_view).encode(Captured(jpeg=jpeg), 1_000_000)) == (256, 341)
+
+
+def test_regions_are_cut_out_at_full_resolution() -> None:
+    right = View(Rectangle(0.5, 0, 1, 1))
+    captured = Captured(jpeg=Jpeg.parse(encode_jpeg(synthetic_photo(1920, 1080, 2), 90)))
+    encoded = sized(view=right).encode(captured, 10_000_000)
+    assert encoded is not None
+    assert encoded.size == (256, 288)
+    expected = cv2.resize(captured.picture[:, 960:], (256, 288), interpolation=cv2.INTER_AREA)
+    assert np.abs(decode(encoded.jpeg).astype(int) - expected).mean() < 4
+
+
+def test_a_size_that_is_asked_for_stays() -> None:
+    encoder = FrameEncoder(
+        size=(320, 200), quality=90, passes_through=True, sizes=FrameSizes("always", 96, BoardNeeds())
+    )
+    assert size_of(encoder.encode(Captured(LARGE), 1_000_000)) == (320, 200)

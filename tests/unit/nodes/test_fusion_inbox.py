@@ -7,8 +7,10 @@ from collections import Counter
 import pytest
 
 from tests.support.fusing import manifest
-from vp_mqtt.fusion.flood_guard import STRANGERS, Source
+from vp_mqtt.config.live_settings import live_fusion_settings
+from vp_mqtt.config.settings import FusionSettings
 from vp_mqtt.integrations.home_assistant import BIRTH_TOPIC
+from vp_mqtt.mqtt.flood_guard import STRANGERS, Source
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes.fusion_inbox import (
     BundleArrived,
@@ -18,6 +20,8 @@ from vp_mqtt.nodes.fusion_inbox import (
     MessageArrived,
     SourceFlooded,
 )
+from vp_mqtt.protocol.messages import MessageError
+from vp_mqtt.protocol.site_settings import MAX_SETTINGS_BYTES
 from vp_mqtt.protocol.topics import Kind, Topic
 
 _BURST = 500
@@ -55,11 +59,12 @@ class Entrance:
 
     def receive(self, topic: str, payload: bytes = b"", at: float = 0.0, *, retained: bool = False) -> None:
         self.inbox.receive(Received(topic, payload, None, at, retained))
+        self.inbox.hand_over()
 
     def events(self) -> list[Event]:
         events = []
-        while (event := self.inbox.get(0)) is not None:
-            events.append(event)
+        while some := self.inbox.get(0):
+            events += some
         return events
 
 
@@ -162,7 +167,7 @@ def test_a_camera_that_can_have_no_labels_is_refused_without_a_line_for_each_nam
 
 
 @pytest.mark.parametrize(
-    ("topic", "limit"), [("camera/cam0/announce", 4096), ("camera/cam0/vote/3", 1028), ("node/v0/status", 8192)]
+    ("topic", "limit"), [("camera/cam0/announce", 4096), ("camera/cam0/vote/3", 1028), ("node/v0/status", 24_576)]
 )
 def test_messages_that_are_too_large_are_refused_without_being_read(topic: str, limit: int) -> None:
     entrance = Entrance()
@@ -170,6 +175,18 @@ def test_messages_that_are_too_large_are_refused_without_being_read(topic: str, 
     entrance.receive(f"vp/home/{topic}", b"x" * (limit + 1))
     assert len(entrance.events()) == 1
     assert [reason for _, reason in entrance.refused] == ["too large"]
+
+
+@pytest.mark.parametrize("size", [MAX_SETTINGS_BYTES + 1, 16_994, 32_000, 1_000_000])
+def test_settings_that_are_too_large_come_as_such_so_that_the_status_can_say_it(size: int) -> None:
+    entrance, live = Entrance(), live_fusion_settings(FusionSettings())
+    entrance.receive("vp/home/settings/fusion", b'{"version": 1, "changed": 0}'.ljust(size))
+    (event,) = entrance.events()
+    assert isinstance(event, MessageArrived)
+    assert len(event.message.payload) <= MAX_SETTINGS_BYTES + 1, "it takes no more room than a valid one"
+    with pytest.raises(MessageError, match=r"^too large$"):
+        live.take(event.message.payload)
+    assert live.in_force.refused == "too large"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +237,7 @@ def test_a_closed_inbox_hands_out_nothing() -> None:
     entrance = Entrance()
     entrance.receive("vp/home/camera/cam0/announce")
     entrance.inbox.close()
-    assert entrance.inbox.get(None) is None
+    assert entrance.inbox.get(None) == []
 
 
 def test_states_come_before_the_announces_that_follow_them_and_only_those_that_the_broker_had_kept() -> None:
@@ -236,7 +253,7 @@ def test_states_come_before_the_announces_that_follow_them_and_only_those_that_t
 
 def test_a_flood_of_states_that_strangers_left_at_the_broker_is_left_there() -> None:
     entrance = Entrance()
-    for number in range(2000):
+    for number in range(3000):
         entrance.receive(f"vp/home/camera/cam{number}/state", b"{}", retained=True)
     assert entrance.blocked == [(Kind.STATE, "+")]
     assert entrance.flooded > 1000

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 
 from tests.support.fusing import manifest, windows_of
+from tests.support.statuses import status_of
 from vp_mqtt.logs import Refusals
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes.fusion_inbox import MessageArrived
 from vp_mqtt.nodes.fusion_messages import FusionMessages
+from vp_mqtt.nodes.sharing import Sharing
 from vp_mqtt.protocol import topics, votes
 from vp_mqtt.protocol.frames import FrameId
-from vp_mqtt.protocol.messages import State, StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import State, StatsMessage
 from vp_mqtt.protocol.presence import Presence
 
 FAMILY = manifest((1.0, 1.0), 2)
@@ -19,28 +24,25 @@ FAMILY = manifest((1.0, 1.0), 2)
 class Site:
     """What a fusion node hears of boards that run variant 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, sharing: object = None) -> None:
         windows, handover = windows_of(FAMILY, deadline=0.25)
-        self.messages = FusionMessages(windows, handover, Refusals(), None)
+        self.messages = FusionMessages(windows, handover, Refusals(), None, cast("Sharing | None", sharing))
 
     def hear(self, topic: str, payload: bytes, now: float, correlation: bytes | None = None) -> None:
         message = Received(topic, payload, correlation, now)
         self.messages.handle(MessageArrived(topics.parse(topic), message), now)
 
-    def status(self, name: str, now: float) -> None:
-        status = StatusMessage(
-            state=State.ONLINE,
-            node=name,
-            role="variant",
-            version="1",
-            host="pi",
-            client_id=f"vp-home-{name}",
-            instance="0" * 8,
-            started=0,
-            variant=1,
-            bundle=FAMILY.name,
-            digest=FAMILY.short_digest.hex(),
-        )
+    def status(
+        self,
+        name: str,
+        now: float,
+        variant: int | None = 1,
+        state: State = State.ONLINE,
+        *,
+        is_replica: bool | None = None,
+    ) -> None:
+        runs = {"bundle": FAMILY.name, "digest": FAMILY.short_digest.hex()}
+        status = status_of(name, state=state, variant=variant, is_replica=is_replica, **runs)
         self.hear(f"vp/home/node/{name}/status", status.encode(), now)
 
     def stats(self, name: str, now: float) -> None:
@@ -68,3 +70,74 @@ def test_a_vote_shows_that_a_board_is_alive_unless_its_twin_may_have_sent_it(*, 
         found = site.presence(float(now))
     assert found["a"] is (Presence.SILENT if has_twin else Presence.ONLINE)
     assert found.get("b", Presence.ONLINE) is Presence.ONLINE
+
+
+def test_what_is_shared_is_looked_at_with_each_tick() -> None:
+    ticks: list[float] = []
+    Site(SimpleNamespace(tick=ticks.append)).messages.tick(1.0)
+    assert ticks == [1.0]
+
+
+def running(site: Site) -> set[str]:
+    return set(site.messages.nodes.in_place((FAMILY.short_digest, 1)))
+
+
+def test_a_board_that_chooses_its_variant_may_lose_it_and_its_will_does_not_know_it() -> None:
+    site = Site()
+    site.status("a", 0.0, variant=None)
+    assert site.presence(0.0) == {}
+    site.status("a", 1.0, variant=1)
+    assert running(site) == {"a"}
+    site.status("a", 2.0, variant=None)
+    assert running(site) == set()
+    site.status("a", 3.0, variant=1)
+    site.status("a", 4.0, variant=None, state=State.OFFLINE)
+    assert running(site) == set()
+    assert site.presence(4.0)["a"] is Presence.OFFLINE
+
+
+def test_a_weak_choice_of_variants_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    site = Site()
+    for now in range(200):
+        site.status("a", float(now), variant=0)
+        site.messages.tick(float(now))
+    said = [record.getMessage() for record in caplog.records if "usually be right more often" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith(f"1 of the 2 variants of '{FAMILY.name}' run; with as many boards, 1 in place of 0 would")
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_the_board_that_does_not_share_a_variants_frames_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    site = Site()
+    for name in ("r1", "r2", "r3"):
+        site.status(name, 0.0, is_replica=True)
+    assert lines(caplog) == []
+    site.status("r4", 1.0)
+    assert lines(caplog) == [
+        (
+            "variant 1 runs on several boards: r1, r2, r3 and 1 more; the first vote counts; --replica shares frames, "
+            "but not those of r4, without the flag"
+        )
+    ]
+
+
+@pytest.mark.parametrize("votes_each", [1, 2])
+def test_replicas_that_work_on_the_same_frames_are_named_once(
+    votes_each: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site()
+    site.status("r1", 0.0, is_replica=True)
+    site.status("r2", 0.0, is_replica=True)
+    for now in range(40):
+        for _ in range(votes_each):
+            site.vote(float(now))
+    expected = (
+        "several of the boards that share the frames of variant 1 work on the same ones: give all of them the same "
+        "--cameras, or none: r1, r2"
+    )
+    assert lines(caplog) == ([expected] if votes_each == 2 else [])

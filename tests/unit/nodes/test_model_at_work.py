@@ -138,7 +138,7 @@ def test_a_node_whose_work_is_stuck_does_not_say_that_it_runs_the_next_bundle(
     node._model.replace(loaded(Path("fashion-mnist"), hanging))
     work = run_picture(node._model)
     assert hanging.entered.wait(5)
-    switch = threading.Thread(target=node._switch, args=(open_bundle(bundle),))
+    switch = threading.Thread(target=node._switch, args=(0, node._node.stopping, open_bundle(bundle)))
     switch.start()
     switch.join(0.5)
     assert switch.is_alive()
@@ -147,6 +147,6 @@ def test_a_node_whose_work_is_stuck_does_not_say_that_it_runs_the_next_bundle(
     switch.join(5)
     work.join(5)
     assert said == ["tiny"]
-    node._switch(open_bundle(bundle))
+    node._switch(0, node._node.stopping, open_bundle(bundle))
     assert said == ["tiny"]
     node.stop()

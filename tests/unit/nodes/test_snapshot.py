@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.loading import load
-from vp_mqtt.config.settings import CameraSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import decode
 from vp_mqtt.nodes.snapshot import draw_regions, take_picture, write_picture

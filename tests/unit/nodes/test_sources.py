@@ -70,6 +70,13 @@ def test_a_folder_of_classes_gives_the_truth_and_the_classes_take_turns(tmp_path
     assert seen == [("ant", 6), ("cat", 1), ("dog", 4), ("cat", 2), ("dog", 5), ("cat", 3)]
 
 
+def test_each_picture_of_a_folder_is_held_for_as_long_as_asked(tmp_path: Path) -> None:
+    for name, level in (("a", 0), ("b", 200)):
+        write(tmp_path / f"{name}.jpg", level)
+    held = open_source(str(tmp_path), fps=10, hold_s=0.3).captures()
+    assert [brightness(captured.picture) for captured in held] == [0, 0, 0, 20, 20, 20]
+
+
 def test_pictures_of_a_folder_without_classes_come_by_name_and_without_truth(tmp_path: Path) -> None:
     for name, value in (("b.jpg", 20), ("a.JPEG", 10), ("c.jpg", 30)):
         write(tmp_path / name, value)

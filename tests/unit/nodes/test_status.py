@@ -144,3 +144,9 @@ def test_a_camera_says_where_nothing_moves_while_it_is_online() -> None:
     assert (stopped.regions, stopped.still) == (("cam0.door",), None)
     own.set_still([])
     assert StatusMessage.decode(own.message(State.ONLINE).payload).still == ()
+
+
+def test_a_fusion_node_says_how_long_it_waits() -> None:
+    own = status()
+    own.set_deadline(120.0)
+    assert StatusMessage.decode(payload(own)).deadline_ms == 120.0

@@ -66,6 +66,9 @@ class Webcam:
         self.is_set[name] = value
         return name in self._takes
 
+    def get(self, _name: int) -> float:
+        return 0.0
+
     def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
         return True
 

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+
 import pytest
 
+from vp_mqtt.bundle.folder import Bundle, open_bundle
+from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.config.settings import VariantSettings
+from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes import variant
+from vp_mqtt.nodes.loaded_variant import LoadedVariant
 from vp_mqtt.nodes.variant import VariantNode
 
 
@@ -32,4 +39,35 @@ def test_the_frames_that_wait_are_bounded_in_bytes_and_small_ones_are_kept(
         waiting.append(len(message.payload))
     assert waiting == [50_000] + [len(frame)] * fit
     assert inbox.dropped == 150 - fit
+    node.stop()
+
+
+def test_a_node_says_that_it_needs_larger_frames_before_it_has_the_larger_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = VariantNode(VariantSettings(variant=0))
+    while_loading: list[int | None] = []
+
+    def load(bundle: Bundle, index: int, **_: object) -> LoadedVariant:
+        while_loading.append(node._node._status.current.frame_side)
+        if bundle is broken:
+            raise UserError("it cannot be loaded")
+        return LoadedVariant(bundle.manifest, bundle.variant(index), 3, lambda batch: batch)
+
+    def bundle_of(resolution: int) -> Bundle:
+        entry = found.variant(0).model_copy(update={"resolution": resolution})
+        preprocessing = Preprocessing(margin=20)
+        update = {"variants": (entry, *found.manifest.variants[1:]), "preprocessing": preprocessing}
+        return replace(found, manifest=found.manifest.model_copy(update=update))
+
+    monkeypatch.setattr(variant, "load_variant", load)
+    found = open_bundle("fashion-mnist")
+    small, large, broken = bundle_of(48), bundle_of(300), bundle_of(400)
+    after = []
+    for bundle in (small, large, broken, small):
+        with suppress(UserError):
+            node._load(bundle, 0, None)
+        after.append(node._node._status.current.frame_side)
+    assert while_loading == [68, 320, 420, 320]
+    assert after == [68, 320, 320, 68]
     node.stop()

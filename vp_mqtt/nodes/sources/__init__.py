@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from vp_mqtt.config.defaults import DEMO_BUNDLE
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.picture_formats import PICTURE_SUFFIXES
 from vp_mqtt.masking import hide_in_address
@@ -16,10 +17,22 @@ from vp_mqtt.nodes.sources.http_feed import HttpFeed
 from vp_mqtt.nodes.sources.live import LiveStream
 from vp_mqtt.nodes.sources.video import VideoFile
 
-__all__ = ["DEFAULT_SAMPLES", "SAMPLES", "STREAM_SCHEMES", "Captured", "LiveStream", "Source", "open_source"]
+__all__ = [
+    "DEFAULT_SAMPLES",
+    "SAMPLES",
+    "SAMPLES_SOURCE",
+    "STREAM_SCHEMES",
+    "Captured",
+    "LiveStream",
+    "PictureFolder",
+    "Source",
+    "find_source",
+    "open_source",
+]
 
 SAMPLES = Path(__file__).parents[2] / "assets" / "samples"
-DEFAULT_SAMPLES = "fashion-mnist"
+DEFAULT_SAMPLES = DEMO_BUNDLE
+SAMPLES_SOURCE = "samples"
 _DEFAULT_FPS = 10.0
 STREAM_SCHEMES = {
     "http": "http",
@@ -43,39 +56,69 @@ def open_source(
     *,
     fps: float = _DEFAULT_FPS,
     size: tuple[int, int] | None = None,
+    needed_side: Callable[[], int | None] = lambda: None,
+    hold_s: float = 0.0,
     on_refused: Callable[[str], None] = lambda _: None,
     on_problem: Callable[[str | None], None] = lambda _: None,
 ) -> Source:
-    """Open what `--source` names.
+    """Open what `--source` names; see `find_source`.
+
+    Raises:
+        UserError: there is no such thing, or it cannot be read.
+    """
+    found = find_source(
+        source,
+        fps=fps,
+        size=size,
+        needed_side=needed_side,
+        hold_s=hold_s,
+        on_refused=on_refused,
+        on_problem=on_problem,
+    )
+    found.open()
+    return found
+
+
+def find_source(
+    source: str,
+    *,
+    fps: float = _DEFAULT_FPS,
+    size: tuple[int, int] | None = None,
+    needed_side: Callable[[], int | None] = lambda: None,
+    hold_s: float = 0.0,
+    on_refused: Callable[[str], None] = lambda _: None,
+    on_problem: Callable[[str | None], None] = lambda _: None,
+) -> Source:
+    """Return what `--source` names, not yet opened.
 
     Args:
         source: a webcam's number, a stream's address, a file, a folder, or "samples" (or "samples:BUNDLE").
         fps: pictures per second that are wanted; files that have their own time are thinned out to it.
         size: width and height to ask a webcam for, in pixels; it may deliver others.
+        needed_side: returns how long the shorter side of a webcam's pictures has to be, in pixels, where no size is
+            given; None for that of the size that it prefers.
+        hold_s: how long each picture of a folder is shown, in seconds; at least for one frame.
         on_refused: called with the reason for every picture of a live source that is skipped, in any thread.
         on_problem: called when a live source has no pictures, with the reason, and with None when it has some again,
             in any thread.
 
     Raises:
-        UserError: there is no such thing, or it cannot be read.
+        UserError: there is no such thing.
     """
-    found = _live(source, fps, size, on_refused, on_problem) or _find(source, fps)
-    found.open()
-    return found
+    if source.isdecimal():
+        webcam = WebcamFeed(int(source), size, on_refused, needed_side)
+        missing = f"--source {source}: no webcam with this number; try another, or check its cable"
+        return LiveStream(f"webcam {source}", webcam, open_error=missing, on_problem=on_problem)
+    return _stream(source, fps, on_refused, on_problem) or _find(source, fps, max(1, round(hold_s * fps)))
 
 
-def _live(
+def _stream(
     source: str,
     fps: float,
-    size: tuple[int, int] | None,
     on_refused: Callable[[str], None],
     on_problem: Callable[[str | None], None],
 ) -> LiveStream | None:
-    """Return a webcam or a stream; None if the source is neither."""
-    if source.isdecimal():
-        feed = WebcamFeed(int(source), size, on_refused)
-        missing = f"--source {source}: no webcam with this number; try another, or check its cable"
-        return LiveStream(f"webcam {source}", feed, open_error=missing, on_problem=on_problem)
+    """Return a stream; None if the source is none."""
     written, separator, rest = source.partition("://")
     if not source or (separator and not rest.strip("/")):
         raise UserError(
@@ -87,13 +130,13 @@ def _live(
     address, shown, closed = f"{scheme}://{rest}", hide_in_address(source), threading.Event()
     if scheme in {"http", "https"}:
         web = HttpFeed(address, fps, on_refused, closed.wait)
-        return LiveStream(shown, web, on_problem=on_problem, closed=closed)
-    return LiveStream(shown, StreamFeed(address), on_problem=on_problem)
+        return LiveStream(shown, web, on_problem=on_problem, closed=closed, address=address)
+    return LiveStream(shown, StreamFeed(address), on_problem=on_problem, address=address)
 
 
-def _find(source: str, fps: float) -> Source:
-    if source == "samples" or source.startswith("samples:"):
-        return PictureFolder(_samples(source))
+def _find(source: str, fps: float, repeat: int) -> Source:
+    if source == SAMPLES_SOURCE or source.startswith(f"{SAMPLES_SOURCE}:"):
+        return PictureFolder(_samples(source), repeat)
     path = Path(source)
     try:
         is_there = path.exists()
@@ -105,7 +148,7 @@ def _find(source: str, fps: float) -> Source:
             f"--source {shown}: there is no such file or folder (nor is it a webcam's number or an address)"
         )
     is_picture = path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES
-    return PictureFolder(path) if is_picture else VideoFile(path, fps)
+    return PictureFolder(path, repeat) if is_picture else VideoFile(path, fps)
 
 
 def _samples(source: str) -> Path:

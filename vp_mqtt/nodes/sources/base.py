@@ -47,6 +47,18 @@ class Captured:
             return pictures.decode(self.jpeg.data, formats=SNAPSHOTS)
         return pictures.decode(self.encoded or b"", formats=SNAPSHOTS)
 
+    def reduced(self, side: int) -> Picture:
+        """Return the picture for a frame whose shorter side is to have at least `side` pixels.
+
+        A JPEG that is far larger is decoded at a half, a quarter or an eighth of its size.
+
+        Raises:
+            PictureError: it cannot be decoded.
+        """
+        if self.decoded is not None or self.jpeg is None or "picture" in self.__dict__:
+            return self.picture
+        return pictures.decode(self.jpeg.data, side, version=2, formats=SNAPSHOTS)
+
     def grey(self, side: int) -> GreyPicture:
         """Return the picture's brightness; of a JPEG, only that is decoded.
 

@@ -15,6 +15,7 @@ from vp_mqtt.logs import LOGGER
 from vp_mqtt.nodes.native_output import NATIVE_OUTPUT
 from vp_mqtt.nodes.sources.base import Captured
 from vp_mqtt.nodes.sources.feed import SILENCE_S, Feed, FeedError
+from vp_mqtt.nodes.sources.webcam_modes import ModeChoice
 
 _TIMEOUT_MS = int(SILENCE_S * 1000)
 _MAX_WEBCAM = 2**31 - 1
@@ -84,14 +85,23 @@ class StreamFeed(Feed):
 class WebcamFeed(Feed):
     """A webcam, asked for motion JPEG, which is passed on as it is; OpenCV decodes whatever else it delivers."""
 
-    def __init__(self, number: int, size: tuple[int, int] | None, on_refused: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        size: tuple[int, int] | None,
+        on_refused: Callable[[str], None],
+        needed_side: Callable[[], int | None] = lambda: None,
+    ) -> None:
         """Name the webcam.
 
         Args:
             number: the operating system's, from 0.
             size: width and height to ask it for, in pixels; it may deliver others.
             on_refused: called with the reason for every picture that is skipped.
+            needed_side: returns how long the shorter side of its pictures has to be, in pixels, where no size is
+                given; None for that of the size that it prefers.
         """
+        self._mode = ModeChoice(number, needed_side) if size is None else None
         self._number = number
         self._size = size
         self._on_refused = on_refused
@@ -109,8 +119,12 @@ class WebcamFeed(Feed):
         """
         capture = cv2.VideoCapture(min(self._number, _MAX_WEBCAM))
         self._is_raw = self._asks_for_jpeg and _request_jpeg(capture)
-        if self._size is not None:
-            for what, pixels in zip((cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT), self._size, strict=True):
+        size = self._size
+        if self._mode is not None and self._is_raw:
+            usual = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+            size = self._mode.choose(usual)
+        if size is not None:
+            for what, pixels in zip((cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT), size, strict=True):
                 capture.set(what, pixels)
         if not capture.isOpened():
             capture.release()
@@ -123,6 +137,9 @@ class WebcamFeed(Feed):
         Raises:
             FeedError: the webcam gives none any more.
         """
+        if self._mode is not None and self._is_raw and self._mode.is_another_due(time.monotonic()):
+            self.close()
+            self.open()
         done, picture = self._capture.read() if self._capture is not None else (False, None)
         if not done or picture is None:
             raise FeedError("it gives no pictures any more; is it still plugged in?")

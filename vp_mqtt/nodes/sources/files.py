@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import repeat, zip_longest
 from pathlib import Path
 
 from vp_mqtt.errors import UserError
@@ -33,9 +33,10 @@ def capture(data: bytes) -> Captured:
 class PictureFolder(Source):
     """The pictures of a folder, or one picture; CLASS/IMAGE gives the truth, and the classes take turns."""
 
-    def __init__(self, path: Path) -> None:
-        """Name the folder or picture."""
+    def __init__(self, path: Path, repeat: int = 1) -> None:
+        """Name the folder or picture, and how often each picture is yielded before the next one, at least once."""
         self._path = path
+        self._repeat = repeat
         self._files: list[Path] = []
         self._is_folder = False
         # By file, the time and size of the version that is known to decode.
@@ -66,6 +67,10 @@ class PictureFolder(Source):
             by_folder[file.parent].append(file)
         self._files = [file for turn in zip_longest(*by_folder.values()) for file in turn if file is not None]
 
+    def truths(self) -> Counter[str | None]:
+        """Return how many pictures the open source has, by true class; None where it is not known."""
+        return Counter(self._truth(file) for file in self._files)
+
     def captures(self) -> Iterator[Captured]:
         """Yield the pictures; one that cannot be read is skipped, with one warning.
 
@@ -82,7 +87,7 @@ class PictureFolder(Source):
                     LOGGER.warning("%s: %s; left out", file, error)
                 continue
             readable += 1
-            yield captured
+            yield from repeat(captured, self._repeat)
         if not readable:
             raise UserError(f"--source {self._path}: no picture there can be read")
 

@@ -141,7 +141,7 @@ class HttpFeed(Feed):
         return None if jpeg is None else Captured(jpeg=jpeg)
 
     def _end(self, response: http.client.HTTPResponse) -> None:
-        """Go on after the end of an answer: that of a snapshot is no break.
+        """Continue after the end of an answer: that of a snapshot is no break.
 
         Raises:
             FeedError: it was a stream's, or had no picture.

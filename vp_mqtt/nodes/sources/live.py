@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.masking import hide_secrets
+from vp_mqtt.masking import hide_parts_of, hide_secrets
 from vp_mqtt.mqtt.retries import backoff
 from vp_mqtt.nodes.sources.base import Captured, Source
 from vp_mqtt.nodes.sources.feed import Feed, FeedError
@@ -43,6 +43,7 @@ class LiveStream(Source):
         open_error: str | None = None,
         on_problem: Callable[[str | None], None] = lambda _: None,
         closed: threading.Event | None = None,
+        address: str = "",
     ) -> None:
         """Name the stream.
 
@@ -52,8 +53,10 @@ class LiveStream(Source):
             open_error: what to say if the feed cannot be opened at the start; None to wait until it can be.
             on_problem: called with every change of `problem`, in the stream's own thread.
             closed: set when the stream is closed, for a feed that waits.
+            address: whose path and parameters are not to show in what a server says of them.
         """
         self._name = name
+        self._address = address
         self._feed = feed
         self._open_error = open_error
         self._on_problem = on_problem
@@ -139,7 +142,7 @@ class LiveStream(Source):
         if self._closed.is_set():
             return
         # Part of it may be what a server has sent.
-        reason = hide_secrets(plain(reason[:_REASON_LETTERS]))
+        reason = hide_secrets(plain(hide_parts_of(self._address, reason)[:_REASON_LETTERS]))
         if reason not in self._logged and len(self._logged) < _MAX_REASONS:
             self._logged.add(reason)
             self._logged_at = time.monotonic()

@@ -1,0 +1,183 @@
+"""Finds a free variant for a node that chooses it (`--variant auto`), and watches whether it stays the node's."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from vp_mqtt.bundle.cache import default_folder
+from vp_mqtt.bundle.fetch import Interrupted, Pause
+from vp_mqtt.bundle.manifest import Manifest
+from vp_mqtt.bundle.records import ClaimedVariant, read_record
+from vp_mqtt.config.settings import VariantSettings
+from vp_mqtt.errors import UserError
+from vp_mqtt.files import write_to_cache
+from vp_mqtt.logs import LOGGER
+from vp_mqtt.mqtt.message import Received
+from vp_mqtt.nodes.base import Node
+from vp_mqtt.nodes.status import NodeStatus
+from vp_mqtt.protocol import topics
+from vp_mqtt.protocol.claims import Claim, Claimant
+from vp_mqtt.protocol.messages import StatsMessage, StatusMessage, decode_of_node
+from vp_mqtt.protocol.topics import ANY, Kind
+
+_POLL_S = 0.2
+_ACCOUNT_OF_ONE = re.compile(r"variant-[0-9]+")
+
+
+def check_account(settings: VariantSettings) -> None:
+    """Check that the node may run any variant.
+
+    Raises:
+        UserError: its account at the broker is one that `vp site provision` made for a single variant.
+    """
+    if settings.username is not None and _ACCOUNT_OF_ONE.fullmatch(settings.username):
+        raise UserError(
+            f"--variant auto: the account '{settings.username}' may vote as this variant only, as `vp site provision` "
+            "wrote it: leave --variant out, or use an account of your own with the rights that docs/deploy.md lists"
+        )
+
+
+class Claiming:
+    """What a node claims, told to the site in its status."""
+
+    def __init__(self, node: Node, settings: VariantSettings) -> None:
+        """Prepare; subscribes, once the node is connected, to the statuses and stats of the site's nodes.
+
+        Args:
+            node: whose status names the claim.
+            settings: of the node.
+        """
+        self._node = node
+        self._file = (settings.bundle_cache or default_folder()) / settings.site / f"claimed-{node.name}.json"
+        self._lock = threading.Lock()
+        self._claimant = Claimant(node.name, node.started, time.monotonic())
+        self._connections = 0
+        self._order: tuple[int, ...] = ()
+        self._told: tuple[Claim | None, bool] = (None, False)
+        node.subscribe([node.topics.status(ANY)], qos=1, limit=None)
+        node.subscribe([node.topics.stats(ANY)], retained=False, limit=None)
+
+    def set_family(self, manifest: Manifest) -> None:
+        """Choose among the variants of a family: the former one of this machine first, then the strongest."""
+        former = read_record(self._file, ClaimedVariant).variant
+        ranked = manifest.ranked()
+        self._order = tuple(sorted(ranked, key=lambda variant: variant != former))
+
+    def receive(self, message: Received) -> bool:
+        """Note a status or stats of another node, and return whether it was one (in the network's thread)."""
+        try:
+            topic = topics.parse(message.topic)
+            if topic.kind not in {Kind.STATUS, Kind.STATS}:
+                return False
+            with self._lock:
+                if topic.kind is Kind.STATS:
+                    if not message.retained:
+                        decode_of_node(StatsMessage, topic.source, message.payload)
+                        self._claimant.note_heard(topic.source, message.at)
+                elif not message.payload:
+                    self._claimant.forget(topic.source)
+                else:
+                    status = decode_of_node(StatusMessage, topic.source, message.payload)
+                    self._claimant.note_status(status, retained=message.retained, now=message.at)
+        except ValueError as error:
+            self._node.refusals.add(message.topic, str(error))
+        return True
+
+    def run(
+        self,
+        find_family: Callable[[], Manifest],
+        begin: Callable[[int, threading.Event], None],
+        end: Callable[[], None],
+        pause: Pause,
+    ) -> None:
+        """Have the node run a variant that no other board runs; and another one if an earlier board has it, too.
+
+        Args:
+            find_family: returns the manifest of what the site runs.
+            begin: loads a variant, and follows the site's bundles until the event is set.
+            end: has the node run none.
+            pause: called while waiting.
+
+        Raises:
+            UserError: the bundle cannot be used, or the broker refuses us.
+            Interrupted: the node has been told to stop.
+        """
+        while True:
+            self.set_family(find_family())
+            variant = self.await_claim(pause)
+            ended = threading.Event()
+            try:
+                begin(variant, ended)
+                self._node.change_status(partial(NodeStatus.set_variant, variant=variant))
+                self.await_loss(variant, pause)
+            finally:
+                ended.set()
+            end()
+            self._node.change_status(partial(NodeStatus.set_variant, variant=None))
+
+    def await_claim(self, pause: Pause) -> int:
+        """Wait until a variant is the node's, and return it; it is remembered for the next start.
+
+        Raises:
+            Interrupted: the node has been told to stop.
+        """
+        while True:
+            claim = self._decide()
+            if claim is not None and claim.is_held:
+                self._remember(claim.variant)
+                return claim.variant
+            if pause(_POLL_S):
+                raise Interrupted
+
+    def await_loss(self, variant: int, pause: Pause) -> None:
+        """Wait until the variant is the node's no more.
+
+        Raises:
+            Interrupted: the node has been told to stop.
+        """
+        while self._decide() == Claim(variant, is_held=True):
+            if pause(_POLL_S):
+                raise Interrupted
+        LOGGER.warning("variant %d: another board has it, too, and comes first; looking for another one", variant)
+
+    def _decide(self) -> Claim | None:
+        """Decide what to claim, and tell the site if that is new; without a connection, nothing changes."""
+        now = time.monotonic()
+        with self._lock:
+            if not self._node.is_connected:
+                return self._claimant.claim
+            if self._node.session.connections != self._connections:
+                self._connections = self._node.session.connections
+                self._claimant.note_connected(now)
+            claim = self._claimant.decide(self._order, now)
+            told = claim, claim is None and self._claimant.is_crowded_out(self._order, now)
+        if told != self._told:
+            self._told = told
+            self._node.change_status(lambda status: status.set_claim(claim, is_spare=told[1]))
+            self._log(*told)
+        return claim
+
+    def _log(self, claim: Claim | None, is_spare: bool) -> None:  # noqa: FBT001 (of one value)
+        if is_spare:
+            LOGGER.info(
+                "all %d variants run on other boards: waiting as a spare until one of them is free", len(self._order)
+            )
+        elif claim is not None and claim.is_held:
+            LOGGER.info("variant %d is this board's", claim.variant)
+
+    def _remember(self, variant: int) -> None:
+        try:
+            write_to_cache(self._file, ClaimedVariant(variant=variant).encode())
+        except UserError as error:
+            LOGGER.warning("%s", error)
+
+
+def remembered(settings: VariantSettings, node: str) -> int | None:
+    """Return the variant that a node of this name had on this machine; None if it never had any."""
+    folder: Path = (settings.bundle_cache or default_folder()) / settings.site
+    return read_record(folder / f"claimed-{node}.json", ClaimedVariant).variant
