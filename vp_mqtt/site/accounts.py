@@ -8,14 +8,17 @@ from typing import Literal
 
 from vp_mqtt.integrations.home_assistant import device_id
 from vp_mqtt.protocol.topics import ANY, ROOT, Topics
-from vp_mqtt.site.plan import CameraPlan, SitePlan
+from vp_mqtt.site.plan import CameraPlan, SitePlan, WebPlan
 
 Access = Literal["read", "write", "readwrite"]
-AccountRole = Literal["camera", "variant", "fusion", "watch", "operator", "home-assistant"]
+AccountRole = Literal["camera", "variant", "fusion", "web", "watch", "operator", "home-assistant", "cell", "bridge"]
 
 BOARDS = "boards"
 PEOPLE = "people"
 """Folders within the provisioned folder."""
+
+FIRST_FUSION = "fusion"
+"""The account of the site's fusion node, or of the first of several."""
 
 _HOME_STATUS = "homeassistant/status"
 _HOME_CONFIG = "homeassistant/device/+/config"
@@ -35,8 +38,9 @@ class Account:
 
     Attributes:
         name: user name, common name of the client certificate, and for a node also its name.
-        role: the node's role, or the person's.
-        board: the board that the node runs on; None for people.
+        role: the node's role, or the person's; "cell" is the bridge of a cell at its head office's broker,
+            "bridge" at the cell's own.
+        board: the board that the node, or the page, runs on; None for people.
         rights: everything that it may do; the broker refuses the rest.
         variant: the variant's index, for a variant node.
         camera: the camera's name, for a camera node.
@@ -48,6 +52,11 @@ class Account:
     rights: tuple[Right, ...]
     variant: int | None = None
     camera: str | None = None
+
+    @property
+    def is_node(self) -> bool:
+        """Whether it is that of a node, which has a status."""
+        return self.board is not None and self.role != "web"
 
     @property
     def unit(self) -> str:
@@ -83,6 +92,10 @@ def _camera(site: Topics, camera: CameraPlan) -> Iterator[Right]:
     # Of the camera itself, too, where it has regions: then all of them are meant.
     for name in dict.fromkeys((camera.name, *camera.names())):
         yield Right("read", site.capture(name))
+    yield Right("write", site.snapshot(camera.name))
+    yield Right("read", site.camera_settings(camera.name))
+    # Boards say in their statuses how large frames have to be.
+    yield Right("read", site.status(ANY))
 
 
 def _fusion(site: Topics, cameras: Sequence[str]) -> Iterator[Right]:
@@ -92,9 +105,25 @@ def _fusion(site: Topics, cameras: Sequence[str]) -> Iterator[Right]:
         yield Right("write", site.label(camera))
         # It reads what it published before a restart.
         yield Right("readwrite", site.state(camera))
+    yield Right("read", site.fusion_settings())
     yield Right("read", site.status(ANY))
     # Whether a board is alive shows in its stats.
     yield Right("read", site.stats(ANY))
+
+
+def _change_settings(site: Topics) -> Iterator[Right]:
+    yield Right("write", site.fusion_settings())
+    yield Right("write", site.camera_settings(ANY))
+    yield Right("write", site.capture(ANY))
+
+
+def _page(site: Topics, plan: WebPlan) -> Iterator[Right]:
+    # It shows everything, and publishes nothing but what the plan allows.
+    yield Right("read", f"{ROOT}/{site.site}/#")
+    if plan.may_push:
+        yield Right("write", f"{ROOT}/{site.site}/bundle/#")
+    if plan.may_change:
+        yield from _change_settings(site)
 
 
 def accounts(plan: SitePlan) -> list[Account]:
@@ -115,44 +144,41 @@ def accounts(plan: SitePlan) -> list[Account]:
         )
         for camera in plan.cameras
     ]
-    found += [
-        Account(
-            name := f"variant-{variant}",
-            "variant",
-            board.name,
-            (
+    found += _variants(plan, site, cameras, bundles)
+    found += _fusion_nodes(plan, site, cameras, bundles)
+    if plan.web is not None:
+        found.append(Account("web", "web", plan.web.board, tuple(_page(site, plan.web))))
+    return [*found, *_people(plan, site)]
+
+
+def _variants(plan: SitePlan, site: Topics, cameras: Sequence[str], bundles: Right) -> Iterator[Account]:
+    placed: set[int] = set()
+    for board in plan.boards:
+        for variant in board.variants:
+            # Further boards of a variant whose frames several share.
+            name = (
+                f"variant-{variant}-{board.name}"[:64] if variant in placed & {*plan.replicas} else f"variant-{variant}"
+            )
+            placed.add(variant)
+            rights = (
                 *(Right("read", site.frame(camera)) for camera in cameras),
                 *(Right("write", site.vote(camera, variant)) for camera in cameras),
                 bundles,
                 *_own(site, name),
-            ),
-            variant=variant,
-        )
-        for board in plan.boards
-        for variant in board.variants
-    ]
+            )
+            yield Account(name, "variant", board.name, rights, variant=variant)
+
+
+def _fusion_nodes(plan: SitePlan, site: Topics, cameras: Sequence[str], bundles: Right) -> Iterator[Account]:
     home: tuple[Right, ...] = ()
     if plan.fusion.home_assistant:
         own_config = f"homeassistant/device/{device_id(plan.name)}/config"
-        home = (
-            Right("read", _HOME_STATUS),
-            Right("readwrite", own_config),
-            Right("write", site.presence(ANY)),
-        )
-    found.append(
-        Account(
-            "fusion",
-            "fusion",
-            plan.fusion.board,
-            (
-                *_fusion(site, cameras),
-                bundles,
-                *home,
-                *_own(site, "fusion"),
-            ),
-        )
-    )
-    return [*found, *_people(plan, site)]
+        home = Right("read", _HOME_STATUS), Right("readwrite", own_config), Right("write", site.presence(ANY))
+    for board in plan.fusion.all_boards():
+        name = FIRST_FUSION if board == plan.fusion.board else f"{FIRST_FUSION}-{board}"[:64]
+        # One of them describes the site to Home Assistant.
+        more = home if name == FIRST_FUSION else ()
+        yield Account(name, "fusion", board, (*_fusion(site, cameras), bundles, *more, *_own(site, name)))
 
 
 def _people(plan: SitePlan, site: Topics) -> list[Account]:
@@ -169,7 +195,7 @@ def _people(plan: SitePlan, site: Topics) -> list[Account]:
             rights: tuple[Right, ...] = (
                 Right("read", f"{ROOT}/{plan.name}/#"),
                 Right("write", f"{ROOT}/{plan.name}/bundle/#"),
-                Right("write", site.capture(ANY)),
+                *_change_settings(site),
                 # To clear the retained status, or the entry in Home Assistant, of a node that has been removed.
                 Right("write", site.status(ANY)),
                 Right("write", _HOME_CONFIG),
@@ -187,6 +213,12 @@ def _people(plan: SitePlan, site: Topics) -> list[Account]:
             rights = (*look, Right("read", site.frame(ANY))) if person.frames else look
         found.append(Account(person.name, person.role, None, rights))
     return found
+
+
+def retained_messages(plan: SitePlan) -> int:
+    """Return how many messages a site's broker retains, bundles aside: states, statuses, presences and settings."""
+    nodes = sum(account.is_node for account in accounts(plan))
+    return sum(len(camera.names()) for camera in plan.cameras) + 2 * nodes + len(plan.cameras) + 1
 
 
 def access_rules(all_accounts: Sequence[Account]) -> str:

@@ -13,12 +13,15 @@ import numpy as np
 
 from vp_mqtt.bundle.cache import Cache, default_folder
 from vp_mqtt.bundle.folder import Bundle, open_bundle
+from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.bundle.signing import Verifier
-from vp_mqtt.config.settings import CameraSettings, CommonSettings, FamilySettings, VariantSettings
+from vp_mqtt.config.camera_settings import CameraSettings
+from vp_mqtt.config.settings import CommonSettings, FamilySettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference import runtimes
 from vp_mqtt.inference.pictures import PictureError, decode, encode_jpeg, prepare
 from vp_mqtt.masking import hide_in_address
+from vp_mqtt.nodes.claiming import remembered
 from vp_mqtt.nodes.sources import LiveStream, open_source
 from vp_mqtt.site.accounts import unit_name
 from vp_mqtt.site.broker_checks import is_online
@@ -48,7 +51,7 @@ def clock() -> str | None:
 
 def service(settings: CommonSettings) -> str | None:
     """Ask systemd whether the node's service runs; unknown where the node is not run by one."""
-    unit = unit_name(settings.role, settings.variant if isinstance(settings, VariantSettings) else None)
+    unit = unit_name(settings.role, _variant(settings))
     command = ["systemctl", "show", unit, "--property", "LoadState,ActiveState,SubState,Result,NRestarts,UnitFileState"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
@@ -105,8 +108,23 @@ def _has_picture(stream: LiveStream) -> bool:
     return stream.pictures_seen > 0
 
 
+def _variant(settings: CommonSettings) -> int | None:
+    """Return the variant that a node runs; of one that chooses it, what it ran last. None if it runs none."""
+    if not isinstance(settings, VariantSettings):
+        return None
+    if settings.variant == "auto":
+        return remembered(settings, settings.node_name(settings.variant))
+    return settings.variant
+
+
+def _chosen(settings: VariantSettings, manifest: Manifest) -> int:
+    """Return the variant to check: of a node that chooses it and has never run, the one that it would like best."""
+    variant = _variant(settings)
+    return manifest.ranked()[0] if variant is None else variant
+
+
 def _open_bundle(settings: FamilySettings) -> Bundle:
-    variant = settings.variant if isinstance(settings, VariantSettings) else None
+    variant = _variant(settings)
     try:
         if settings.bundle not in {"auto", "broker"}:
             return open_bundle(settings.bundle)
@@ -125,7 +143,7 @@ def bundle(settings: FamilySettings) -> str:
     manifest = bundle.manifest
     if isinstance(settings, VariantSettings):
         try:
-            bundle.model_bytes(settings.variant)
+            bundle.model_bytes(_chosen(settings, manifest))
         except UserError as error:
             raise CheckError(str(error), _OTHER_BUNDLE) from None
     return f"'{manifest.name}' ({manifest.short_digest.hex()}), {len(manifest.classes)} classes, complete"
@@ -135,8 +153,9 @@ def speed(settings: VariantSettings, deadline_ms: float) -> str:
     """Measure the time that the board takes for a frame, from the JPEG to the probabilities."""
     bundle = _open_bundle(settings)
     try:
-        entry = bundle.variant(settings.variant)
-        model, classes = bundle.model_bytes(settings.variant), len(bundle.manifest.classes)
+        variant = _chosen(settings, bundle.manifest)
+        entry = bundle.variant(variant)
+        model, classes = bundle.model_bytes(variant), len(bundle.manifest.classes)
         name: str = settings.runtime
         resolution, threads = entry.resolution, settings.threads
         if name == runtimes.AUTO:

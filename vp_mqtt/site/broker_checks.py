@@ -27,6 +27,19 @@ from vp_mqtt.site.finding import PATIENCE_S, CheckError
 _STATUS_WITHIN_S = 3.0
 
 
+def of_any(options: BrokerOptions, check: Callable[[BrokerOptions], str]) -> str:
+    """Check each broker of a cluster, one of which is enough; what is wrong with the others is told as well."""
+    verdicts, errors = [], []
+    for one in options.each():
+        try:
+            verdicts.append(check(one))
+        except CheckError as error:
+            errors.append(error)
+    if not verdicts:
+        raise errors[0]
+    return "; ".join([*verdicts, *(f"but {error.verdict}" for error in errors)])
+
+
 def host_name(host: str, port: int) -> str:
     """Look up the broker's host name."""
     try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.loading import load
-from vp_mqtt.config.settings import CameraSettings, CommonSettings, FamilySettings, FusionSettings, VariantSettings
+from vp_mqtt.config.settings import CommonSettings, FamilySettings, FusionSettings, VariantSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.site import board_checks, broker_checks
 from vp_mqtt.site.finding import CheckError, Finding
@@ -68,9 +69,9 @@ def _checks(settings: CommonSettings, path: Path) -> list[tuple[str, Callable[[]
     """Return the checks of a node, each with its subject, in the order in which they are made."""
     options = settings.broker_options()
     checks: list[tuple[str, Callable[[], str | None]]] = [
-        ("host name", lambda: broker_checks.host_name(options.host, options.port)),
-        ("port", lambda: broker_checks.port(options.host, options.port)),
-        ("TLS", lambda: broker_checks.tls(options)),
+        ("host name", lambda: broker_checks.of_any(options, lambda one: broker_checks.host_name(one.host, one.port))),
+        ("port", lambda: broker_checks.of_any(options, lambda one: broker_checks.port(one.host, one.port))),
+        ("TLS", lambda: broker_checks.of_any(options, broker_checks.tls)),
         ("clock", board_checks.clock),
         ("account", lambda: broker_checks.account(settings)),
         ("service", lambda: board_checks.service(settings)),

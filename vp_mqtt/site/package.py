@@ -11,6 +11,7 @@ from vp_mqtt.errors import UserError
 
 REQUIREMENTS = "requirements.txt"
 _IN_WHEEL = f"vp_mqtt/site/files/{REQUIREMENTS}"
+_FOR_THE_PAGE = "vp_mqtt/site/files/requirements-web.txt"
 _BUILD = "build one in a clone of vp-mqtt: pip wheel --no-deps ."
 
 
@@ -37,13 +38,14 @@ def find_wheel(package: str | None, base: Path) -> Path:
     return wheel
 
 
-def requirements(wheel: Path) -> bytes:
+def requirements(wheel: Path, *, web: bool = False) -> bytes:
     """Return the requirements file of a board: everything that pip installs there, by version and hash.
 
     Boards get nothing by its name alone: whoever owned a name at a package index would own the boards.
 
     Args:
         wheel: of vp-mqtt; the versions of its dependencies are locked in it.
+        web: whether the board shows the page, too.
 
     Raises:
         UserError: it cannot be read, is not a wheel of vp-mqtt, or is from before its dependencies were locked in it.
@@ -51,7 +53,7 @@ def requirements(wheel: Path) -> bytes:
     try:
         data = wheel.read_bytes()
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            locked = archive.read(_IN_WHEEL)
+            locked = archive.read(_FOR_THE_PAGE if web else _IN_WHEEL)
     except KeyError:
         raise UserError(f"{wheel}: it does not say which dependencies it needs; {_BUILD}") from None
     except (OSError, zipfile.BadZipFile) as error:

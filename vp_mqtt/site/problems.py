@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vp_mqtt.bundle.folder import Bundle, builtin_bundles, open_bundle
@@ -15,9 +15,10 @@ from vp_mqtt.site.accounts import accounts, folder_of
 from vp_mqtt.site.finding import CheckError
 from vp_mqtt.site.package import find_wheel, requirements
 from vp_mqtt.site.passwords import weakness
-from vp_mqtt.site.plan import SitePlan
+from vp_mqtt.site.plan import BrokerPlan, SitePlan, WebPlan
 
 _CONNECT_TIMEOUT_S = 3.0
+_LONGEST_NAME = 64
 
 
 def plan_bundle(plan: SitePlan, base: Path) -> Bundle:
@@ -56,16 +57,35 @@ def problems(plan: SitePlan, base: Path) -> list[str]:
     found += _variant_problems(plan, base)
     if plan.bundle_key is not None and not (base / plan.bundle_key).is_file():
         found.append(f"bundle_key: there is no file {base / plan.bundle_key}: make one with `vp keygen`, name its .pub")
+    if plan.web is not None:
+        found += _page_problems(plan.web, base)
     found += [
         f"camera '{camera.name}': there is no file {base / camera.source_file}: write the source into it"
         for camera in plan.cameras
         if camera.source_file is not None and not (base / camera.source_file).is_file()
     ]
     try:
-        requirements(find_wheel(plan.package, base))
+        requirements(find_wheel(plan.package, base), web=plan.web is not None)
     except UserError as error:
         found.append(f"package: {error}")
+    shortened = (one.name for one in accounts(plan) if one.camera is None and len(one.name) == _LONGEST_NAME)
+    found += [f"two nodes share the account '{name}': give boards shorter names" for name in _duplicates(shortened)]
     return found + _name_problems(plan)
+
+
+def _page_problems(web: WebPlan, base: Path) -> Iterator[str]:
+    for setting, file, command in (
+        ("passwords_file", web.passwords_file, "vp web --set-password operator --passwords-file {}"),
+        ("metrics_token_file", web.metrics_token_file, "(umask 077; openssl rand -hex 32 > {})"),
+        ("sign", web.sign, "vp keygen {}"),
+    ):
+        if file is None:
+            continue
+        path = base / file
+        if not path.is_file():
+            yield f"[web] {setting}: there is no file {path}: make it with `{command.format(path)}`"
+        elif is_readable_by_others(path):
+            yield f"[web] {setting}: others can read it: chmod 600 {path}"
 
 
 def _name_problems(plan: SitePlan) -> list[str]:
@@ -94,8 +114,11 @@ def _cameras(plan: SitePlan) -> list[str]:
 def _board_problems(plan: SitePlan) -> list[str]:
     names = set(_board_names(plan))
     found = []
-    if plan.fusion.board not in names:
-        found.append(f"[fusion] board '{plan.fusion.board}': there is no such board among [[boards]]")
+    fusion = plan.fusion.all_boards()
+    found += [
+        f"[fusion] board '{name}': there is no such board among [[boards]]" for name in fusion if name not in names
+    ]
+    found += [f"[fusion] board '{name}' is named twice: one board runs one fusion node" for name in _duplicates(fusion)]
     found += [
         f"camera '{camera.name}': there is no board '{camera.board}' among [[boards]]"
         for camera in plan.cameras
@@ -106,7 +129,10 @@ def _board_problems(plan: SitePlan) -> list[str]:
         for name in _duplicates(camera.board for camera in plan.cameras)
         if name in names
     ]
-    busy = {plan.fusion.board, *(camera.board for camera in plan.cameras)}
+    if plan.web is not None and plan.web.board not in names:
+        found.append(f"[web] board '{plan.web.board}': there is no such board among [[boards]]")
+    page = set() if plan.web is None else {plan.web.board}
+    busy = {*fusion, *page, *(camera.board for camera in plan.cameras)}
     found += [
         f"board '{board.name}' has nothing to do: give it variants, a camera or the fusion node, or remove it"
         for board in plan.boards
@@ -115,23 +141,58 @@ def _board_problems(plan: SitePlan) -> list[str]:
     return found
 
 
-def _variant_problems(plan: SitePlan, base: Path) -> list[str]:
-    placed: dict[int, list[str]] = {}
+def _placed(plan: SitePlan) -> dict[int, list[str]]:
+    """Return the boards that run each variant, each board once."""
+    placed: dict[int, dict[str, None]] = {}
     for board in plan.boards:
         for variant in board.variants:
-            placed.setdefault(variant, []).append(board.name)
-    found = []
+            placed.setdefault(variant, {})[board.name] = None
+    return {variant: list(boards) for variant, boards in placed.items()}
+
+
+def _listed_twice(plan: SitePlan) -> Iterator[str]:
+    listings = [("replicas", plan.replicas), *((f"board '{board.name}'", board.variants) for board in plan.boards)]
+    for where, variants in listings:
+        for variant, count in Counter(variants).items():
+            if count > 1:
+                yield f"{where}: variant {variant} is listed more than once: name it once"
+
+
+def hints(plan: SitePlan) -> list[str]:
+    """Return what works in a plan but has no effect yet, one sentence each."""
+    placed = _placed(plan)
+    return [
+        f"hint: replicas: only board '{placed[variant][0]}' runs variant {variant}: give it to another board, too, to "
+        "share its frames"
+        for variant in dict.fromkeys(plan.replicas)
+        if len(placed.get(variant, ())) == 1
+    ]
+
+
+def _variant_problems(plan: SitePlan, base: Path) -> list[str]:
+    placed = _placed(plan)
+    found = list(_listed_twice(plan))
     for variant, boards in sorted(placed.items()):
-        if len(boards) > 1:
+        if len(boards) > 1 and variant not in plan.replicas:
             where = " and ".join(f"'{name}'" for name in boards)
-            found.append(f"variant {variant} runs on {where}: a second one adds nothing; give it another variant")
+            found.append(
+                f"variant {variant} runs on {where}: a second one adds nothing; give it another variant, or let them "
+                f"share its frames: replicas = [{variant}]"
+            )
     if not placed:
         found.append("no board runs a variant: add variants = [0] to a board")
+    idle = sorted({*plan.replicas} - placed.keys())
     try:
         bundle = plan_bundle(plan, base)
+        known = len(bundle.manifest.variants)
     except UserError as error:
-        return [*found, str(error)]
-    known = len(bundle.manifest.variants)
+        return [*found, *map(_no_board_runs, idle), str(error)]
+    found += [
+        _no_board_runs(variant)
+        if variant < known
+        else f"replicas: variant {variant} is not in the bundle '{bundle.manifest.name}', which has 0 to {known - 1}"
+        for variant in idle
+    ]
     found += [
         f"board '{boards[0]}': variant {variant} is not in the bundle '{bundle.manifest.name}', "
         f"which has 0 to {known - 1}"
@@ -144,6 +205,10 @@ def _variant_problems(plan: SitePlan, base: Path) -> list[str]:
         except UserError as error:
             found.append(str(error))
     return found
+
+
+def _no_board_runs(variant: int) -> str:
+    return f"replicas: no board runs variant {variant}: give it to two boards, or take it out of replicas"
 
 
 def exposed_sources(plan: SitePlan, file: Path) -> list[str]:
@@ -165,15 +230,16 @@ def exposed_sources(plan: SitePlan, file: Path) -> list[str]:
     ]
 
 
-def unreachable(plan: SitePlan) -> list[str]:
-    """Try to reach the broker, and return what is wrong, if anything."""
-    host, port = plan.broker.host, plan.broker.port
-    try:
-        broker_checks.host_name(host, port)
-        broker_checks.port(host, port, timeout=_CONNECT_TIMEOUT_S)
-    except CheckError as error:
-        return [f"[broker] {error.verdict}: {error.remedy}"]
-    return []
+def unreachable(broker: BrokerPlan) -> list[str]:
+    """Try to reach the broker at each of its addresses, and return what is wrong, if anything."""
+    found = []
+    for host in broker.hosts:
+        try:
+            broker_checks.host_name(host, broker.port)
+            broker_checks.port(host, broker.port, timeout=_CONNECT_TIMEOUT_S)
+        except CheckError as error:
+            found.append(f"[broker] {error.verdict}: {error.remedy}")
+    return found
 
 
 def weak_passwords(plan: SitePlan, root: Path) -> list[str]:

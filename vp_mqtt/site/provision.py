@@ -10,18 +10,19 @@ from pathlib import Path
 from vp_mqtt.bundle.folder import Bundle, builtin_bundles
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.errors import UserError
-from vp_mqtt.site import passwords, render
-from vp_mqtt.site.accounts import BOARDS, PEOPLE, Account, access_rules, accounts, folder_of
+from vp_mqtt.site import render
+from vp_mqtt.site.accounts import BOARDS, PEOPLE, Account, accounts, folder_of, retained_messages
 from vp_mqtt.site.atomic_folder import PROGRAM, PUBLIC, SECRET, Changes, Content, locked, write
+from vp_mqtt.site.bridge_folder import BRIDGE, add_bridge, bridge_account
+from vp_mqtt.site.broker_folder import BROKER, add_broker
 from vp_mqtt.site.package import REQUIREMENTS, find_wheel, requirements
-from vp_mqtt.site.pki import Authority, KeyPair, new_authority, validity
+from vp_mqtt.site.pki import Authority
 from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.site.problems import plan_bundle, problems
+from vp_mqtt.site.secret_keeping import SecretKeeping
+from vp_mqtt.site.uplink import Uplink
 
-_AUTHORITY = "authority"
-_KEEP_OUT_OF_GIT = b"# Keys and passwords: not for a repository.\n*\n"
-BROKER = "broker"
-_SECRET_LIMIT = 1024
+KEEP_OUT_OF_GIT = b"# Keys and passwords: not for a repository.\n*\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,113 +39,39 @@ class Provisioned:
 
 
 class _Provisioner:
-    """Collects the files of a site; keys and passwords that exist and are still valid are kept."""
+    """Collects the files of a site."""
 
     def __init__(self, plan: SitePlan, root: Path, *, rotate: frozenset[str], now: dt.datetime) -> None:
         self._plan = plan
         self._root = root
-        self._rotate = rotate
-        self._now = now
-        self._valid = validity(now, plan.certificate_days)
-        self.files: dict[str, Content] = {}
-        self.weak: list[str] = []
-
-    def _kept(self, path: str) -> bytes | None:
-        try:
-            return (self._root / path).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def _kept_pair(self, stem: str) -> KeyPair | None:
-        certificate, key = self._kept(f"{stem}.crt"), self._kept(f"{stem}.key")
-        return None if certificate is None or key is None else KeyPair(certificate, key)
-
-    def _add_pair(self, stem: str, pair: KeyPair) -> None:
-        self.files[f"{stem}.crt"] = Content(pair.certificate)
-        self.files[f"{stem}.key"] = Content(pair.key, SECRET)
+        self.keeping = SecretKeeping(root, rotate=rotate, now=now, days=plan.certificate_days)
+        self.files = self.keeping.files
 
     def authority(self) -> tuple[Authority, bytes]:
         """Return the site's authority, created if there is none, and its certificate."""
-        stem = f"{_AUTHORITY}/ca"
-        pair = self._kept_pair(stem)
-        if pair is None:
-            if any((self._root / f"{stem}{suffix}").exists() for suffix in (".crt", ".key")):
-                raise UserError(
-                    f"{self._root / _AUTHORITY}: ca.crt and ca.key belong together and one is missing; put it back, "
-                    "or remove both to give every board new certificates"
-                )
-            pair = new_authority(self._plan.name, self._now)
-        try:
-            authority = Authority(pair)
-        except ValueError as error:
-            raise UserError(f"{self._root / _AUTHORITY}: ca.crt and ca.key are not usable: {error}") from None
-        self._add_pair(stem, pair)
-        return authority, pair.certificate
-
-    def password(self, account: Account, stem: str) -> str:
-        """Return an account's password: the existing one, whoever chose it, or a new one."""
-        kept = self._kept(f"{stem}.password")
-        try:
-            password = (kept or b"")[:_SECRET_LIMIT].decode().rstrip("\r\n")
-        except UnicodeDecodeError:
-            password = ""
-        password = password or passwords.generate()
-        reason = passwords.weakness(password, account.name)
-        if reason is not None:
-            self.weak.append(f"weak password in {stem}.password: {reason}")
-        self.files[f"{stem}.password"] = Content(password.encode() + b"\n", SECRET)
-        return password
+        return self.keeping.authority(self._plan.name)
 
     def account(self, account: Account, authority: Authority, ca: bytes, bundle: str) -> str:
         """Add an account's settings, key and password; return the password."""
         folder = folder_of(account)
         stem = f"{folder}/{account.file}"
-        if account.board in self._rotate or account.name in self._rotate:
-            kept_pair, password = None, passwords.generate()
-            self.files[f"{stem}.password"] = Content(password.encode() + b"\n", SECRET)
-        else:
-            kept_pair, password = self._kept_pair(stem), self.password(account, stem)
-        if kept_pair is None or not authority.is_valid(kept_pair, [account.name], self._now):
-            kept_pair = authority.client(account.name, self._valid)
-        self._add_pair(stem, kept_pair)
+        rotated_with = () if account.board is None else (account.board,)
+        password = self.keeping.password(account.name, stem, *rotated_with)
+        self.keeping.client_pair(account.name, stem, authority, *rotated_with)
         self.files[f"{folder}/{render.SHARED_CA}"] = Content(ca)
         # The camera's names its source, which may hold a password.
         mode = SECRET if account.role == "camera" else PUBLIC
         self.files[f"{stem}.toml"] = Content(render.settings(self._plan, account, bundle).encode(), mode)
         return password
 
-    def broker(self, authority: Authority, ca: bytes, all_accounts: Sequence[Account], secrets: dict[str, str]) -> None:
-        """Add the broker's folder."""
-        broker = self._plan.broker
-        names = [broker.host, *broker.names]
-        stem = f"{BROKER}/server"
-        pair = None if BROKER in self._rotate else self._kept_pair(stem)
-        if pair is None or not authority.is_valid(pair, names, self._now):
-            pair = authority.server(names, self._valid)
-        self._add_pair(stem, pair)
-        lines = (self._kept(f"{BROKER}/passwords") or b"").decode(errors="replace").splitlines()
-        kept = {line.partition(":")[0]: line for line in lines}
-        stored = [
-            kept[name] if passwords.matches(kept.get(name, ""), name, password) else passwords.entry(name, password)
-            for name, password in secrets.items()
-        ]
-        self.files |= {
-            f"{BROKER}/passwords": Content("".join(f"{line}\n" for line in stored).encode(), SECRET),
-            f"{BROKER}/access": Content(access_rules(all_accounts).encode()),
-            f"{BROKER}/{render.SHARED_CA}": Content(ca),
-            f"{BROKER}/mosquitto.conf": Content(render.mosquitto(self._plan, len(all_accounts)).encode()),
-            f"{BROKER}/limits.nft": Content(render.template("limits.nft", port=str(self._plan.broker.port)).encode()),
-            f"{BROKER}/vp.conf": Content(render.template("vp.conf").encode()),
-            f"{BROKER}/install.sh": Content(render.broker_install(self._plan).encode(), PROGRAM),
-        }
-
     def board(self, name: str, nodes: Sequence[Account], bundle: Bundle | None, base: Path) -> None:
         """Add a board's systemd units, its part of the bundle, and its install script."""
         folder = f"{BOARDS}/{name}"
         for node in nodes:
             file = render.unit_file(node)
-            self.files[f"{folder}/units/{file}"] = Content(render.unit(file))
-        if bundle is not None and any(node.role != "camera" for node in nodes):
+            writes = self._plan.web.teach if node.role == "web" and self._plan.web is not None else None
+            self.files[f"{folder}/units/{file}"] = Content(render.unit(file, writes))
+        if bundle is not None and any(node.role not in {"camera", "web"} for node in nodes):
             parts = {MANIFEST_NAME: (bundle.folder / MANIFEST_NAME).read_bytes()}
             for variant in sorted(node.variant for node in nodes if node.variant is not None):
                 parts[bundle.variant(variant).file] = bundle.model_bytes(variant)
@@ -158,10 +85,27 @@ class _Provisioner:
             self.files[f"{folder}/settings/{render.BUNDLE_KEY}"] = Content((base / self._plan.bundle_key).read_bytes())
         wheel = find_wheel(self._plan.package, base)
         self.files[f"{folder}/{wheel.name}"] = Content(wheel.read_bytes())
-        self.files[f"{folder}/{REQUIREMENTS}"] = Content(requirements(wheel))
+        has_page = any(node.role == "web" for node in nodes)
+        self.files[f"{folder}/{REQUIREMENTS}"] = Content(requirements(wheel, web=has_page))
+        if has_page:
+            self._add_secrets_of_page(folder, base)
         units = [node.unit for node in nodes]
-        script = render.board_install(self._plan, name, wheel.name, units)
+        folders = [self._plan.web.teach] if has_page and self._plan.web is not None and self._plan.web.teach else []
+        script = render.board_install(self._plan, name, wheel.name, units, folders)
         self.files[f"{folder}/install.sh"] = Content(script.encode(), PROGRAM)
+
+    def _add_secrets_of_page(self, folder: str, base: Path) -> None:
+        web = self._plan.web
+        if web is None:
+            return
+        given = {
+            render.PAGE_PASSWORDS: web.passwords_file,
+            render.METRICS_TOKEN: web.metrics_token_file,
+            render.SIGNING_KEY: web.sign,
+        }
+        for file, named in given.items():
+            if named is not None:
+                self.files[f"{folder}/settings/{file}"] = Content((base / named).read_bytes(), SECRET)
 
     def obsolete(self) -> list[str]:
         """Return paths that an earlier plan had and this one has not: of boards, people, and nodes."""
@@ -176,18 +120,26 @@ class _Provisioner:
                     relative = path.relative_to(self._root).as_posix()
                     if path.is_file() and _is_generated(path) and relative not in self.files:
                         found.append(relative)
-        return found
+        # Of a site that was a cell.
+        return found if f"{BRIDGE}/install.sh" in self.files else [*found, BRIDGE]
 
 
 def _is_generated(path: Path) -> bool:
     return (
-        path.suffix in {".toml", ".pub", ".password", ".source", ".key", ".crt", ".service", ".whl"}
+        path.suffix
+        in {".toml", ".pub", ".password", ".passwords", ".source", ".token", ".key", ".crt", ".service", ".whl"}
         or path.parent.name == render.BUNDLE
     )
 
 
 def provision(
-    plan: SitePlan, base: Path, root: Path, *, rotate: frozenset[str] = frozenset(), now: dt.datetime
+    plan: SitePlan,
+    base: Path,
+    root: Path,
+    *,
+    rotate: frozenset[str] = frozenset(),
+    now: dt.datetime,
+    uplink: Uplink | None = None,
 ) -> Provisioned:
     """Write a site's folders; files that exist and are still valid are kept.
 
@@ -195,8 +147,9 @@ def provision(
         plan: the site's plan.
         base: folder that relative paths in the plan start from.
         root: the folder to write.
-        rotate: boards, people, or "broker", which get new keys and passwords.
+        rotate: boards, people, "broker" or "bridge", which get new keys and passwords.
         now: with time zone.
+        uplink: the head office that its broker is bridged to, if it is a cell.
 
     Raises:
         UserError: the plan has problems, or the folder cannot be written; it is unchanged then.
@@ -206,7 +159,7 @@ def provision(
         more = f" (and {len(wrong) - 1} more: `vp site check`)" if len(wrong) > 1 else ""
         raise UserError(f"{wrong[0]}{more}")
     all_accounts = accounts(plan)
-    known = {board.name for board in plan.boards} | {person.name for person in plan.people} | {BROKER}
+    known = {board.name for board in plan.boards} | {person.name for person in plan.people} | {BROKER, BRIDGE}
     for name in sorted(rotate - known):
         raise UserError(f"--rotate {name}: there is no such board; there are: {', '.join(sorted(known))}")
     bundle = None if plan.bundle in builtin_bundles() else plan_bundle(plan, base)
@@ -215,9 +168,21 @@ def provision(
         authority, ca = work.authority()
         place = plan.bundle if bundle is None else render.BUNDLE
         secrets = {one.name: work.account(one, authority, ca, place) for one in all_accounts}
-        work.broker(authority, ca, all_accounts, secrets)
+        if uplink is not None:
+            bridge = bridge_account(plan, uplink)
+            all_accounts = [*all_accounts, bridge]
+            secrets[bridge.name] = add_bridge(work.keeping, plan, uplink, authority, ca)
+        add_broker(
+            work.keeping,
+            plan.name,
+            plan.broker,
+            (authority, ca),
+            accounts=all_accounts,
+            passwords=secrets,
+            retained=retained_messages(plan),
+        )
         for board in plan.boards:
             work.board(board.name, [one for one in all_accounts if one.board == board.name], bundle, base)
-        work.files[".gitignore"] = Content(_KEEP_OUT_OF_GIT)
+        work.files[".gitignore"] = Content(KEEP_OUT_OF_GIT)
         changes = write(root, work.files, work.obsolete())
-    return Provisioned(changes, tuple(work.weak))
+    return Provisioned(changes, tuple(work.keeping.weak))

@@ -15,12 +15,13 @@ from vp_mqtt.config.settings import WatchSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import connected
+from vp_mqtt.overview.frame_sizes import frames_of
+from vp_mqtt.overview.site_overview import NodeState, Overview, note_of, own_problems, twin_problems
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.messages import StatsMessage, StatusMessage, decode_of_node
 from vp_mqtt.protocol.topics import ANY, Kind, Topics
-from vp_mqtt.site.accounts import accounts, folder_of
-from vp_mqtt.site.overview import NodeState, Overview, own_problems, twin_problems
-from vp_mqtt.site.plan import SitePlan
+from vp_mqtt.site.accounts import Account, accounts, folder_of
+from vp_mqtt.site.plan import BrokerPlan, SitePlan
 from vp_mqtt.site.render import SHARED_CA, broker_address
 
 _WORK_COUNTERS = {"camera": "frames", "variant": "frames", "fusion": "labels"}
@@ -49,6 +50,11 @@ class NodeReport:
         p95_ms: their 95th percentile.
         temperature_c: its board's temperature, in degrees Celsius.
         rss_mb: resident memory, in MB.
+        note: "still" of a camera before which nothing moves, "spare" of a board that waits for a variant; else empty.
+        frames: of a camera node: how large its frames are, for people; else empty.
+        published: of a camera node: by camera, width and height of its frames, in pixels, and whether they are the
+            source's JPEGs as they are.
+        frame_side: of a variant node: side of the square that it resizes frames to, in pixels.
     """
 
     node: str
@@ -64,6 +70,10 @@ class NodeReport:
     p95_ms: float | None = None
     temperature_c: float | None = None
     rss_mb: float | None = None
+    note: str = ""
+    frames: str = ""
+    published: dict[str, dict[str, Any]] | None = None
+    frame_side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,8 @@ class SiteReport:
         for heading in ("per s", "dropped", "p50 ms", "p95 ms", "°C"):
             table.add_column(heading, no_wrap=True, justify="right", min_width=len(heading))
         for node in self.nodes:
-            state = Text(node.state, style="green" if node.state == "online" else "bold red")
+            shown = ", ".join(filter(None, (node.state, node.note, node.frames)))
+            state = Text(shown, style="green" if node.state == "online" else "bold red")
             numbers = (node.rate, node.dropped, node.p50_ms, node.p95_ms, node.temperature_c)
             cells = ("" if number is None else f"{number:g}" for number in numbers)
             table.add_row(
@@ -105,12 +116,20 @@ def person_settings(plan: SitePlan, root: Path, name: str) -> WatchSettings:
     account = next((one for one in accounts(plan) if one.name == name and one.board is None), None)
     if account is None:
         raise UserError(f"--account {name}: there is no such account among [[people]]")
-    folder = root / folder_of(account)
+    return login_settings(plan.name, plan.broker, account, root / folder_of(account))
+
+
+def login_settings(site: str, broker: BrokerPlan, account: Account, folder: Path) -> WatchSettings:
+    """Return the settings of an account, from its provisioned folder.
+
+    Raises:
+        UserError: it has not been provisioned.
+    """
     if not (folder / f"{account.file}.key").is_file():
         raise UserError(f"{folder}: not there; write it with `vp site provision`")
     return WatchSettings(
-        broker=f"mqtts://{broker_address(plan)}",
-        site=plan.name,
+        broker=f"mqtts://{broker_address(broker)}",
+        site=site,
         username=account.name,
         password_file=folder / f"{account.file}.password",
         ca_file=folder / SHARED_CA,
@@ -181,6 +200,7 @@ class _Listener:
             subscriptions=[(site.status(ANY), 1), (site.stats(ANY), 0)],
             on_message=self._receive,
             on_end=self._end,
+            finds_statuses=True,
             timeout_s=_CONNECT_WITHIN_S,
         ) as session:
             with self._change:
@@ -199,7 +219,7 @@ def site_report(plan: SitePlan, settings: WatchSettings, seconds: float) -> Site
     Raises:
         UserError: the broker cannot be reached, or refuses us.
     """
-    planned = [account for account in accounts(plan) if account.board is not None]
+    planned = [account for account in accounts(plan) if account.is_node]
     listener = _Listener(plan.name)
     listener.listen(settings, {node.name for node in planned}, seconds)
     known = listener.nodes()
@@ -241,13 +261,17 @@ def _report(name: str, board: str, role: str, node: NodeState | None, stats: lis
     report = NodeReport(name, board, role)
     if node is None:
         return report
-    status = node.status
+    status, published = node.status, node.status.published
     report = replace(
         report,
         state=str(node.presence) if node.is_heard or not node.is_online else _UNHEARD,
         host=status.host,
         version=status.version,
         bundle=f"{status.bundle} {status.digest}" if status.bundle else None,
+        note=note_of(node),
+        frames=frames_of(node),
+        published=None if published is None else {camera: f.model_dump() for camera, f in published.items()},
+        frame_side=status.frame_side,
     )
     if not node.is_online or not stats:
         return report
@@ -290,6 +314,6 @@ def _problems(nodes: tuple[NodeReport, ...]) -> list[str]:
         found += [
             f"{node.node} on board '{node.board}' runs '{node.bundle}', the fusion node '{fusion.bundle}'"
             for node in nodes
-            if node.role == "variant" and node.state == "online" and node.bundle != fusion.bundle
+            if node.role == "variant" and node.state == "online" and node.bundle not in {fusion.bundle, None}
         ]
     return found

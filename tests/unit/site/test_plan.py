@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vp_mqtt.config.settings import CameraSettings
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.site.accounts import accounts
 from vp_mqtt.site.plan import SitePlan, parse_plan
@@ -79,8 +79,9 @@ def test_a_camera_has_regions_and_a_motion_gate_which_its_node_gets() -> None:
     assert node.cameras() == ("cam0.door", "cam0.bin")
     assert (node.rotate, node.mirror, node.motion_gate, node.motion_region.top) == (90, True, True, 0.5)
     assert (node.motion_threshold, node.motion_area, node.motion_hold, node.heartbeat) == (20, 1, 1.5, 3)
-    fusion = next(account for account in accounts(found) if account.role == "fusion")
-    assert tomllib.loads(settings(found, fusion, "tiny"))["fusion"]["cameras"] == ["cam0.door", "cam0.bin"]
+    for role in ("fusion", "variant"):
+        account = next(account for account in accounts(found) if account.role == role)
+        assert tomllib.loads(settings(found, account, "tiny"))[role]["cameras"] == ["cam0.door", "cam0.bin"]
     assert "motion_gate" not in settings(with_camera(), accounts(found)[0], "tiny")
 
 
@@ -108,6 +109,9 @@ def test_the_accounts_reach_the_regions_and_no_more() -> None:
         ("read", f"{door}/label"),
         ("read", f"{door}/capture"),
         ("read", "vp/home/camera/cam0/capture"),
+        ("write", "vp/home/camera/cam0/snapshot"),
+        ("read", "vp/home/settings/camera/cam0"),
+        ("read", "vp/home/node/+/status"),
         ("readwrite", "vp/home/node/camera-cam0/status"),
         ("readwrite", "vp/home/node/camera-cam0/stats"),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +13,17 @@ import pytest
 from cryptography import x509
 
 from tests.support.provisioned import ProvisionedSite
+from tests.support.wheels import FOR_THE_PAGE
 from vp_mqtt.bundle.signing import generate
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.loading import load
-from vp_mqtt.config.settings import CameraSettings, CommonSettings, FusionSettings, VariantSettings, WatchSettings
+from vp_mqtt.config.settings import CommonSettings, FusionSettings, VariantSettings, WatchSettings
+from vp_mqtt.config.web_settings import WebSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.site.accounts import accounts
 from vp_mqtt.site.plan import read_plan
 from vp_mqtt.site.problems import exposed_sources
+from vp_mqtt.site.status import person_settings
 
 ROOT = Path(__file__).parents[3]
 NOW = dt.datetime.now(dt.UTC)
@@ -37,6 +42,7 @@ def test_every_node_reads_its_settings_and_finds_its_files(
         "camera": CameraSettings,
         "variant": VariantSettings,
         "fusion": FusionSettings,
+        "web": WebSettings,
     }
     for account in accounts(site.plan):
         monkeypatch.chdir(site.settings_folder(account.name))
@@ -56,8 +62,8 @@ def test_every_node_reads_its_settings_and_finds_its_files(
 def test_only_the_owner_can_read_secrets(site: ProvisionedSite) -> None:
     files = site.contents()
     secret = {path for path in files if path.endswith((".key", ".password")) or path == "broker/passwords"}
-    # An authority, a server, and an account for the camera, six variants, the fusion node and four people.
-    assert len(secret) == 2 + 2 * 12 + 1
+    # An authority, a server, and an account for the camera, six variants, the fusion node, the page and four people.
+    assert len(secret) == 2 + 2 * 13 + 1
     assert {files[path][1] for path in secret} == {0o600}
     assert site.root.stat().st_mode & 0o777 == 0o700
     passwords = {path: data.decode().strip() for path, (data, _) in files.items() if path.endswith(".password")}
@@ -93,7 +99,7 @@ def test_a_second_run_changes_nothing_and_a_change_only_what_it_must(site: Provi
     changed = site.provision().changes
     assert changed.removed == ()
     assert set(changed.written) == {
-        path for path in before if re.fullmatch(r"boards/.*/settings/[a-z0-9-]+\.toml", path)
+        path for path in before if re.fullmatch(r"boards/.*/settings/(?!web)[a-z0-9-]+\.toml", path)
     }
 
 
@@ -105,6 +111,21 @@ def test_a_new_board_gets_keys_and_a_removed_one_loses_its_folder(site: Provisio
     assert {path.split("/")[1] for path in changed.written if path.startswith("boards/")} == {"pi-9"}
     assert not any(path.startswith("boards/pi-5") for path in site.contents())
     assert site.contents()["broker/passwords"] != before["broker/passwords"]
+
+
+def test_several_addresses_of_the_broker_reach_all_settings_and_its_certificate(site: ProvisionedSite) -> None:
+    site.edit('host = "127.0.0.1"', 'host = ["127.0.0.1", "broker.local", "fd00::3"]')
+    site.provision()
+    wanted = f"mqtts://127.0.0.1:{site.port},broker.local:{site.port},[fd00::3]:{site.port}"
+    for account in accounts(site.plan):
+        text = (site.settings_folder(account.name) / f"{account.file}.toml").read_text()
+        assert tomllib.loads(text)["broker"] == wanted
+    assert person_settings(site.plan, site.root, "alice").broker == wanted
+    certificate = x509.load_pem_x509_certificate((site.root / "broker" / "server.crt").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["broker.local"]
+    assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "fd00::3"]
+    assert site.provision().changes.written == ()
 
 
 def test_rotate_renews_one_board(site: ProvisionedSite) -> None:
@@ -157,6 +178,82 @@ def test_a_camera_with_a_password_has_it_in_files_of_its_owner(site: Provisioned
     folder = site.settings_folder(camera)
     assert (folder / "camera.toml").stat().st_mode & 0o777 == 0o600
     assert "settings/camera.toml)" in (folder.parent / "install.sh").read_text()
+
+
+def test_the_page_gets_its_passwords_and_its_board_what_it_needs(site: ProvisionedSite) -> None:
+    assert FOR_THE_PAGE in (site.root / "boards" / "pi-cam" / "requirements.txt").read_text()
+    assert FOR_THE_PAGE not in (site.root / "boards" / "pi-0" / "requirements.txt").read_text()
+    passwords = site.folder / "page.passwords"
+    site.edit("[web]", '[web]\nlisten = "0.0.0.0:8321"\npasswords_file = "page.passwords"')
+    with pytest.raises(UserError, match="--set-password"):
+        site.provision()
+    passwords.write_text("{}")
+    passwords.chmod(0o644)
+    with pytest.raises(UserError, match="chmod 600"):
+        site.provision()
+    passwords.chmod(0o600)
+    site.provision()
+    given = site.root / "boards" / "pi-cam" / "settings" / "page.passwords"
+    assert given.stat().st_mode & 0o777 == 0o600
+    settings = load(WebSettings, {}, given.parent / "web.toml")
+    assert (settings.listen, settings.passwords_file) == ("0.0.0.0:8321", given)
+
+
+def test_the_page_gets_the_token_of_prometheus(site: ProvisionedSite) -> None:
+    token = site.folder / "metrics.token"
+    site.edit("[web]", '[web]\nmetrics_token_file = "metrics.token"')
+    with pytest.raises(UserError, match="openssl rand"):
+        site.provision()
+    token.write_text("6f1d" * 16)
+    token.chmod(0o600)
+    site.provision()
+    given = site.root / "boards" / "pi-cam" / "settings" / "metrics.token"
+    assert (given.read_text(), given.stat().st_mode & 0o777) == ("6f1d" * 16, 0o600)
+    assert load(WebSettings, {}, given.parent / "web.toml").metrics_token_file == given
+
+
+def test_the_page_publishes_bundles_only_where_the_site_says_so(site: ProvisionedSite) -> None:
+    def written() -> list[str]:
+        [page] = (account for account in accounts(site.plan) if account.role == "web")
+        return [right.topics for right in page.rights if right.access != "read"]
+
+    assert written() == []
+    site.edit("[web]", "[web]\nmay_push = true")
+    assert written() == [f"vp/{site.plan.name}/bundle/#"]
+    site.edit("may_push", "may_change")
+    above = f"vp/{site.plan.name}"
+    assert written() == [f"{above}/settings/fusion", f"{above}/settings/camera/+", f"{above}/camera/+/capture"]
+
+
+def test_the_page_gets_what_it_teaches_and_signs_with(site: ProvisionedSite) -> None:
+    board = site.root / "boards" / "pi-cam"
+    keys = 'teach = "/srv/vp-mqtt/teach"\nteach_from = "cifar10"\nqueue_frames = 50\nqueue_mb = 20.0\nsign = "own.key"'
+    site.edit("[web]", f"[web]\nmay_push = true\n{keys}")
+    with pytest.raises(UserError, match=r"\[web\] sign: there is no file .*vp keygen"):
+        site.provision()
+    generate(site.folder / "own.key")
+    site.provision()
+    given = board / "settings" / "signing.key"
+    assert (given.read_bytes(), given.stat().st_mode & 0o777) == ((site.folder / "own.key").read_bytes(), 0o600)
+    settings = load(WebSettings, {}, given.parent / "web.toml")
+    assert (settings.sign, settings.teach, settings.teach_from) == (given, Path("/srv/vp-mqtt/teach"), "cifar10")
+    assert (settings.queue_frames, settings.queue_mb) == (50, 20.0)
+    assert "\nReadWritePaths=/srv/vp-mqtt/teach\n" in (board / "units" / "vp-web.service").read_text()
+    assert "for folder in /srv/vp-mqtt/teach; do" in (board / "install.sh").read_text()
+    assert "ReadWritePaths" not in (site.root / "boards" / "pi-0" / "units" / "vp-node@.service").read_text()
+
+
+@pytest.mark.parametrize("wrong", ['teach = "/etc/vp-mqtt"', 'teach = "/srv/../etc/vp-mqtt"', 'sign = "own.key"'])
+def test_a_page_that_could_not_work_so_is_refused(site: ProvisionedSite, wrong: str) -> None:
+    site.edit("[web]", f"[web]\n{wrong}")
+    with pytest.raises(UserError, match=r"name a folder like|without effect"):
+        site.provision()
+
+
+def test_a_page_that_others_could_see_without_a_password_is_refused(site: ProvisionedSite) -> None:
+    site.edit("[web]", '[web]\nlisten = "0.0.0.0:8321"')
+    with pytest.raises(UserError, match="without a password"):
+        site.provision()
 
 
 def test_a_plan_that_others_can_read_with_a_password_in_it_is_a_problem(site: ProvisionedSite) -> None:

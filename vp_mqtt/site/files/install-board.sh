@@ -46,12 +46,15 @@ chown -R root:root /opt/vp-mqtt
 install -d -m 0755 /etc/vp-mqtt
 for file in settings/*; do
     case "$$file" in
-        *.key | *.password | *.source | settings/camera.toml)
+        *.key | *.password | *.passwords | *.source | *.token | settings/camera.toml)
             install -o vp-mqtt -g vp-mqtt -m 0600 "$$file" /etc/vp-mqtt/
             ;;
         settings/bundle) install -d -m 0755 /etc/vp-mqtt/bundle && install -m 0644 "$$file"/* /etc/vp-mqtt/bundle/ ;;
         *) install -m 0644 "$$file" /etc/vp-mqtt/ ;;
     esac
+done
+for folder in $folders; do
+    [ -z "$$folder" ] || install -d -o vp-mqtt -g vp-mqtt -m 0700 "$$folder"
 done
 install -m 0644 units/*.service /etc/systemd/system/
 systemctl daemon-reload
