@@ -26,7 +26,7 @@ from vp_mqtt.training.datasets import load
 from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
 from vp_mqtt.training.export import export_bundle
 from vp_mqtt.training.networks import VariantNetwork, measure_statistics, needs_statistics
-from vp_mqtt.training.onnx_export import halve_weights
+from vp_mqtt.training.onnx_weights import halve_weights
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.pretrained.starting_weights import candidates_for, load_first_fitting, read_starting_weights
 from vp_mqtt.training.quantize import quantize

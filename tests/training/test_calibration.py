@@ -50,5 +50,5 @@ def test_top_k_keeps_what_a_vote_has(seed: int, k: int) -> None:
     (probabilities,) = guesses(2.0, 1, seed)[0]
     vote = select(probabilities, k, b"1234")
     kept = top_k(probabilities[np.newaxis], k)[0]
-    assert set(np.flatnonzero(kept).tolist()) == set(vote.classes.tolist())
-    np.testing.assert_array_equal(kept[vote.classes], probabilities[vote.classes])
+    assert set(np.flatnonzero(kept).tolist()) == set(vote.classes)
+    np.testing.assert_array_equal(kept[list(vote.classes)], probabilities[list(vote.classes)])

@@ -147,7 +147,7 @@ def test_samples_are_test_pictures_by_class(tmp_path: Path) -> None:
 
 
 def test_families_in_the_box() -> None:
-    assert known_families() == ["base", "medium", "paper", "paper-7", "small"]
+    assert known_families() == ["base", "medium", "mixed", "narrow", "paper", "paper-7", "small"]
     paper = load_family("paper")
     assert [v.resolution for v in paper.variants] == [96, 128, 160, 192, 224, 256]
     assert [v.head for v in paper.variants] == [256, 320, 384, 448, 512, 576]
@@ -167,7 +167,7 @@ def test_a_bad_family_file_is_refused(tmp_path: Path, text: str, says: str) -> N
     (tmp_path / "family.toml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=says):
         load_family(str(tmp_path / "family.toml"))
-    with pytest.raises(UserError, match="base, medium, paper, paper-7, small"):
+    with pytest.raises(UserError, match="base, medium, mixed, narrow, paper, paper-7, small"):
         load_family("unknown")
 
 

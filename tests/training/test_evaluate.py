@@ -129,7 +129,10 @@ def test_eval_prints_what_it_promises(bundle: Path, pictures: Path, tmp_path: Pa
     assert printed.returncode == 0, printed.stderr
     told = json.loads(printed.stdout)
     assert told["images"] == 24
-    assert set(told["accuracy"]) == {"fused", "variants", "by_alive", "by_alive_worst", "by_alive_best", "by_k"}
+    by_alive = {"by_alive", "by_alive_worst", "by_alive_best", "by_subset"}
+    assert set(told["accuracy"]) == {"fused", "variants", "by_k"} | by_alive
+    assert len(told["accuracy"]["by_subset"]) == 63
+    assert told["accuracy"]["by_subset"]["0,1,2,3,4,5"] == told["accuracy"]["fused"]
     assert told["accuracy"] == result.as_dict()["accuracy"]
     assert list(told["accuracy"]["by_alive"]) == ["1", "2", "3", "4", "5", "6"]
     assert list(told["accuracy"]["by_k"]) == ["1", "2"]

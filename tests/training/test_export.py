@@ -107,6 +107,7 @@ def test_a_bundle_is_calibrated_by_its_pictures_on_export_or_later(trained: Path
     exported = export_bundle(checkpoint, tmp_path / "calibrated", dataset=dataset).manifest
     assert exported.calibration is not None
     assert exported.calibration.pictures == len(dataset.validation)
+    assert exported.provenance["picture_side"] == 28
     assert all(has_familiarity(open_bundle(tmp_path / "calibrated").model_bytes(index)) for index in (0, 1))
     later = calibrate_bundle(open_bundle(tmp_path / "plain"), dataset, tmp_path / "later")
     assert later == open_bundle(tmp_path / "later").manifest

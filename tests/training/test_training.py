@@ -56,6 +56,17 @@ def test_frozen_blocks_never_learn_and_the_others_do(tmp_path: Path) -> None:
                 assert not torch.equal(tensor, old[name]), name
 
 
+def test_frozen_norms_keep_their_statistics_and_learn_their_scale(tmp_path: Path) -> None:
+    before = training(tmp_path, tmp_path / "run").checkpoint()
+    start = [{name: tensor.clone() for name, tensor in state.items()} for state in before.networks]
+    after = training(tmp_path, tmp_path / "run", epochs=1, frozen_norms=True).run()
+    norm = "features.0.1"
+    for old, new in zip(start, after.networks, strict=True):
+        for statistic in ("running_mean", "running_var"):
+            torch.testing.assert_close(new[f"{norm}.{statistic}"], old[f"{norm}.{statistic}"], rtol=0, atol=0)
+        assert not torch.equal(new[f"{norm}.weight"], old[f"{norm}.weight"])
+
+
 def test_frozen_blocks_give_what_they_would_unfolded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = []
     for folds in (True, False):

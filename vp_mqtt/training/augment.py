@@ -42,7 +42,7 @@ class ViewRecipe(BaseModel):
 
 
 def draw_views(
-    picture: Picture, resolutions: Sequence[int], recipe: ViewRecipe, rng: np.random.Generator
+    picture: Picture, resolutions: Sequence[int], recipe: ViewRecipe, rng: np.random.Generator, version: int = 1
 ) -> list[Picture]:
     """Return one view per resolution, each (resolution, resolution, 3), uint8, BGR.
 
@@ -51,6 +51,7 @@ def draw_views(
         resolutions: of the variants, in pixels.
         recipe: parameters.
         rng: random generator.
+        version: of the preprocessing.
     """
     if rng.random() < recipe.jpeg:
         picture = decode(encode_jpeg(picture, int(rng.integers(_MIN_JPEG_QUALITY, 100))))
@@ -58,16 +59,16 @@ def draw_views(
         picture = np.ascontiguousarray(picture[:, ::-1])
     if recipe.shared:
         seed = int(rng.integers(2**63))
-        return [_view(picture, side, recipe, np.random.default_rng(seed)) for side in resolutions]
-    return [_view(picture, side, recipe, rng) for side in resolutions]
+        return [_view(picture, side, recipe, np.random.default_rng(seed), version) for side in resolutions]
+    return [_view(picture, side, recipe, rng, version) for side in resolutions]
 
 
-def _view(picture: Picture, side: int, recipe: ViewRecipe, rng: np.random.Generator) -> Picture:
+def _view(picture: Picture, side: int, recipe: ViewRecipe, rng: np.random.Generator, version: int) -> Picture:
     if recipe.area < 1:
         picture = _part(picture, recipe, rng)
     # The same resize as on a board, so that training sees the pictures that the board will see.
     larger = side + max(1, round(side * recipe.margin))
-    resized = resize_square(picture, larger)
+    resized = resize_square(picture, larger, version=version)
     angle = math.radians(rng.uniform(-recipe.rotation, recipe.rotation))
     zoom = 1 + rng.uniform(-recipe.zoom, recipe.zoom)
     cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom

@@ -16,6 +16,7 @@ from vp_mqtt.training.averaging import WeightAverages
 from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.cuda_graphs import GraphedPasses
 from vp_mqtt.training.datasets import Dataset, Pictures
+from vp_mqtt.training.defaults import batch_for
 from vp_mqtt.training.device_inputs import DeviceInputs
 from vp_mqtt.training.engine import NetworkSet, Passes, ThreadedPasses, VariantThreads
 from vp_mqtt.training.learner import JointLearner
@@ -58,11 +59,11 @@ def build_trainer(
     if len(dataset.train) < recipe.batch:
         raise UserError(
             f"the training set has {len(dataset.train)} pictures, fewer than one batch of {recipe.batch};"
-            f" write --batch {max(1, len(dataset.train) // 4)}"
+            f" write --batch {batch_for(len(dataset.train))}, or leave it out"
         )
     cv2.setNumThreads(1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    inputs = DeviceInputs(device)
+    inputs = DeviceInputs(device, recipe.preprocessing)
     variants = _build_variants(origin, dataset.train, weights, inputs, device)
     averages = WeightAverages(variants, recipe.average)
     networks = NetworkSet(variants, averages.networks, _load_teachers(teacher, origin, device), recipe.frozen_blocks)
@@ -123,7 +124,15 @@ def _build_batches(origin: Origin, pictures: Pictures, teacher: Checkpoint | Non
     recipe = origin.recipe
     families = [origin.family] if teacher is None else [origin.family, teacher.origin.family]
     resolutions = [spec.resolution for family in families for spec in family.variants]
-    return ViewBatches(pictures, resolutions, recipe.views, batch=recipe.batch, seed=recipe.seed, epochs=recipe.epochs)
+    return ViewBatches(
+        pictures,
+        resolutions,
+        recipe.views,
+        batch=recipe.batch,
+        seed=recipe.seed,
+        epochs=recipe.epochs,
+        version=recipe.preprocessing,
+    )
 
 
 def _start_threads(origin: Origin, device: torch.device) -> VariantThreads:
@@ -145,7 +154,7 @@ def _build_validator(origin: Origin, pictures: Pictures, inputs: DeviceInputs, d
         pictures,
         inputs,
         resolutions=[spec.resolution for spec in origin.family.variants],
-        vote_weights=origin.family.weights(),
+        vote_weights=origin.family.vote_weights(),
         k=origin.recipe.k,
         batch=origin.recipe.batch if device.type == "cuda" else _VALIDATION_BATCH_ON_CPU,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, Manifest, Preprocessing, VariantEntry, VariantSpec
+from vp_mqtt.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,31 @@ class VariantModel:
     params: int
 
 
+@contextlib.contextmanager
+def new_bundle_folder(out: Path) -> Iterator[Path]:
+    """Give an empty folder that becomes the bundle's when all is done: it appears complete or not at all.
+
+    Args:
+        out: the bundle's folder; an existing bundle is replaced.
+
+    Raises:
+        UserError: the folder holds something other than a bundle, or cannot be written.
+    """
+    if out.exists() and not (out / MANIFEST_NAME).is_file() and any(out.iterdir() if out.is_dir() else [out]):
+        raise UserError(f"--out {out}: there is something other than a bundle; name a new folder")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
+            folder = Path(temporary) / "bundle"
+            folder.mkdir()
+            yield folder
+            if out.exists():
+                out.rename(Path(temporary) / "previous")
+            folder.rename(out)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}") from None
+
+
 def write_bundle(
     folder: Path,
     variants: Sequence[VariantModel],
@@ -36,6 +64,7 @@ def write_bundle(
     k: int,
     provenance: Mapping[str, str | int | float],
     calibration: Calibration | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Manifest:
     """Write models and manifest into a folder, and return the manifest.
 
@@ -47,6 +76,7 @@ def write_bundle(
         k: classes in a vote.
         provenance: what the family was made from.
         calibration: of confidence and thresholds; None without.
+        preprocessing: that the family was trained with; by default that of version 1.
 
     Raises:
         OSError: a file cannot be written.
@@ -69,7 +99,7 @@ def write_bundle(
         name=name,
         classes=classes,
         variants=tuple(entries),
-        preprocessing=Preprocessing(),
+        preprocessing=preprocessing or Preprocessing(),
         k=k,
         provenance=dict(provenance),
         calibration=calibration,

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, Manifest
-from vp_mqtt.config.settings import CameraSettings
 from vp_mqtt.errors import UserError
-from vp_mqtt.nodes.frame_encoder import FrameEncoder
+from vp_mqtt.inference.picture_fit import describe
 from vp_mqtt.training.confidence_fit import fit_calibration
 from vp_mqtt.training.datasets import Dataset, Pictures
 from vp_mqtt.training.datasets.split import cut_off
-from vp_mqtt.training.evaluation.evaluate import evaluate_probabilities, run_models
+from vp_mqtt.training.evaluation.evaluate import default_encoder, evaluate_probabilities, run_models
 from vp_mqtt.training.familiarity import (
     fit_familiarity,
     has_familiarity,
@@ -31,6 +30,8 @@ MAX_TRAINING_PICTURES = 2000
 """For the class means: so many pictures of the training part are enough."""
 
 _SEED = 0
+_DESCRIBED = 100
+"""So many pictures are looked at to say what they are like."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,13 @@ def _add_familiarity(
 
 
 def _run(manifest: Manifest, models: Sequence[bytes], pictures: Pictures) -> list[NDArray[np.float32]]:
-    quality = int(CameraSettings.model_fields["quality"].default)
-    encoder = FrameEncoder(size=None, quality=quality, passes_through=True)
-    return run_models(manifest, models, pictures, encoder, with_features=True)
+    return run_models(manifest, models, pictures, default_encoder(), with_features=True)
+
+
+def describe_pictures(pictures: Pictures) -> dict[str, int | float]:
+    """Return what a bundle says of the pictures that its family learned from, for boards to see who does not fit."""
+    chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), _DESCRIBED), dtype=int).tolist()
+    return describe(pictures.picture(index) for index in chosen)
 
 
 def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path) -> Manifest:
@@ -125,7 +130,11 @@ def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path) -> Manifest:
     ]
     changes = {
         "variants": variants,
-        "provenance": {**manifest.provenance, "validation_accuracy": round(accuracy, 4)},
+        "provenance": {
+            **manifest.provenance,
+            **describe_pictures(dataset.validation),
+            "validation_accuracy": round(accuracy, 4),
+        },
         "calibration": calibrated.calibration,
     }
     written = Manifest.model_validate({**manifest.model_dump(), **changes})

@@ -90,6 +90,8 @@ class Checkpoint:
                 content = torch.load(file, map_location="cpu", weights_only=True)
             return cls(**(content | {"origin": Origin.model_validate_json(content["origin"])}))
         except OSError as error:
+            if (path / "bundle").is_dir():
+                raise UserError(f"{path}: nothing was fine-tuned there; its family is in {path / 'bundle'}") from None
             raise UserError(f"{file}: {error.strerror}; train first, or name the folder of a training") from None
         except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, EOFError):
             raise UserError(f"{file}: not a checkpoint of this version") from None

@@ -22,9 +22,10 @@ def to_input(views: Tensor) -> Tensor:
 class DeviceInputs:
     """Reads pictures and prepares them as a board does."""
 
-    def __init__(self, device: torch.device) -> None:
-        """Prepare inputs for networks on this device."""
+    def __init__(self, device: torch.device, version: int = 1) -> None:
+        """Prepare inputs for networks on this device, by a version of the preprocessing."""
         self._device = device
+        self._version = version
         # On a CPU the caller already runs one thread per variant.
         self._readers = ThreadPoolExecutor(cores(), "reader") if device.type == "cuda" else None
 
@@ -36,7 +37,7 @@ class DeviceInputs:
         """
 
         def prepare(index: int) -> Picture:
-            return resize_square(pictures.picture(index), resolution)
+            return resize_square(pictures.picture(index), resolution, version=self._version)
 
         prepared = self._readers.map(prepare, indices) if self._readers else map(prepare, indices)
         return to_input(torch.from_numpy(np.stack(list(prepared))).to(self._device))

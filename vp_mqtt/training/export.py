@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,11 +10,11 @@ from typing import Literal
 import numpy as np
 
 from vp_mqtt.bundle.folder import open_bundle
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, Manifest, Preprocessing
+from vp_mqtt.bundle.manifest import Calibration, Manifest, Preprocessing
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import prepare
-from vp_mqtt.training.bundle_writer import VariantModel, write_bundle
-from vp_mqtt.training.calibrate import calibrate
+from vp_mqtt.training.bundle_writer import VariantModel, new_bundle_folder, write_bundle
+from vp_mqtt.training.calibrate import calibrate, describe_pictures
 from vp_mqtt.training.calibration import fit_fusion
 from vp_mqtt.training.checkpoint import Checkpoint
 from vp_mqtt.training.datasets import Dataset
@@ -74,23 +73,13 @@ def export_bundle(
         UserError: the folder holds something other than a bundle, or cannot be written; or the data set is missing or
             not the training's.
     """
-    if out.exists() and not (out / MANIFEST_NAME).is_file() and any(out.iterdir() if out.is_dir() else [out]):
-        raise UserError(f"--out {out}: there is something other than a bundle; name a new folder")
     if dataset is None and (fit or weights == "int8"):
         raise UserError("int8 and --fit need the training's pictures: name them with --data")
     if dataset is not None and dataset.classes != checkpoint.origin.classes:
         raise UserError(f"the classes of '{dataset.name}' are not those of the training")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
-            exporter = _Exporter(checkpoint, Path(temporary) / "bundle", name or checkpoint.origin.dataset, dataset)
-            exported = exporter.export(weights, fit=fit)
-            if out.exists():
-                out.rename(Path(temporary) / "previous")
-            exporter.folder.rename(out)
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}") from None
-    return exported
+    with new_bundle_folder(out) as folder:
+        exporter = _Exporter(checkpoint, folder, name or checkpoint.origin.dataset, dataset)
+        return exporter.export(weights, fit=fit)
 
 
 class _Exporter:
@@ -103,8 +92,11 @@ class _Exporter:
         self._dataset = dataset
         self._networks = checkpoint.trained_networks()
         self._specs = checkpoint.origin.family.variants
-        self._vote_weights = checkpoint.origin.family.weights()
+        self._vote_weights = checkpoint.origin.family.vote_weights()
         self._provenance = _provenance(checkpoint)
+        if dataset is not None:
+            self._provenance |= describe_pictures(dataset.validation)
+        self._preprocessing = Preprocessing(version=checkpoint.origin.recipe.preprocessing)
 
     def export(self, weights: Weights, *, fit: bool) -> Exported:
         if fit and self._dataset is not None:
@@ -164,7 +156,9 @@ class _Exporter:
         pictures = dataset.train
         chosen = rng.permutation(len(pictures))[:CALIBRATION_PICTURES].tolist()
         return [
-            quantize(model, (prepare(pictures.picture(index), spec.resolution, Preprocessing()) for index in chosen))
+            quantize(
+                model, (prepare(pictures.picture(index), spec.resolution, self._preprocessing) for index in chosen)
+            )
             for model, spec in zip(models, self._specs, strict=True)
         ]
 
@@ -185,6 +179,7 @@ class _Exporter:
             k=min(origin.recipe.k, len(origin.classes)),
             provenance={**self._provenance, "weights": weights},
             calibration=calibration,
+            preprocessing=self._preprocessing,
         )
 
 

@@ -13,6 +13,7 @@ from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.device_inputs import to_input
 from vp_mqtt.training.engine import NetworkSet, Passes
 from vp_mqtt.training.losses import JointLoss, Target
+from vp_mqtt.training.networks import freeze_norms
 from vp_mqtt.training.optimization import Optimization
 from vp_mqtt.training.rng import Stream, rng_at
 
@@ -49,7 +50,7 @@ class JointLearner:
         self._averages = averages
         self._optimization = optimization
         self._loss = JointLoss(
-            origin.family.weights(),
+            origin.family.vote_weights(),
             recipe.k,
             label_smoothing=recipe.label_smoothing,
             distilled=recipe.distilled,
@@ -61,6 +62,8 @@ class JointLearner:
         """Switch to training mode and reseed the dropout layers; epochs count from 0."""
         for index, network in enumerate(self._variants):
             network.train()
+            if self._recipe.frozen_norms:
+                freeze_norms(network)
             network.dropout.seed(int(self._rng(Stream.DROPOUT, epoch, index).integers(2**62)))
         self.passes.begin_epoch()
 

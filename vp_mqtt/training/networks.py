@@ -119,6 +119,13 @@ def fold_batch_norm(network: N) -> N:
     return folded
 
 
+def freeze_norms(network: nn.Module) -> None:
+    """Switch the batch norms to evaluation mode: they use their statistics, and no longer change them."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
 def _folded_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
     """Return the batch norms that only add a bias in evaluation mode: theirs were folded into the convolutions."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]

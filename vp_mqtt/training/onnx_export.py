@@ -12,14 +12,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
+from vp_mqtt.training.onnx_weights import halve_weights
 
 OPSET = 18
 _IR_VERSION = 10
-_MIN_HALVED_VALUES = 256
 _COMPARED_INPUTS = 8
 
 
@@ -30,20 +29,6 @@ class _Probabilities(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         return self.network.probabilities(picture)
-
-
-def halve_weights(model: onnx.ModelProto) -> None:
-    """Store large float32 initialisers as float16, with a cast back that runtimes fold when they load the model."""
-    graph = model.graph
-    casts = []
-    for index, tensor in enumerate(graph.initializer):
-        if tensor.data_type == TensorProto.FLOAT and int(np.prod(tensor.dims)) >= _MIN_HALVED_VALUES:
-            stored = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.half")
-            casts.append(helper.make_node("Cast", [stored.name], [tensor.name], to=TensorProto.FLOAT))
-            graph.initializer[index].CopyFrom(stored)
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def to_onnx(network: VariantNetwork, resolution: int, weights: Literal["float16", "float32"]) -> bytes:

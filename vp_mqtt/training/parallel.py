@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -30,7 +30,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def map_pictures(do: Callable[[int], ResultT], count: int, title: str) -> Iterator[ResultT]:
+def map_pictures(do: Callable[[int], ResultT], count: int, title: str) -> Generator[ResultT]:
     """Yield `do(0)`, `do(1)`, .. `do(count - 1)`, computed side by side.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Protocol, SupportsFloat
 
 from rich.console import Console
@@ -49,6 +50,26 @@ class SilentProgress:
 
     def step(self, done: int, total: SupportsFloat) -> None:
         """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+
+class ProgressLines:
+    """Says how many steps of all are done, for programs."""
+
+    def __init__(self, say: Callable[[str, int, int], None]) -> None:
+        """Say it with this function: stage, steps done, and steps of the whole training."""
+        self._say = say
+        self._before = self._all = 0
+
+    def begin(self, epoch: int, epochs: int, steps: int, batch: int) -> None:  # noqa: ARG002 (see `ProgressReporter`)
+        """Begin an epoch."""
+        self._before, self._all = epoch * steps, epochs * steps
+
+    def step(self, done: int, total: SupportsFloat) -> None:  # noqa: ARG002
+        """Report steps done."""
+        self._say("fine-tuning", self._before + done, self._all)
 
     def end(self) -> None:
         """Do nothing."""

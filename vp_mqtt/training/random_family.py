@@ -104,7 +104,7 @@ def write_random_bundle(folder: Path, family: FamilySpec, models: Sequence[Rando
         folder,
         [
             VariantModel(one.spec, weight, one.model, one.params)
-            for one, weight in zip(models, family.weights(), strict=True)
+            for one, weight in zip(models, family.vote_weights(), strict=True)
         ],
         name=family.name,
         classes=tuple(f"class {number}" for number in range(classes)),

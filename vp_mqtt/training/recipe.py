@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -35,6 +35,10 @@ class Recipe(BaseModel):
     frozen_blocks: int = Field(
         default=0, ge=0, le=18, description="first blocks of the backbone, including its stem, that never learn"
     )
+    frozen_norms: bool = Field(
+        default=False,
+        description="batch norms keep the statistics of the pretrained weights, instead of using those of each batch",
+    )
     head_filters: bool = Field(
         default=True,
         description="initialise a narrow head from filters of the pretrained wide last convolution, not at random",
@@ -62,6 +66,9 @@ class Recipe(BaseModel):
     k: int = Field(default=3, ge=1, description="classes in a vote, also in the fused loss")
     seed: int = Field(default=0, ge=0)
     views: ViewRecipe = ViewRecipe()
+    preprocessing: Literal[1, 2] = Field(
+        default=1, description="version of the preprocessing; 1 for trainings from before there were several"
+    )
 
     def uses_mixup(self, epoch: int) -> bool:
         """Return whether pictures are mixed in an epoch, from 0."""

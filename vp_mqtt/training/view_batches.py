@@ -37,6 +37,7 @@ class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
         batch: int,
         seed: int,
         epochs: int,
+        version: int = 1,
     ) -> None:
         """Describe the batches of a training.
 
@@ -47,6 +48,7 @@ class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
             batch: pictures in a batch.
             seed: random seed.
             epochs: passes over the pictures.
+            version: of the preprocessing.
         """
         self._pictures = pictures
         self._resolutions = resolutions
@@ -54,6 +56,7 @@ class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
         self._batch = batch
         self._seed = seed
         self._epochs = epochs
+        self._version = version
         self.steps = len(pictures) // batch
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
@@ -64,7 +67,10 @@ class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
         epoch, step = divmod(index, self.steps)
         chosen = self._order_of(epoch)[step * self._batch : (step + 1) * self._batch]
         rng = rng_at(Stream.VIEWS, self._seed, epoch, step)
-        views = [draw_views(self._pictures.picture(int(i)), self._resolutions, self._recipe, rng) for i in chosen]
+        views = [
+            draw_views(self._pictures.picture(int(i)), self._resolutions, self._recipe, rng, self._version)
+            for i in chosen
+        ]
         stacked = [torch.from_numpy(np.stack(of_one)) for of_one in zip(*views, strict=True)]
         return stacked, torch.from_numpy(self._pictures.labels[chosen])
 

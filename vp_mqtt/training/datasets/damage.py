@@ -1,4 +1,4 @@
-"""Finds pictures that are damaged in the middle: decoders fill what is missing with grey, and go on."""
+"""Finds pictures that are damaged in the middle: decoders fill what is missing with grey, and continue."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.bundle.folder import Bundle
-from vp_mqtt.bundle.manifest import Manifest
+from vp_mqtt.bundle.manifest import Manifest, Preprocessing
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.fusion.confidence import sharpen
 from vp_mqtt.inference.onnx import OnnxPredictor
@@ -33,7 +34,7 @@ _FUSED_AT_ONCE = 1024
 _MAX_SUBSETS = 1000
 """Of one size: if a family has more, so many are chosen at random."""
 
-_View = Callable[[int], Picture]
+View = Callable[[int], Picture]
 """What variants get to see of a picture, by the side of the square that they resize it to, in pixels."""
 
 
@@ -84,7 +85,11 @@ def run_models(
     result = [np.empty((len(pictures), size), dtype=np.float32) for size in sizes]
 
     def predict_one(index: int) -> None:
-        view = _published(pictures, index, encoder) if encoder is not None else _stored(pictures, index)
+        view = (
+            published(pictures, index, encoder, manifest.preprocessing)
+            if encoder is not None
+            else _stored(pictures, index)
+        )
         try:
             for variant, runner in enumerate(runners):
                 resolution = variants[variant].resolution
@@ -98,12 +103,18 @@ def run_models(
     return result
 
 
-def _stored(pictures: Pictures, index: int) -> _View:
+def _stored(pictures: Pictures, index: int) -> View:
     picture = pictures.picture(index)
     return lambda _: picture
 
 
-def _published(pictures: Pictures, index: int, encoder: FrameEncoder) -> _View:
+def default_encoder() -> FrameEncoder:
+    """Return the encoder of a camera node with its default settings."""
+    quality = int(CameraSettings.model_fields["quality"].default)
+    return FrameEncoder(size=None, quality=quality, passes_through=True)
+
+
+def published(pictures: Pictures, index: int, encoder: FrameEncoder, preprocessing: Preprocessing) -> View:
     """Return the view of a picture that a camera node publishes.
 
     Raises:
@@ -117,7 +128,7 @@ def _published(pictures: Pictures, index: int, encoder: FrameEncoder) -> _View:
         raise UserError(f"{pictures.where(index)}: {error}; repair or remove it") from None
     if frame is None:
         raise UserError(f"{pictures.where(index)}: it cannot be made small enough for a frame; remove it")
-    return partial(decode, frame.jpeg)
+    return partial(decode, frame.jpeg, version=preprocessing.version)
 
 
 def subsets_alive(variants: int) -> list[Subset]:
@@ -205,6 +216,7 @@ def evaluate_probabilities(
         mean_per_class=metric(lambda subset: metrics.mean_per_class(predicted[subset], labels)),
         ece=metric(lambda subset: metrics.calibration_error(confidences[subset], predicted[subset] == labels)),
         by_alive={size: _subset_accuracy(tally.correct, size, len(labels)) for size in range(1, len(weights) + 1)},
+        by_subset={subset: correct / len(labels) for subset, correct in tally.correct.items()},
         by_k={number: correct / len(labels) for number, correct in tally.correct_by_k.items()},
         confusion=metrics.confusion(predicted[everyone], labels, len(manifest.classes)),
     )

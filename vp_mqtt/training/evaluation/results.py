@@ -106,6 +106,7 @@ class Evaluation:
         mean_per_class: mean of the accuracies of the classes.
         ece: expected calibration error of the published confidence, 15 bins.
         by_alive: accuracy by the number of variants alive.
+        by_subset: accuracy of the fused label, 0..1, by the variants alive; of large families only some subsets.
         by_k: accuracy of the fused label, all variants alive, by the classes in a vote, 0..1.
         confusion: pictures by class (row) and fused label (column), shape (classes, classes), int64.
         unknown: how well foreign pictures are told from those, by the name of their folder.
@@ -117,6 +118,7 @@ class Evaluation:
     mean_per_class: MetricValues
     ece: MetricValues
     by_alive: dict[int, SubsetAccuracy]
+    by_subset: dict[Subset, float]
     by_k: dict[int, float]
     confusion: NDArray[np.int64]
     unknown: dict[str, UnknownEvaluation] = field(default_factory=dict)
@@ -137,6 +139,7 @@ class Evaluation:
                 "by_alive": {size: round(accuracy.mean, 4) for size, accuracy in by_size.items()},
                 "by_alive_worst": {size: _extreme_as_dict(accuracy.worst) for size, accuracy in by_size.items()},
                 "by_alive_best": {size: _extreme_as_dict(accuracy.best) for size, accuracy in by_size.items()},
+                "by_subset": {",".join(map(str, alive)): round(share, 4) for alive, share in self.by_subset.items()},
                 "by_k": {str(k): round(share, 4) for k, share in self.by_k.items()},
             },
             "mean_per_class": self.mean_per_class.as_dict(),

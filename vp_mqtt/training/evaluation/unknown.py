@@ -61,6 +61,22 @@ def evaluate_unknown(
     )
 
 
+def share_of_unknown(manifest: Manifest, probabilities: NDArray[np.float32], *, k: int) -> float | None:
+    """Return the share of pictures that all variants together call unknown, 0..1; None where there is no threshold.
+
+    Args:
+        manifest: the bundle's.
+        probabilities: of the pictures, shape (variants, N, classes), N at least 1.
+        k: classes in a vote.
+    """
+    if manifest.calibration is None:
+        return None
+    weights = [variant.weight for variant in manifest.variants]
+    everyone = tuple(range(len(weights)))
+    seen = _Seen.of(manifest, probabilities, weights, k)
+    return 1 - float(seen.is_shown(everyone, manifest.calibration.thresholds[-1], manifest.none_index).mean())
+
+
 @dataclass(frozen=True)
 class _Seen:
     """Known scores and fused labels of pictures, shape (N,), by the variants alive."""

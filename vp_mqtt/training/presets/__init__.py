@@ -46,3 +46,25 @@ def load_family(name_or_file: str) -> FamilySpec:
         return FamilySpec.model_validate(table)
     except ValidationError as error:
         raise UserError(f"--family {name_or_file}: {first_error(error)}") from None
+
+
+def choose_variants(family: FamilySpec, numbers: str) -> FamilySpec:
+    """Return the family with some of its variants only.
+
+    Args:
+        family: to choose from.
+        numbers: indices of the variants, such as "0,2".
+
+    Raises:
+        UserError: the family has no such variant.
+    """
+    last = len(family.variants) - 1
+    try:
+        chosen = sorted({int(number) for number in numbers.split(",")})
+    except ValueError:
+        chosen = [-1]
+    if chosen[0] < 0 or chosen[-1] > last:
+        raise UserError(
+            f"--only {numbers}: '{family.name}' has variants 0 to {last}; name some of them, such as 0,{last}"
+        )
+    return family.model_copy(update={"variants": tuple(family.variants[index] for index in chosen)})

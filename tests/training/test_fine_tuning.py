@@ -1,0 +1,93 @@
+"""Fine-tuning of a family that was taught: the better one is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.support.training_data import write_fashion_mnist
+from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.bundle.manifest import FamilySpec, Preprocessing, VariantSpec
+from vp_mqtt.errors import UserError
+from vp_mqtt.training import datasets, fine_tuning
+from vp_mqtt.training.datasets import Dataset
+from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
+from vp_mqtt.training.frozen.pretrained import start_from_weights
+from vp_mqtt.training.frozen.teach import teach
+from vp_mqtt.training.networks import VariantNetwork
+from vp_mqtt.training.pretrained.starting_weights import StartingWeights
+from vp_mqtt.training.pretrained.weight_files import as_arrays
+from vp_mqtt.training.progress import ProgressLines, SilentProgress
+
+SPEC = VariantSpec(resolution=24, alpha=0.1, head=16)
+
+
+@pytest.mark.parametrize("is_better", [True, False])
+def test_the_better_family_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_better: bool) -> None:
+    data = write_fashion_mnist(tmp_path / "data", train=120, test=20)
+    dataset = datasets.load("fashion-mnist", data)
+    torch.manual_seed(0)
+    weights = StartingWeights(as_arrays(VariantNetwork(SPEC, 2).state_dict()), SPEC, ("x", "y"))
+    start = start_from_weights([weights], FamilySpec(name="tiny", variants=(SPEC,)), "random")
+    start = dataclasses.replace(start, preprocessing=Preprocessing(version=2))
+    bundle = tmp_path / "run" / "bundle"
+    first = teach(dataset, start, bundle, name="clothes", learns_validation=False)
+    assert first.pictures == len(dataset.train)
+    measure = evaluate_bundle
+    measured = []
+
+    def evaluate(*arguments: object, **keywords: object) -> object:
+        found = measure(*arguments, **keywords)  # type: ignore[arg-type]
+        measured.append(found.fused)
+        # What counts is the comparison: so few steps may go either way.
+        wanted = 1.0 if (len(measured) == 2) == is_better else 0.0
+        found.__dict__["accuracy"] = type(found.accuracy)(wanted, (wanted,))
+        return found
+
+    monkeypatch.setattr(fine_tuning, "evaluate_bundle", evaluate)
+    monkeypatch.setattr(fine_tuning, "EPOCHS", 1)
+    result = fine_tuning.fine_tune(
+        dataset,
+        bundle,
+        tmp_path / "run",
+        data="fashion-mnist",
+        root=data,
+        seed=0,
+        progress=SilentProgress(),
+    )
+    assert len(measured) == 2
+    assert (result.is_kept, result.images) == (is_better, len(dataset.validation))
+    manifest = open_bundle(bundle).manifest
+    assert (manifest.digest != first.manifest.digest) == is_better
+    assert manifest.calibration is not None
+    assert manifest.preprocessing.version == 2
+    assert not (tmp_path / "run" / "fine-tuned").exists()
+
+    if is_better:
+        check_copy(dataset, bundle, tmp_path / "copy")
+
+
+def check_copy(dataset: Dataset, bundle: Path, out: Path) -> None:
+    """A copy is fine-tuned beside the bundle, which stays as it is; both are compared on what neither has learnt."""
+    steps: list[tuple[str, int, int]] = []
+    first = open_bundle(bundle)
+    tuned = fine_tuning.fine_tune_copy(
+        dataset,
+        first,
+        out,
+        name="tuned",
+        data="fashion-mnist",
+        seed=0,
+        progress=ProgressLines(lambda *one: steps.append(one)),
+    )
+    assert open_bundle(out).manifest.digest == tuned.manifest.digest != first.manifest.digest
+    assert open_bundle(bundle).manifest == first.manifest
+    assert tuned.manifest.name == "tuned"
+    assert tuned.before.images == tuned.after.images == len(dataset.test)
+    assert steps[-1] == ("fine-tuning", steps[-1][2], steps[-1][2])
+    others = dataclasses.replace(dataset, classes=tuple(reversed(dataset.classes)))
+    with pytest.raises(UserError, match="other classes"):
+        fine_tuning.fine_tune_copy(others, first, out, name="x", data="", seed=0, progress=SilentProgress())

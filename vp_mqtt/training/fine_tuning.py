@@ -1,0 +1,160 @@
+"""Fine-tunes a family that was taught with frozen backbones, and keeps whichever is better on held-out pictures."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from vp_mqtt.bundle.folder import Bundle, open_bundle
+from vp_mqtt.bundle.manifest import FamilySpec, Manifest, VariantSpec
+from vp_mqtt.errors import UserError
+from vp_mqtt.training.builder import build_trainer
+from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
+from vp_mqtt.training.datasets import Dataset
+from vp_mqtt.training.evaluation.evaluate import default_encoder, evaluate_bundle
+from vp_mqtt.training.export import export_bundle
+from vp_mqtt.training.frozen.outcome import Outcome, outcome_of
+from vp_mqtt.training.pretrained.starting_weights import read_starting_weights
+from vp_mqtt.training.progress import ProgressReporter
+from vp_mqtt.training.recipe import read_recipe
+
+EPOCHS = 8
+_RECIPE = "few-pictures"
+_BATCH, _FEW_PICTURES, _BATCH_OF_FEW = 32, 1024, 16
+# The classifiers fit the backbones already, so that both can learn at once, slowly.
+_CHANGES = ("frozen_steps=0", "head_rate=1.0", "learning_rate=2e-4")
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What fine-tuning has achieved.
+
+    Attributes:
+        before: accuracy of the fused label on the validation part with frozen backbones, 0..1.
+        after: after fine-tuning, 0..1.
+        images: in the validation part.
+        is_kept: whether the bundle is the one that was fine-tuned: if it is better.
+    """
+
+    before: float
+    after: float
+    images: int
+    is_kept: bool
+
+
+def fine_tune(
+    dataset: Dataset,
+    bundle: Path,
+    out: Path,
+    *,
+    data: str,
+    root: Path | None,
+    seed: int,
+    progress: ProgressReporter,
+    resumes: bool = False,
+) -> FineTuned:
+    """Fine-tune the family of a bundle, and replace the bundle if the result is better on the validation part.
+
+    Args:
+        dataset: that it was taught; its validation part was not learnt.
+        bundle: its folder.
+        out: folder for the checkpoint and the history.
+        data: where the pictures are, for later exports.
+        root: folder of a named data set.
+        seed: random seed.
+        progress: receives every step.
+        resumes: continue from the checkpoint in `out`.
+
+    Raises:
+        UserError: a picture cannot be read, or a file cannot be written.
+    """
+    origin = _origin(dataset, open_bundle(bundle).manifest, data=data, root=root, seed=seed)
+    weights = [] if resumes else read_starting_weights([str(bundle)], None, origin.family)
+    trainer = build_trainer(origin, dataset, out, weights=weights, progress=progress)
+    if resumes:
+        trainer.resume()
+    trainer.run()
+    tuned = out / "fine-tuned"
+    export_bundle(Checkpoint.load(out / CHECKPOINT_NAME), tuned, name=origin.family.name, dataset=dataset)
+    before, after = (
+        evaluate_bundle(open_bundle(folder), dataset.validation, encoder=default_encoder()).fused
+        for folder in (bundle, tuned)
+    )
+    if after > before:
+        shutil.rmtree(bundle)
+        tuned.rename(bundle)
+    else:
+        shutil.rmtree(tuned)
+    return FineTuned(before, after, len(dataset.validation), after > before)
+
+
+@dataclass(frozen=True)
+class TunedCopy:
+    """A fine-tuned family beside the one that it was made of.
+
+    Attributes:
+        manifest: of its bundle.
+        before: what the family before says of the test part.
+        after: what the fine-tuned family says of the same pictures.
+        seconds: that it took.
+    """
+
+    manifest: Manifest
+    before: Outcome
+    after: Outcome
+    seconds: float
+
+
+def fine_tune_copy(
+    dataset: Dataset, bundle: Bundle, out: Path, *, name: str, data: str, seed: int, progress: ProgressReporter
+) -> TunedCopy:
+    """Fine-tune a copy of a bundle's family, and compare the two on the test part, which neither has learnt.
+
+    Args:
+        dataset: that the family was taught.
+        bundle: the family.
+        out: folder for the new bundle; an existing bundle is replaced.
+        name: of the new bundle.
+        data: where the pictures are, for later exports.
+        seed: random seed.
+        progress: receives every step.
+
+    Raises:
+        UserError: the family has other classes, a picture cannot be read, or a file cannot be written.
+    """
+    if bundle.manifest.classes != dataset.classes:
+        raise UserError("the bundle has other classes than the pictures: teach it these first")
+    began = time.monotonic()
+    origin = _origin(dataset, bundle.manifest, data=data, root=None, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="vp-fine-tune-") as folder:
+        work = Path(folder)
+        weights = read_starting_weights([str(bundle.folder)], None, origin.family)
+        build_trainer(origin, dataset, work, weights=weights, progress=progress).run()
+        export_bundle(Checkpoint.load(work / CHECKPOINT_NAME), out, name=name, dataset=dataset)
+    tuned = open_bundle(out)
+    before, after = (outcome_of(one, dataset.classes, dataset.test) for one in (bundle, tuned))
+    return TunedCopy(tuned.manifest, before, after, time.monotonic() - began)
+
+
+def _origin(dataset: Dataset, manifest: Manifest, *, data: str, root: Path | None, seed: int) -> Origin:
+    """Return what the family of a bundle is trained from."""
+    specs = tuple(
+        VariantSpec(**{field: getattr(entry, field) for field in VariantSpec.model_fields})
+        for entry in manifest.variants
+    )
+    batch = _BATCH if len(dataset.train) >= _FEW_PICTURES else _BATCH_OF_FEW
+    version = manifest.preprocessing.version
+    return Origin(
+        family=FamilySpec(name=manifest.name, variants=specs),
+        classes=dataset.classes,
+        dataset=dataset.name,
+        recipe=read_recipe(
+            _RECIPE, _CHANGES, epochs=EPOCHS, batch=batch, seed=seed, k=manifest.k, preprocessing=version
+        ),
+        pretrained=str(manifest.provenance.get("pretrained", "none")),
+        data=data,
+        root=None if root is None else str(root),
+    )
