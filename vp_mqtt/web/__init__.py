@@ -1,0 +1,1 @@
+"""`vp web`: a page that shows what a site recognises and why, its boards, and its history."""

@@ -1,0 +1,98 @@
+"""An SQLite database of the page: private to the user, made anew where it is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vp_mqtt.errors import UserError
+from vp_mqtt.logs import LOGGER
+
+_PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
+_WAIT_S = 5.0
+_WAL_BYTES = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database in a file. Methods may be called from any thread.
+
+    Attributes:
+        path: of its file.
+        schema: SQL that creates what is missing.
+        version: of the schema, greater than 0.
+        what: its name in messages, such as "history".
+        flag: that names its folder.
+    """
+
+    path: Path
+    schema: str
+    version: int
+    what: str
+    flag: str
+
+    def open(self) -> None:
+        """Create the database if there is none; one that is damaged is put aside.
+
+        Raises:
+            UserError: it cannot be created, or is of another version.
+        """
+        try:
+            self.path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
+            try:
+                self._create()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                self._put_aside(error)
+                self._create()
+        except (OSError, sqlite3.Error) as error:
+            raise UserError(f"{self.what} {self.path}: {error}; name another folder with {self.flag}") from None
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[sqlite3.Connection]:
+        """Provide a connection; what is changed is kept unless an exception ends the context."""
+        with (
+            contextlib.closing(sqlite3.connect(self.path, timeout=_WAIT_S)) as database,
+            database,
+        ):
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            yield database
+
+    def _create(self) -> None:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)) as database:
+            found = database.execute("PRAGMA user_version").fetchone()[0]
+            if found not in {0, self.version}:
+                raise UserError(f"{self.what} {self.path}: of another version of vp-mqtt; name another folder")
+            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            database.execute("PRAGMA journal_mode = WAL")
+            database.executescript(self.schema)
+            database.execute(f"PRAGMA user_version = {self.version}")
+
+    def _put_aside(self, error: sqlite3.Error) -> None:
+        aside = self.path.with_suffix(".damaged")
+        self.path.replace(aside)
+        for suffix in ("-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        LOGGER.warning("%s: %s is damaged (%s); it is kept as %s", self.what, self.path, error, aside.name)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
+
+
+def used_bytes(database: sqlite3.Connection) -> int:
+    """Return how much of its file a database uses, in bytes."""
+    pages, free, size = (
+        database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def give_back(database: sqlite3.Connection) -> None:
+    """Commit, and give back to the file system what is no longer used."""
+    # As a script, which commits first: `execute` would free a single page.
+    database.executescript("PRAGMA incremental_vacuum")
