@@ -1,0 +1,1 @@
+"""What templates show: cards of cameras and boards, made from the view. Pure."""

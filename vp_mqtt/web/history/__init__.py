@@ -1,0 +1,1 @@
+"""Changes of states, with a picture of each, kept on this machine."""
