@@ -1,0 +1,62 @@
+"""Divides labelled pictures into those that are learnt and those that are held out, always the same ones."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from vp_mqtt.web.teaching.collection import Collection, CollectionError
+from vp_mqtt.web.teaching.teaching import FEWEST
+
+_HELD_OUT_SHARE = 1 / 5
+_MIN_CLASSES = 2
+
+
+def held_out(pictures: Sequence[str]) -> set[str]:
+    """Return which pictures of a class are held out: about a fifth, at least one.
+
+    It depends on a picture's name alone: one that was held out stays so as others come, so that a family that has
+    learnt before cannot have learnt from it.
+    """
+    places = {picture: _place(picture) for picture in pictures}
+    chosen = {picture for picture, place in places.items() if place < _HELD_OUT_SHARE}
+    if not chosen and pictures:
+        chosen = {min(places, key=lambda picture: (places[picture], picture))}
+    if len(chosen) == len(pictures) and chosen:
+        chosen.discard(max(chosen, key=lambda picture: (places[picture], picture)))
+    return chosen
+
+
+def divide(collection: Collection, out: Path) -> None:
+    """Make a folder with the parts `train` and `test`, whose files are links to the pictures.
+
+    Args:
+        collection: the pictures; classes without any are left out.
+        out: folder to make; one that is there is replaced.
+
+    Raises:
+        CollectionError: there are too few classes, or too few pictures of one.
+        OSError: it cannot be written.
+    """
+    used = [one for one in collection.classes() if one.pictures]
+    if len(used) < _MIN_CLASSES:
+        raise CollectionError("a family needs at least two classes with pictures")
+    few = [one for one in used if len(one.pictures) < FEWEST]
+    if few:
+        raise CollectionError(f"'{few[0].name}' has {len(few[0].pictures)} pictures: it needs at least {FEWEST}")
+    if out.exists():
+        shutil.rmtree(out)
+    for one in used:
+        chosen, folder = held_out(one.pictures), collection.folder_of(one.name)
+        for picture in one.pictures:
+            link = out / ("test" if picture in chosen else "train") / one.name / picture
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to((folder / picture).resolve())
+
+
+def _place(picture: str) -> float:
+    """Return a number that the name of a picture's file determines, 0..1."""
+    name = picture.rpartition("/")[2]
+    return int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:6], "big") / 2**48
