@@ -1,0 +1,1 @@
+"""The site's settings, as the page shows and changes them."""
