@@ -26,11 +26,12 @@ class Listener:
 
     Attributes:
         online: the names of the nodes that are online.
+        record: what announces, votes and labels are written to.
     """
 
     def __init__(self, record: Record) -> None:
         self.online: set[str] = set()
-        self._record = record
+        self.record = record
         self._inbox: Inbox[Received] = Inbox(per_source=_MAX_WAITING)
 
     @contextmanager
@@ -64,16 +65,16 @@ class Listener:
         topic = topics.parse(message.topic)
         match topic.kind:
             case Kind.ANNOUNCE:
-                self._record.add_announce(AnnounceMessage.decode(message.payload).announce())
+                self.record.add_announce(AnnounceMessage.decode(message.payload).announce())
             case Kind.VOTE if topic.variant is not None:
-                vote = votes.decode(message.payload, len(self._record.classes))
+                vote = votes.decode(message.payload, len(self.record.classes))
                 packet = Outgoing(message.topic, message.payload, correlation=message.correlation).packet_bytes()
                 frame = FrameId.decode(message.correlation)
-                self._record.add_vote(frame, topic.variant, vote, len(message.payload), packet)
+                self.record.add_vote(frame, topic.variant, vote, len(message.payload), packet)
             case Kind.LABEL:
                 # The capture time is on the wall clock, which all processes of this machine share.
                 arrival = time.time() - (time.monotonic() - message.at)
-                self._record.add_label(LabelMessage.decode(message.payload), arrival)
+                self.record.add_label(LabelMessage.decode(message.payload), arrival)
             case Kind.STATUS:
                 status = StatusMessage.decode(message.payload)
                 if status.state is State.ONLINE:
