@@ -45,6 +45,11 @@ COMMANDS = {
         "Show a site's labels as they arrive: in a live table on a terminal, otherwise one line each.",
         _NODES,
     ),
+    "web": LazyCommand(
+        "vp_mqtt.cli.web:web_command",
+        "Show a site in a browser: what is recognised and why, its boards, and its history.",
+        _NODES,
+    ),
     "push": LazyCommand(
         "vp_mqtt.cli.push:push_command",
         "Publish a bundle to the broker and switch a site's boards to it, or roll back to the previous one.",
@@ -55,7 +60,21 @@ COMMANDS = {
         "Create an Ed25519 key pair: the private key signs bundles (vp push --sign), the public key verifies them.",
         _BUNDLES,
     ),
-    "train": LazyCommand("vp_mqtt.cli.train:train", "Train a family on labelled pictures.", _TRAINING),
+    "capture": LazyCommand(
+        "vp_mqtt.cli.capture:capture_command",
+        "Fill a class folder with pictures from a camera or from a site's frames, without near-duplicates.",
+        _TRAINING,
+    ),
+    "teach": LazyCommand(
+        "vp_mqtt.cli.teach:teach",
+        "Teach a family classes of your own in seconds: its backbones stay as they are, only its classifiers learn.",
+        _TRAINING,
+    ),
+    "train": LazyCommand(
+        "vp_mqtt.cli.train:train",
+        "Train a family on labelled pictures: with nothing else said, frozen first, then fine-tuned if that helps.",
+        _TRAINING,
+    ),
     "check-data": LazyCommand(
         "vp_mqtt.cli.data:check_data",
         "Read every picture once, and list unusable pictures and duplicates that would spoil a result.",
@@ -76,12 +95,18 @@ COMMANDS = {
         "Calibrate a bundle that was exported without its pictures: confidence, and what is unknown.",
         _TRAINING,
     ),
+    "merge": LazyCommand(
+        "vp_mqtt.cli.merge:merge",
+        "Merge variants of several bundles of the same classes into one bundle, such as those of several trainings.",
+        _TRAINING,
+    ),
     "samples": LazyCommand(
         "vp_mqtt.cli.data:samples",
         "Write a few held-out pictures of each class, chosen at random, for a camera node to play.",
         _TRAINING,
     ),
     "site": LazyCommand("vp_mqtt.cli.site:app", "Set up a site of boards, from the plan to running nodes.", _SITE),
+    "broker": LazyCommand("vp_mqtt.cli.broker:app", "Look at a broker.", _SITE),
     "home-assistant-remove": LazyCommand(
         "vp_mqtt.cli.home_assistant:remove_command",
         "Remove a site's device and its entities from Home Assistant; stop a fusion node with --home-assistant first.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vp_mqtt.cli.common_options import Bundle, Classes, Json, Size, parse_size, require_torch
+from vp_mqtt.config.defaults import DEFAULT_BUNDLE
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def _print_progress(text: str) -> None:
 
 def speed(
     *,
-    bundle: Bundle = "fashion-mnist",
+    bundle: Bundle = DEFAULT_BUNDLE,
     family: Annotated[
         str | None,
         typer.Option(help="instead of a bundle, a family with random weights: paper, .., or a TOML file"),

@@ -34,6 +34,17 @@ def parse_size(text: str) -> tuple[int, int]:
     )
 
 
+def require_learning() -> None:
+    """Check that what classifiers and calibration need is installed; torch is not among it.
+
+    Raises:
+        UserError: something is missing.
+    """
+    missing = [name for name in ("onnx", "scipy", "threadpoolctl") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"this needs {' and '.join(missing)}: `pip install {' '.join(missing)}` (or extra `teach`)")
+
+
 def require_torch(purpose: str) -> None:
     """Check that torch is installed.
 

@@ -142,7 +142,7 @@ def _warn_of(chosen: EvaluationSet, trained_on: str | float | None) -> None:
 
 def _camera_encoder(quality: int | None) -> FrameEncoder:
     """Return the encoder of a camera node with this quality, or without one in its settings."""
-    from vp_mqtt.config.settings import CameraSettings  # noqa: PLC0415
+    from vp_mqtt.config.camera_settings import CameraSettings  # noqa: PLC0415
     from vp_mqtt.nodes.frame_encoder import FrameEncoder  # noqa: PLC0415
 
     default = int(CameraSettings.model_fields["quality"].default)

@@ -12,7 +12,8 @@ import typer
 
 from vp_mqtt.cli.common_options import Json
 from vp_mqtt.cli.settings_options import keyword, settings_command
-from vp_mqtt.config.settings import CameraSettings, FusionSettings, VariantSettings, WatchSettings
+from vp_mqtt.config.camera_settings import CameraSettings
+from vp_mqtt.config.settings import FusionSettings, VariantSettings, WatchSettings
 from vp_mqtt.nodes import native_output, signals
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,24 +12,20 @@ from vp_mqtt.cli.common_options import Json
 from vp_mqtt.cli.settings_options import keyword, settings_command
 from vp_mqtt.config.settings import PushSettings
 
-if TYPE_CHECKING:
-    from vp_mqtt.bundle.adoption import Adoption
-
 
 def _push(settings: PushSettings, *, bundle: str | None, rollback: bool, json: bool) -> None:
     """Publish a bundle to the broker and switch a site's boards to it, or roll back to the previous one."""
     from vp_mqtt.bundle import publish  # noqa: PLC0415
 
     done = publish.run(settings, bundle, rollback=rollback)
-    adoption: Adoption = done.pop("adoption")
     if json:
-        typer.echo(json_module.dumps(done | {"boards": adoption.as_dict()}))
+        typer.echo(json_module.dumps(done.as_dict()))
     else:
-        typer.echo(f"the bundle of site '{settings.site}' is now '{done['bundle']}' ({str(done['digest'])[:8]})")
-        typer.echo("\n".join(adoption.lines(done["bundle"])))
-        if done["previous"]:
-            typer.echo(f"to return to the previous bundle ({str(done['previous'])[:8]}): vp push --rollback")
-    raise typer.Exit(1 if adoption.is_refused else 0)
+        typer.echo(f"the bundle of site '{settings.site}' is now '{done.bundle}' ({done.digest[:8]})")
+        typer.echo("\n".join(done.adoption.lines(done.bundle)))
+        if done.previous:
+            typer.echo(f"to return to the previous bundle ({done.previous[:8]}): vp push --rollback")
+    raise typer.Exit(1 if done.adoption.is_refused else 0)
 
 
 _EXTRA = (

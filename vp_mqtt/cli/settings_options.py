@@ -31,10 +31,22 @@ PANELS: Mapping[str, Sequence[str]] = {
         "runtime",
         "threads",
         "max_frame_bytes",
+        "replica",
     ),
-    "Camera": ("camera", "source", "source_file", "size", "quality", "loop", "frames", "fps", "in_flight"),
-    "Picture": ("rotate", "mirror", "region"),
+    "Camera": ("camera", "source", "source_file", "loop", "hold", "frames", "fps", "in_flight"),
+    "Picture": ("size", "quality", "encode", "frame_side", "rotate", "mirror", "region"),
     "Motion": ("motion_gate", "motion_threshold", "motion_area", "motion_region", "motion_hold", "heartbeat"),
+    "Page": (
+        "listen",
+        "allowed_hosts",
+        "passwords_file",
+        "trusted_proxy",
+        "proxy_header",
+        "operators",
+        "metrics_token_file",
+    ),
+    "History": ("history", "history_days", "history_mb"),
+    "Teaching": ("teach", "teach_from", "queue_frames", "queue_mb"),
     "Bundle": ("sign", "chunk_bytes"),
     "Timing": ("deadline_ms", "suspect_after", "valid_for", "ready_within", "taken_within"),
     "State": (
@@ -46,10 +58,10 @@ PANELS: Mapping[str, Sequence[str]] = {
         "state_timeout",
         "state_every",
     ),
-    "Site": ("site", "name", "cameras", "home_assistant"),
+    "Site": ("site", "name", "cameras", "shard", "home_assistant"),
     "Broker": ("broker", "keepalive", "give_up_after"),
     "Account and TLS": ("username", "password_file", "ca_file", "cert_file", "key_file"),
-    "Logging": ("log_level", "log_json", "stats_every"),
+    "Logging": ("log_level", "log_json", "stats_every", "metrics"),
 }
 """The headings of `--help` and the settings below each, in the order in which they are shown."""
 

@@ -15,6 +15,8 @@ import typer
 
 from vp_mqtt import logs
 from vp_mqtt.cli.common_options import Json
+from vp_mqtt.cli.site_cells import cells, check_head, plan_of_cell, provision_all
+from vp_mqtt.cli.site_options import Account, Broker, Config, Out, Wait, print_report, provisioned_folder
 from vp_mqtt.errors import UserError
 from vp_mqtt.nodes.native_output import NATIVE_OUTPUT
 
@@ -25,17 +27,8 @@ if TYPE_CHECKING:
     from vp_mqtt.site.finding import Finding
 
 _FILE = Path("site.toml")
-_PROVISIONED = "provisioned"
 
 File = Annotated[Path, typer.Argument(help="file of the site's plan")]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help=f"the provisioned folder (default: {_PROVISIONED} beside the plan)"),
-]
-
-
-def _root(file: Path, out: Path | None) -> Path:
-    return out if out is not None else file.absolute().parent / _PROVISIONED
 
 
 def _names(text: str) -> list[str]:
@@ -52,7 +45,9 @@ def init(
     *,
     file: File = _FILE,
     name: Annotated[str | None, typer.Option(help="the site's name")] = None,
-    broker: Annotated[str | None, typer.Option(metavar="HOST", help="host name or IP address of the broker")] = None,
+    broker: Annotated[
+        str | None, typer.Option(metavar="HOST", help="host name or IP address of the broker, or several: A,B")
+    ] = None,
     boards: Annotated[
         str | None, typer.Option(metavar="A,B,C", help="boards, each running one variant, in order")
     ] = None,
@@ -98,18 +93,23 @@ def check(
     json: Json = False,
 ) -> None:
     """Report what is wrong with a site's plan; exit code 1 if anything is."""
+    from vp_mqtt.site.head_plan import is_head  # noqa: PLC0415
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
-    from vp_mqtt.site.problems import exposed_sources, problems, unreachable, weak_passwords  # noqa: PLC0415
+    from vp_mqtt.site.problems import exposed_sources, hints, problems, unreachable, weak_passwords  # noqa: PLC0415
 
+    if is_head(file):
+        check_head(file, is_offline=offline, as_json=json)
     plan = read_plan(file)
-    found = problems(plan, file.absolute().parent) + weak_passwords(plan, _root(file, out))
+    found = problems(plan, file.absolute().parent) + weak_passwords(plan, provisioned_folder(file, out))
     found += exposed_sources(plan, file)
     if not offline:
-        found += unreachable(plan)
+        found += unreachable(plan.broker)
     if json:
-        typer.echo(json_module.dumps({"site": plan.name, "ok": not found, "problems": found}))
+        report = {"site": plan.name, "ok": not found, "problems": found, "hints": hints(plan)}
+        typer.echo(json_module.dumps(report))
     else:
-        typer.echo("\n".join(found) if found else f"{file}: no problems in the plan of site '{plan.name}'")
+        well = f"{file}: no problems in the plan of site '{plan.name}'"
+        typer.echo("\n".join([*(found or [well]), *hints(plan)]))
     raise typer.Exit(1 if found else 0)
 
 
@@ -119,19 +119,29 @@ def provision(
     file: File = _FILE,
     out: Out = None,
     rotate: Annotated[
-        list[str] | None, typer.Option(metavar="BOARD", help="issue new keys and passwords for it; may be repeated")
+        list[str] | None,
+        typer.Option(
+            metavar="BOARD", help="issue new keys and passwords for it (of several cells: CELL/BOARD); may be repeated"
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write a folder for every board and for the broker, ready to copy; valid keys and passwords are kept."""
+    """Write a folder for every board and broker, of a site or of all cells; valid keys and passwords are kept."""
     if importlib.util.find_spec("cryptography") is None:
         raise UserError("creating certificates needs the library 'cryptography': `pip install cryptography`")
+    from vp_mqtt.site.head_plan import is_head  # noqa: PLC0415
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
     from vp_mqtt.site.provision import provision as run  # noqa: PLC0415
 
-    root = _root(file, out)
+    root = provisioned_folder(file, out)
     now = dt.datetime.now(dt.UTC)
-    done = run(read_plan(file), file.absolute().parent, root, rotate=frozenset(rotate or ()), now=now)
+    rotated = frozenset(rotate or ())
+    if is_head(file):
+        done = provision_all(file, root, rotated, now)
+        where = "head/broker/, cells/*/broker/, cells/*/bridge/ and cells/*/boards/*"
+    else:
+        done = run(read_plan(file), file.absolute().parent, root, rotate=rotated, now=now)
+        where = "broker/ and boards/*"
     changes = done.changes
     if json:
         result = {"folder": str(root), "written": changes.written, "removed": changes.removed, "weak": done.weak}
@@ -146,9 +156,7 @@ def provision(
     if not changes.written and not changes.removed:
         typer.echo(f"{root}: nothing to change")
         return
-    typer.echo(
-        f"{root}: keep authority/ safe and secret; copy broker/ and boards/* to their machines and run install.sh"
-    )
+    typer.echo(f"{root}: keep authority/ safe and secret; copy {where} to their machines and run install.sh")
 
 
 @app.command()
@@ -156,24 +164,20 @@ def status(
     *,
     file: File = _FILE,
     out: Out = None,
-    account: Annotated[
-        str | None, typer.Option(metavar="PERSON", help="account to log in with (default: the operator's)")
+    account: Account = None,
+    broker: Broker = None,
+    name: Annotated[str | None, typer.Option("--site", help="without a plan: the site's name")] = None,
+    config: Config = None,
+    cell: Annotated[
+        str | None, typer.Option(metavar="NAME", help="of a head office's plan: the cell; `vp site cells` shows all")
     ] = None,
-    broker: Annotated[
-        str | None, typer.Option(metavar="URL", help="without a site.toml: the broker's address, as for vp watch")
-    ] = None,
-    name: Annotated[str | None, typer.Option("--site", help="without a site.toml: the site's name")] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="without a site.toml: settings to log in with, as for vp watch")
-    ] = None,
-    wait: Annotated[
-        float, typer.Option(min=0.1, max=3600, help="longest time to listen, in seconds; 15 show what is silent")
-    ] = 16.0,
+    wait: Wait = 16.0,
     json: Json = False,
 ) -> None:
     """Report which nodes are online and how they perform; exit code 1 if any of the plan is missing."""
     from vp_mqtt.config.loading import load  # noqa: PLC0415
     from vp_mqtt.config.settings import WatchSettings  # noqa: PLC0415
+    from vp_mqtt.site.head_plan import is_head  # noqa: PLC0415
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
     from vp_mqtt.site.status import heard_report, person_settings, site_report  # noqa: PLC0415
 
@@ -181,19 +185,15 @@ def status(
         flags = {field: value for field, value in (("broker", broker), ("site", name)) if value is not None}
         report = heard_report(load(WatchSettings, flags, config), wait)
     else:
-        plan = read_plan(
-            file, "make one with `vp site init`, or name the broker: vp site status --broker URL --site NAME"
-        )
-        report = site_report(plan, person_settings(plan, _root(file, out), account or plan.operator()), wait)
-    if json:
-        typer.echo(json_module.dumps(report.as_dict()))
-    else:
-        from vp_mqtt.cli.console import report_console  # noqa: PLC0415
-
-        report_console().print(report.as_table())
-        for problem in report.problems:
-            typer.echo(problem)
-    raise typer.Exit(1 if report.problems else 0)
+        root = provisioned_folder(file, out)
+        if cell is not None or is_head(file):
+            plan, root = plan_of_cell(file, root, cell)
+        else:
+            plan = read_plan(
+                file, "make one with `vp site init`, or name the broker: vp site status --broker URL --site NAME"
+            )
+        report = site_report(plan, person_settings(plan, root, account or plan.operator()), wait)
+    print_report(report, json=json, is_well=not report.problems)
 
 
 @app.command()
@@ -230,3 +230,6 @@ def _print_finding(finding: Finding) -> None:
     typer.echo(f"{mark}  {finding.node}: {finding.what}: {finding.verdict}")
     if finding.remedy:
         typer.echo(f"         -> {finding.remedy}")
+
+
+app.command()(cells)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.live import Live
 
@@ -16,24 +17,18 @@ from vp_mqtt.logs import LOGGER, Refusals
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import Session, connected
+from vp_mqtt.overview.reading import read_into
+from vp_mqtt.overview.site_overview import Overview, SeenLabel
 from vp_mqtt.protocol import topics
-from vp_mqtt.protocol.messages import (
-    MAX_MESSAGE_BYTES,
-    LabelMessage,
-    MessageError,
-    StateMessage,
-    StatsMessage,
-    StatusMessage,
-    decode_of_node,
-)
-from vp_mqtt.protocol.topics import ANY, Kind, Topics
-from vp_mqtt.site.overview import Overview, SeenLabel
+from vp_mqtt.protocol.messages import MAX_MESSAGE_BYTES, LabelMessage, StateMessage
+from vp_mqtt.protocol.topics import ANY, Topics
 from vp_mqtt.terminal import can_redraw
 
 _MAX_WAITING = 1000
 _MAX_WAITING_BYTES = 16_000_000
 _REFRESHES_PER_S = 8
 _LOOK_EVERY_S = 0.5
+_DURATION = re.compile(r"\b\d+ s\b")
 
 
 def line(seen: SeenLabel, overview: Overview) -> str:
@@ -96,36 +91,18 @@ class _Listener:
                 yield None
                 continue
             try:
-                found = self._handle(message, now)
+                found = read_into(
+                    self._overview,
+                    topics.parse(message.topic),
+                    message.payload,
+                    retained=message.retained,
+                    now=now,
+                    wall_time=time.time(),
+                )
             except ValueError as error:
                 self._refusals.add(message.topic, str(error))
             else:
                 yield found
-
-    def _handle(self, message: Received, now: float) -> SeenLabel | StateMessage | None:
-        """Note a message; return a label, or a state that has changed.
-
-        Raises:
-            ValueError: it is invalid.
-        """
-        topic = topics.parse(message.topic)
-        if topic.kind is Kind.LABEL:
-            self._overview.note_label(LabelMessage.decode(message.payload), now, time.time())
-            return self._overview.labels[-1]
-        if topic.kind is Kind.STATE:
-            state = StateMessage.decode(message.payload) if message.payload else None
-            if state is not None and state.camera != topic.source:
-                raise MessageError("of another camera")
-            return state if self._overview.note_state(topic.source, state, now) else None
-        if topic.kind is Kind.STATS:
-            stats = decode_of_node(StatsMessage, topic.source, message.payload)
-            self._overview.note_stats(stats, retained=message.retained, now=now)
-        elif message.payload:
-            status = decode_of_node(StatusMessage, topic.source, message.payload)
-            self._overview.note_status(status, retained=message.retained, now=now)
-        else:
-            self._overview.forget(topic.source)
-        return None
 
 
 def _text(
@@ -140,9 +117,15 @@ def _text(
     return found.encode().decode() if as_json else state_line(found, time.time())
 
 
+def new_problems(current: Sequence[str], before: Sequence[str]) -> list[str]:
+    """Return the problems that were not there before; one that has only lasted for longer is the same."""
+    known = {_DURATION.sub("", problem) for problem in before}
+    return [problem for problem in current if _DURATION.sub("", problem) not in known]
+
+
 def _print_lines(listener: _Listener, overview: Overview, *, as_json: bool, states_only: bool) -> None:
     """Print what is asked for to standard output, and log problems as they begin and end."""
-    problems: set[str] = set()
+    problems: list[str] = []
     for found in listener.messages():
         text = _text(found, overview, as_json=as_json, states_only=states_only)
         if text is not None:
@@ -150,12 +133,11 @@ def _print_lines(listener: _Listener, overview: Overview, *, as_json: bool, stat
             sys.stdout.flush()
             continue
         current = overview.problems(time.monotonic())
-        for problem in current:
-            if problem not in problems:
-                LOGGER.warning("%s", problem)
+        for problem in new_problems(current, problems):
+            LOGGER.warning("%s", problem)
         if problems and not current:
             LOGGER.info("site '%s': no problems any more", overview.site)
-        problems = set(current)
+        problems = current
 
 
 def _show_screen(listener: _Listener, overview: Overview) -> None:
@@ -191,10 +173,12 @@ def run(settings: WatchSettings, *, json_lines: bool, states_only: bool = False)
             (site.label(settings.camera), 0),
             (site.status(ANY), 1),
             (site.stats(ANY), 0),
+            (site.link(), 1),
         ],
         on_message=lambda message: inbox.put(message.topic, message),
         on_end=lambda _: inbox.close(),
         max_packet_bytes=MAX_MESSAGE_BYTES,
+        finds_statuses=True,
     ) as session:
         overview = Overview(settings.site, now=time.monotonic())
         listener = _Listener(session, inbox, overview)

@@ -6,7 +6,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from vp_mqtt.cli.watch_tables import boards_table, cameras_table, labels_table
-from vp_mqtt.site.overview import Overview
+from vp_mqtt.overview.site_overview import Overview
 
 _WIDE = 100
 _FEWEST_ROWS = 3

@@ -9,10 +9,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from vp_mqtt.overview.activity import Outcome, Recently, outcome
+from vp_mqtt.overview.frame_sizes import frames_of
+from vp_mqtt.overview.site_overview import NodeState, Overview, SeenLabel, note_of
 from vp_mqtt.protocol.messages import LabelMessage, StateMessage
 from vp_mqtt.protocol.presence import Presence
-from vp_mqtt.site.activity import Outcome, Recently, outcome
-from vp_mqtt.site.overview import NodeState, Overview, SeenLabel, is_still
 
 _COLORS = {Presence.ONLINE: "green", Presence.STOPPED: "dim"}
 _ROLES = {"camera": 0, "fusion": 1, "variant": 2}
@@ -80,11 +81,11 @@ def _board(node: NodeState, recently: Recently, *, is_wide: bool) -> list[str | 
 
 
 def _votes_of(node: NodeState, recently: Recently) -> str:
-    """Return what becomes of a variant's votes; of others, what keeps them from their work, or where nothing moves."""
+    """Return what becomes of a variant's votes; of others, what keeps them from their work, or what they wait for."""
     if node.status.problem is not None and node.is_online:
         return node.status.problem
-    if node.status.still and node.is_online:
-        return "still" if is_still(node.status) else f"still: {', '.join(node.status.still)}"
+    if notes := [one for one in (note_of(node), frames_of(node)) if one]:
+        return ", ".join(notes)
     if node.status.variant is None or not node.is_online:
         return ""
     return recently.votes(node.status.variant)

@@ -12,14 +12,16 @@ import pytest
 from tests.support.command_line import error_line
 from vp_mqtt.cli import app
 from vp_mqtt.cli.settings_options import PANELS
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.loading import is_secret
-from vp_mqtt.config.settings import ROLES, CameraSettings, CommonSettings
+from vp_mqtt.config.roles import ROLES
+from vp_mqtt.config.settings import CommonSettings
 from vp_mqtt.nodes import signals
 
 SECRET = "hunter2-Geheim"
-ROLE_COMMANDS = ["camera", "node", "fusion", "watch"]
+ROLE_COMMANDS = ["camera", "node", "fusion", "watch", "web"]
 REQUIRED = {"node": ["--variant", "0"]}
-MODELS = {"camera": "camera", "node": "variant", "fusion": "fusion", "watch": "watch"}
+MODELS = {"camera": "camera", "node": "variant", "fusion": "fusion", "watch": "watch", "web": "web"}
 
 each_command = pytest.mark.parametrize("command", ROLE_COMMANDS)
 
@@ -78,7 +80,9 @@ def test_a_file_that_is_missing_is_reported_in_one_line(command: str, vp: VP, tm
 
 
 def test_a_node_without_its_variant_is_reported_in_one_line(vp: VP) -> None:
-    assert error_line(vp("node")) == "--variant is missing: index of the variant that this node runs"
+    assert error_line(vp("node")).startswith(
+        "--variant is missing: index of the variant that this node runs; auto: one"
+    )
 
 
 @pytest.mark.parametrize(

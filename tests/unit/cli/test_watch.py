@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 
 from tests.support.labels import label
-from tests.unit.site.test_overview import Heard
-from vp_mqtt.cli.watch import line, state_line
+from tests.unit.overview.test_site_overview import Heard
+from vp_mqtt.cli.watch import line, new_problems, state_line
 from vp_mqtt.cli.watch_screen import Screen
 from vp_mqtt.cli.watch_tables import labels_table
+from vp_mqtt.overview.site_overview import Overview, SeenLabel
 from vp_mqtt.protocol.frames import ClosedBy
 from vp_mqtt.protocol.messages import (
     ClassScore,
@@ -22,7 +23,6 @@ from vp_mqtt.protocol.messages import (
     StateReason,
     StatsMessage,
 )
-from vp_mqtt.site.overview import Overview, SeenLabel
 
 NOW = 50.0
 
@@ -226,3 +226,9 @@ def test_a_change_of_a_state_is_a_line() -> None:
     assert text.endswith(" (labels, 93%, closed before)")
     assert state_line(state(None, previous=None, reason=StateReason.TIMEOUT), 1000.0).endswith(" (timeout)")
     assert "1970-01-01" in state_line(state(), 200_000.0)
+
+
+def test_a_problem_that_has_only_lasted_for_longer_is_not_new() -> None:
+    before = ["no label for 5 s, although ..", "camera node 'cam0' is offline"]
+    current = ["no label for 6 s, although ..", "camera node 'cam1' is offline"]
+    assert new_problems(current, before) == ["camera node 'cam1' is offline"]
