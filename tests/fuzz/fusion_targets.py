@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-import numpy as np
-
 from tests.support.fusing import manifest
 from vp_mqtt.fusion.handover import Handover
 from vp_mqtt.fusion.windows import Windows
@@ -53,7 +51,7 @@ def sequences(data: bytes) -> None:
     windows.add_family(_FAMILY, 0.0)
     for variant in variants:
         windows.set_node(f"v{variant}", (_FAMILY.short_digest, variant), 0.0)
-    vote = Vote(np.array([0]), np.array([0.1]), _FAMILY.short_digest)
+    vote = Vote((0,), (0.1,), _FAMILY.short_digest)
     labels, announced = Counter[FrameId](), set()
     for place, start in enumerate(range(0, len(data), 5)):
         run, *rest = data[start : start + 5]

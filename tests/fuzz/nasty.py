@@ -27,6 +27,18 @@ _STATUS = {
     "state": "online", "node": "v0", "role": "variant", "version": "0.1.0", "host": "pi4", "client_id": "vp-home-v0",
     "instance": "5be3c1aa", "started": 1.5, "variant": 2, "bundle": "fashion-mnist", "digest": "6549ea43",
 }  # fmt: skip
+_FUSION_SETTINGS = {
+    "version": 7,
+    "changed": 1.0,
+    "unknown": 0.6,
+    "state": {"labels": 3, "window": 5, "hysteresis": 2, "dwell": 2.0, "timeout": 30.0},
+}
+_CAMERA_SETTINGS = {
+    "version": 7,
+    "changed": 1.0,
+    "regions": {"door": [0.1, 0.2, 0.4, 0.9]},
+    "motion": {"gate": True, "threshold": 12.0, "area": 0.5, "hold": 2.0, "heartbeat": 4.0},
+}
 _STATS = {"node": "v0", "uptime_s": 1.5, "counts": {"frames": 8}, "latency_ms": {"p50": 1.0, "p95": 2.0, "p99": 3.0}}
 _REF = {"name": "tiny", "digest": "0" * 64}
 _POINTER = {"format": 1, "current": _REF | {"signature": "a" * 128}, "previous": _REF, "next": None, "pushed": 1.5}
@@ -92,6 +104,9 @@ NASTY: dict[str, list[bytes]] = {
         b"\x00\x00" + struct.pack(">BBHII", 2, 0, 1, 4, 4) + b"abcd", b"\x00\x00" + struct.pack(">BBHII", 1, 0, 1, 4, 0) + b"abcd",
     ],
     "state": _json(_STATE) + [json.dumps(_STATE | {"agreeing": [1] * 10_000}).encode()],
+    "fusion-settings": _json(_FUSION_SETTINGS) + [json.dumps(_FUSION_SETTINGS | {"version": 2**63}).encode()],
+    "camera-settings": _json(_CAMERA_SETTINGS)
+    + [json.dumps(_CAMERA_SETTINGS | {"regions": {f"r{n}": [0, 0, 1, 1] for n in range(2000)}}).encode()],
     "stats": _json(_STATS) + [json.dumps(_STATS | {"counts": {"x": 2**63}}).encode()],
     "frame": [
         _jpeg(), _jpeg()[:100], _jpeg()[:-2], b"", b"\xff\xd8", b"\xff\xd8\xff\xd9", _claims(60_000, 60_000), _claims(0, 0),
