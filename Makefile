@@ -47,7 +47,9 @@ unit: $(FULL) ## Run the unit tests
 test: lint ## Run all checks and all tests, on a real Mosquitto, with coverage
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || scripts/apt-install mosquitto
 	@command -v mosquitto_sub >/dev/null || scripts/apt-install mosquitto-clients
-	.venv/bin/pytest --numprocesses 2 --dist loadfile --cov --cov-fail-under $(COVERAGE)
+	@command -v chromium >/dev/null || scripts/apt-install chromium || echo "make: no Chromium: the page is not tested in a browser" >&2
+	@command -v promtool >/dev/null || [ -z "$$CI" ] || scripts/apt-install prometheus || echo "make: no promtool: the alerts are not tested" >&2
+	.venv/bin/pytest --numprocesses 3 --dist loadfile --cov --cov-fail-under $(COVERAGE)
 
 mutants: $(FULL) ## Change the code and see whether the tests notice (PACKAGE=fusion, ..)
 	.venv/bin/python -m scripts.mutants $(PACKAGE)

@@ -26,6 +26,15 @@ hypothesis.settings.register_profile(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run a test once more if it fails: a busy machine can keep processes and threads from running for seconds.
+
+    The summary shows its first failure, as a rerun; `--max-suite-reruns` limits them in a whole run.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(autouse=True)
 def no_settings_of_the_developers_own(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):

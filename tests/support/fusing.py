@@ -40,4 +40,4 @@ def fuse(votes: Mapping[int, Vote], weights: Sequence[float], classes: int) -> N
     tally = Tally(weights, classes)
     for variant in sorted(votes):
         tally.add(variant, votes[variant])
-    return tally.scores()
+    return np.array([tally.score(index) for index in range(classes)])

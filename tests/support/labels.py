@@ -1,9 +1,9 @@
-"""Label messages."""
+"""Labels and states of a camera, as messages."""
 
 from __future__ import annotations
 
 from vp_mqtt.protocol.frames import ClosedBy
-from vp_mqtt.protocol.messages import LabelMessage
+from vp_mqtt.protocol.messages import LabelMessage, StateMessage, StateReason
 
 
 def label(name: str | None, truth: str | None = None, camera: str = "cam0", captured: float = 0.0) -> LabelMessage:
@@ -24,4 +24,20 @@ def label(name: str | None, truth: str | None = None, camera: str = "cam0", capt
         valid_for_s=5.0,
         bundle="things",
         truth=truth,
+    )
+
+
+def state_message(label: str = "Coat") -> StateMessage:
+    """Return the state of `cam0`, which has shown this label since 1000 s after 1970."""
+    return StateMessage(
+        camera="cam0",
+        label=label,
+        since=1000.0,
+        previous=None,
+        confidence=0.9,
+        agreeing=(),
+        reason=StateReason.LABELS,
+        published=1000.0,
+        valid_for_s=90.0,
+        bundle="things",
     )

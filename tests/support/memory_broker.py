@@ -15,7 +15,7 @@ from paho.mqtt.client import topic_matches_sub
 
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
-from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.message import AnySubscription, Outgoing, Received, Subscription
 
 
 class MemorySent:
@@ -35,6 +35,7 @@ class MemoryBroker:
         log: what was published, in order.
         failure: what sessions fail with.
         is_reachable: whether sessions connect.
+        knows_wildcards: whether retained messages are delivered to a filter with a wildcard.
         accepts: whether the broker keeps and passes on a message.
         acknowledges: whether the broker acknowledges a message.
         max_publish_bytes: largest packet that it accepts.
@@ -46,7 +47,7 @@ class MemoryBroker:
         self.retained: dict[str, bytes] = {}
         self.log: list[Outgoing] = []
         self.failure: UserError | None = None
-        self.is_reachable = True
+        self.is_reachable = self.knows_wildcards = True
         self.accepts: Callable[[str], bool] = lambda _: True
         self.acknowledges: Callable[[str], bool] = lambda _: True
         self.max_publish_bytes = 1_000_000
@@ -64,16 +65,19 @@ class MemoryBroker:
         options: BrokerOptions,
         *,
         client_id: str,
-        subscriptions: Sequence[tuple[str, int]],
+        subscriptions: Sequence[AnySubscription] = (),
         on_message: Callable[[Received], None],
         max_packet_bytes: int,
+        finds_statuses: bool = False,
     ) -> MemorySession:
+        assert finds_statuses is client_id.endswith("-push")
         assert options.url == BrokerOptions().url
-        self.asked.append([topic for topic, _ in subscriptions])
+        asked = [Subscription(*one) for one in subscriptions]
+        self.asked.append([one.topic for one in asked])
         assert max_packet_bytes > 0
-        assert all(qos == 1 for topic, qos in subscriptions if not topic.endswith("/stats"))
+        assert all(one.qos == 1 for one in asked if not one.topic.endswith("/stats"))
         self.sessions.append(client_id)
-        return MemorySession(self, [topic for topic, _ in subscriptions], on_message)
+        return MemorySession(self, [one.topic for one in asked], on_message)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         if retain and payload:
@@ -103,8 +107,7 @@ class MemorySession:
         if self._broker.is_reachable:
             self.connected.set()
             self._broker.running.append(self)
-            for topic, payload in list(self._broker.retained.items()):
-                self.deliver(topic, payload, retained=True)
+            self._deliver_retained(self._filters)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,12 +118,18 @@ class MemorySession:
         if any(topic_matches_sub(one, topic) for one in self._filters):
             self._on_message(Received(topic, payload, None, time.monotonic(), retained))
 
-    def subscribe(self, topics: Sequence[str], qos: int = 0) -> None:
+    def subscribe(self, topics: Sequence[str], qos: int = 0, *, retained: bool = True) -> None:
         assert qos == 1
+        assert retained
         self._broker.asked.append(list(topics))
         self._filters += topics
+        self._deliver_retained(topics)
+
+    def _deliver_retained(self, filters: Sequence[str]) -> None:
         for topic, payload in list(self._broker.retained.items()):
-            if any(topic_matches_sub(one, topic) for one in topics):
+            if topic in filters or (
+                self._broker.knows_wildcards and any(topic_matches_sub(one, topic) for one in filters)
+            ):
                 self.deliver(topic, payload, retained=True)
 
     def unsubscribe(self, topic: str) -> None:

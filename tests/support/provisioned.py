@@ -59,6 +59,8 @@ bind = "{host}"
 state = "{state}"
 [fusion]
 board = "pi-0"
+[web]
+board = "pi-cam"
 [[cameras]]
 name = "gate"
 board = "pi-cam"

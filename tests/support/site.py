@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 import paho.mqtt.client as mqtt
+import psutil
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -74,7 +75,7 @@ class Probe:
             self.properties.append(message.properties)
             self._change.notify_all()
 
-    def until(self, condition: Callable[[], Any], what: str, timeout: float = 10) -> Any:
+    def until(self, condition: Callable[[], Any], what: str, timeout: float = 30) -> Any:
         """Wait until the condition, checked after every message, is true, and return its value."""
         with self._change:
             result = self._change.wait_for(condition, timeout)
@@ -117,7 +118,7 @@ class Probe:
         self.publish(self.topics.frame(camera), encode_jpeg(picture(colour), 90), frame.encode())
         self.announce(frame, camera, colour)
 
-    def label_of(self, frame: FrameId, timeout: float = 5) -> LabelMessage:
+    def label_of(self, frame: FrameId, timeout: float = 20) -> LabelMessage:
         """Wait for the label of a frame."""
         found = self.until(
             lambda: [label for label in self.labels() if label.frame == str(frame)], f"label of {frame}", timeout
@@ -197,15 +198,15 @@ class Site:
         for variant in variants:
             self.await_log("fusion", f"variant {variant} is online")
 
-    def await_online(self, *names: str, timeout: float = 20) -> None:
+    def await_online(self, *names: str, timeout: float = 40) -> None:
         self.await_state("online", *names, timeout=timeout)
 
-    def await_state(self, state: str, *names: str, timeout: float = 10) -> None:
+    def await_state(self, state: str, *names: str, timeout: float = 30) -> None:
         self.probe.until(
             lambda: all(self.probe.states().get(name) == state for name in names), f"{names} {state}", timeout
         )
 
-    def await_log(self, name: str, text: str, timeout: float = 10, times: int = 1) -> None:
+    def await_log(self, name: str, text: str, timeout: float = 30, times: int = 1) -> None:
         """Wait until a node has logged a text `times` times."""
         until = time.monotonic() + timeout
         while self.log(name).count(text) < times:
@@ -217,6 +218,11 @@ class Site:
 
     def signal(self, name: str, number: signal.Signals) -> None:
         self._processes[name].send_signal(number)
+
+    def processor_time(self, name: str) -> float:
+        """Return how long the process has run, in seconds of one core."""
+        times = psutil.Process(self._processes[name].pid).cpu_times()
+        return float(times.user + times.system)
 
     def kill(self, name: str) -> None:
         """Kill a node, and wait until its will is published."""

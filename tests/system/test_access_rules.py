@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import socket
 import ssl
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.provisioned import SITE, ProvisionedSite, until
+from vp_mqtt.local.ports import free_port
+from vp_mqtt.protocol.messages import AnnounceMessage
 from vp_mqtt.site.pki import Authority, KeyPair, new_authority, validity
 
 NOW = dt.datetime.now(dt.UTC)
@@ -21,6 +26,11 @@ ANNOUNCE = f"vp/{SITE}/camera/gate/announce"
 LABEL = f"vp/{SITE}/camera/gate/label"
 BUNDLE = f"vp/{SITE}/bundle/current"
 CHUNK = f"vp/{SITE}/bundle/00/manifest/0"
+CAPTURE = f"vp/{SITE}/camera/gate/capture"
+SNAPSHOT = f"vp/{SITE}/camera/gate/snapshot"
+FOR_FUSION = f"vp/{SITE}/settings/fusion"
+FOR_CAMERA = f"vp/{SITE}/settings/camera/gate"
+SETTINGS = {FOR_FUSION, FOR_CAMERA, f"vp/{SITE}/settings/camera/other"}
 
 
 def vote(variant: int) -> str:
@@ -35,9 +45,9 @@ def stats(node: str) -> str:
     return f"vp/{SITE}/node/{node}/stats"
 
 
-NODES = ["camera-gate", "variant-2", "variant-3", "fusion"]
+NODES = ["camera-gate", "variant-2", "variant-3", "fusion", "fusion-pi-1"]
 TOPICS = [
-    *(FRAME, ANNOUNCE, LABEL, vote(2), vote(3), BUNDLE, CHUNK),
+    *(FRAME, ANNOUNCE, LABEL, vote(2), vote(3), BUNDLE, CHUNK, CAPTURE, SNAPSHOT, *SETTINGS),
     *map(status, NODES),
     *map(stats, NODES),
     *(
@@ -50,19 +60,29 @@ TOPICS = [
     ),
 ]
 ALLOWED = {
-    "camera-gate": {FRAME, ANNOUNCE, status("camera-gate"), stats("camera-gate")},
+    "camera-gate": {FRAME, ANNOUNCE, SNAPSHOT, status("camera-gate"), stats("camera-gate")},
     "variant-2": {vote(2), status("variant-2"), stats("variant-2")},
     "variant-3": {vote(3), status("variant-3"), stats("variant-3")},
     "fusion": {LABEL, status("fusion"), stats("fusion")},
+    "fusion-pi-1": {LABEL, status("fusion-pi-1"), stats("fusion-pi-1")},
+    "web": set(),
     "bob": set(),
     "carol": set(),
-    "hass": {"homeassistant/status"},
-    "alice": {BUNDLE, CHUNK, *map(status, NODES)},
+    "hass": {CAPTURE, "homeassistant/status"},
+    "alice": {BUNDLE, CHUNK, CAPTURE, *SETTINGS, *map(status, NODES)},
 }
+# Fusion nodes that share the cameras read each other's statuses and stats, and their own.
+READ_BY_FUSION = {ANNOUNCE, vote(2), vote(3), BUNDLE, CHUNK, FOR_FUSION, *map(status, NODES), *map(stats, NODES)}
 READABLE = {
-    "camera-gate": {LABEL, status("camera-gate")},
+    "camera-gate": {LABEL, CAPTURE, FOR_CAMERA, *map(status, NODES)},
     "variant-2": {FRAME, BUNDLE, CHUNK, status("variant-2")},
-    "fusion": {ANNOUNCE, vote(2), vote(3), BUNDLE, CHUNK, *map(status, NODES), *map(stats, NODES)},
+    "fusion": READ_BY_FUSION,
+    "fusion-pi-1": READ_BY_FUSION,
+    "web": {
+        *(FRAME, ANNOUNCE, LABEL, vote(2), vote(3), BUNDLE, CHUNK, CAPTURE, SNAPSHOT, *SETTINGS),
+        *map(status, NODES),
+        *map(stats, NODES),
+    },
     "bob": {LABEL, *map(status, NODES), *map(stats, NODES)},
     "hass": {LABEL, FRAME, f"vp/{SITE}/camera/other/frame", *map(status, NODES), *map(stats, NODES)},
     "carol": {LABEL, FRAME, f"vp/{SITE}/camera/other/frame", *map(status, NODES), *map(stats, NODES)},
@@ -72,6 +92,8 @@ READABLE = {
 @pytest.fixture(scope="module")
 def site() -> Iterator[ProvisionedSite]:
     with ProvisionedSite() as running:
+        running.edit('[fusion]\nboard = "pi-0"', '[fusion]\nboard = "pi-0"\nshards = ["pi-1"]')
+        running.provision()
         running.start_broker()
         yield running
 
@@ -98,6 +120,32 @@ def test_an_account_reads_what_its_role_needs_and_nothing_else(site: Provisioned
     # What the broker did not deliver before the last expected message, it will not deliver after it: one connection,
     # in order. A last message that may be read closes the account.
     assert reader.topics() == expected
+
+
+def test_the_page_shows_the_site_with_an_account_of_its_own(site: ProvisionedSite, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}/"
+    places = {"STATE_DIRECTORY": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    site.start("web", "--listen", url.removeprefix("http://").rstrip("/"), **places)
+    until(lambda: "the page of site" in site.log("web"), site.log("web"))
+    camera = site.connect("camera-gate")
+    announce = AnnounceMessage(frame="0000002a-1", captured=1.0).encode()
+
+    def shows_the_camera() -> bool:
+        assert camera.may_publish(ANNOUNCE, announce)
+        with urllib.request.urlopen(url) as answer:
+            return b">gate</h2>" in answer.read()
+
+    until(shows_the_camera, "the camera on the page")
+    # Nor does it change anything, unless the plan says so.
+    with urllib.request.urlopen(f"{url}teach") as answer:
+        cookie, html = answer.headers.get("Set-Cookie", ""), answer.read().decode()
+    token = re.search(r'name="csrf" value="([^"]*)"', html)
+    csrf = "" if token is None else token[1]
+    form = urllib.parse.urlencode({"csrf": csrf, "of": "fusion"}).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{url}settings/clear", form, {"Cookie": cookie})) as answer:
+        assert "may_change = true" in answer.read().decode()
+    assert site.stop("web") == 0
+    assert (tmp_path / f"{SITE}.sqlite").exists()
 
 
 def watch(site: ProvisionedSite, *arguments: str, config: str = "watch.toml") -> subprocess.CompletedProcess[str]:

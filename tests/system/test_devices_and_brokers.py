@@ -11,7 +11,7 @@ import pytest
 from tests.support.broker import Mosquitto
 from tests.support.site import Probe
 from vp_mqtt.config.loading import load
-from vp_mqtt.config.settings import ROLES
+from vp_mqtt.config.roles import ROLES
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.topics import Kind
 
@@ -57,7 +57,7 @@ def test_a_bridge_carries_labels_states_and_statuses_up_and_nothing_else_and_not
             # A label with all its properties: what came before it on the one connection is here by now.
             site.publish(topics.label("last"), b"{}", FrameId(1, 3).encode())
             head.until(lambda: topics.label("last") in {m.topic for m in head.received}, "the last label")
-            assert {m.topic for m in head.received} == {*up, topics.label("last")}
+            assert {m.topic for m in head.received} == {*up, topics.label("last"), topics.link()}
             assert [m.correlation for m in head.received if m.topic == topics.label("last")] == [FrameId(1, 3).encode()]
             head.publish(topics.label("from-above"), b"x")
             head.publish(topics.bundle(), b"x")

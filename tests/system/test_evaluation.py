@@ -46,7 +46,7 @@ def write_photos(root: Path) -> list[Path]:
 
 
 def content(vote: Vote) -> list[tuple[int, float]]:
-    return list(zip(vote.classes.tolist(), vote.probabilities.tolist(), strict=True))
+    return list(zip(vote.classes, vote.probabilities, strict=True))
 
 
 def test_votes_and_labels_of_an_evaluation_are_those_of_a_live_site(site: Site, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_votes_and_labels_of_an_evaluation_are_those_of_a_live_site(site: Site, 
     }
 
     site.start_all(VARIANTS, "--deadline-ms", "5000")
-    site.start("camera", "camera", "--source", str(folder), "--once", "--fps", "10")
+    site.start("camera", "camera", "--source", str(folder), "--once", "--fps", "10", "--encode", "never")
     assert site.wait("camera", 40) == 0
     site.probe.until(lambda: len(site.probe.labels()) == len(played), "a label for every photograph")
 

@@ -12,23 +12,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.support.broker import Mosquitto
 from tests.support.command_line import run_vp
 from tests.support.site import SITE, Site
+from tests.support.statuses import status_of
 from tests.unit.integrations.test_home_assistant import Removed, decode
 from vp_mqtt.integrations.home_assistant import BIRTH_TOPIC, config_topic
 from vp_mqtt.protocol.frames import FrameId
-from vp_mqtt.protocol.messages import State, StatusMessage
+from vp_mqtt.protocol.messages import State
 from vp_mqtt.protocol.topics import Topics
 
-DOOR = StatusMessage(
-    state=State.STOPPED,
-    node="camera-door",
-    role="camera",
-    version="0.1.0",
-    host="pi",
-    client_id="vp-test-camera-door",
-    instance="0000002a",
-    started=1.0,
-    camera="door",
-)
+DOOR = status_of("camera-door", "camera", state=State.STOPPED, camera="door")
 
 
 def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) -> None:

@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from tests.support.site import Site
+from tests.support.site import Site, picture
 from vp_mqtt.bundle.folder import open_bundle
+from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.protocol.frames import ClosedBy, FrameId
 from vp_mqtt.protocol.messages import State, StatusMessage
 from vp_mqtt.protocol.votes import encode, select
@@ -104,14 +105,25 @@ def test_a_lying_status_ends_no_node_and_silences_no_variant(site: Site) -> None
     assert all(site._processes[name].poll() is None for name in ("v0", "v1", "fusion"))
 
 
-def test_a_flood_of_a_nodes_own_status_is_left_at_the_broker(site: Site) -> None:
-    site.start_all(range(2), "--deadline-ms", "5000")
+def test_floods_of_a_nodes_own_status_of_one_cameras_frames_and_of_foreign_topics_are_left_at_the_broker(
+    site: Site,
+) -> None:
+    site.start_all(range(2), "--deadline-ms", "5000", "--home-assistant")
+    site.probe.publish_frame(FrameId(1, 0), "red")
+    site.probe.label_of(FrameId(1, 0))
     for node in ("fusion", "v0"):
         lie = status_of(site, node, instance="00000000", started=1.0, problem="x" * 100).encode()
         for _ in range(300):
             site.probe.client.publish(site.probe.topics.status(node), lie, qos=0)
         site.await_log(node, f"{site.probe.topics.status(node)} floods: it is left at the broker")
-    for sequence in range(3):
+    for _ in range(2000):
+        site.probe.client.publish(site.probe.topics.frame("cam1"), b"x" * 30, qos=0)
+    for _ in range(100):
+        site.probe.client.publish("homeassistant/status", b"online", qos=0)
+    for node in ("v0", "v1"):
+        site.await_log(node, "the frames of 'cam1' flood: they are left at the broker")
+    site.await_log("fusion", "homeassistant/status floods: it is left at the broker")
+    for sequence in range(1, 4):
         site.probe.publish_frame(FrameId(1, sequence), "red")
         assert site.probe.label_of(FrameId(1, sequence)).label == "red"
 
@@ -128,8 +140,11 @@ def test_a_deadline_that_no_vote_meets_is_said(site: Site) -> None:
     site.start_all(range(4), "--deadline-ms", "0.01")
     said = "most votes come after the deadline of 0.01 ms: raise --deadline-ms"
     for sequence in range(300):
-        site.probe.publish_frame(FrameId(1, sequence), "red")
-        site.probe.label_of(FrameId(1, sequence))
+        # The announce comes first, and the frame when its window is closed.
+        frame = FrameId(1, sequence)
+        site.probe.announce(frame)
+        site.probe.label_of(frame)
+        site.probe.publish(site.probe.topics.frame("cam0"), encode_jpeg(picture("red"), 90), frame.encode())
         if said in site.log("fusion"):
             break
         # A board that is busy skips frames.

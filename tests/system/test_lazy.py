@@ -88,6 +88,34 @@ def test_every_program_prints_its_version(program: str, function: str) -> None:
     assert done.stdout == f"{program} {__version__}\n"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["calibrate", "/nowhere", "data", "--out", "x"],
+        ["merge", "/nowhere", "--out", "x"],
+        ["eval", "/nowhere", "data"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_work_with_bundles_needs_no_torch(command: list[str]) -> None:
+    code = f"""
+import sys
+from vp_mqtt.cli import app
+
+class WithoutTorch:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, WithoutTorch())
+sys.argv = {["vp", *command]}
+app.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no bundle at '/nowhere'" in done.stderr
+
+
 def test_vp_alone_prints_its_help() -> None:
     done = subprocess.run([sys.executable, "-m", "vp_mqtt"], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
@@ -112,7 +140,7 @@ def completed(words: str, function: str = "main") -> set[str]:
 
 def test_commands_and_flags_are_completed() -> None:
     assert completed("vp ") == set(COMMANDS)
-    assert completed("vp w") == {"watch"}
+    assert completed("vp wa") == {"watch"}
     assert {"init", "check", "provision"} <= completed("vp site ")
     assert {"--password-file", "--ca-file"} <= completed("vp node --")
     assert completed("vp-node --vari", "node_main") == {"--variant"}

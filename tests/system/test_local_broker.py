@@ -50,7 +50,7 @@ with LocalBroker.find(sys.argv[1]) as broker:
 """
 
 
-def until(condition: Callable[[], bool], timeout: float = 10) -> bool:
+def until(condition: Callable[[], bool], timeout: float = 30) -> bool:
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -105,7 +105,7 @@ def test_passes_messages_on_with_their_mqtt_5_properties(kind: Kind) -> None:
         client.subscribe("vp/test/#", qos=1)
         assert subscribed.wait(5)
         client.publish("vp/test/frame", b"x" * 100_000, qos=1, properties=properties)
-        message = got.get(timeout=5)
+        message = got.get(timeout=30)
         client.disconnect()
         client.loop_stop()
     assert message.topic == "vp/test/frame"

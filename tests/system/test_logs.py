@@ -46,5 +46,5 @@ def test_a_fault_of_a_command_without_a_log_hides_passwords() -> None:
         cwd=Path(__file__).parents[2],
     )
     assert ended.returncode == 1
-    assert "ValueError: rtsp://***@cam/x" in ended.stderr
+    assert "ValueError: rtsp://***@cam/***" in ended.stderr
     assert "Geheim" not in ended.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.support.http_camera import HttpCamera, head
 from tests.support.site import Site
 from vp_mqtt.inference.pictures import decode, encode_jpeg
 from vp_mqtt.protocol.messages import AnnounceMessage, StatusMessage
+from vp_mqtt.protocol.settings_values import SettingsInForce
 from vp_mqtt.protocol.topics import Kind
 
 WIDTH, HEIGHT = 320, 240
@@ -69,11 +70,12 @@ def status(site: Site) -> StatusMessage:
 
 
 def await_still(site: Site, *cameras: str) -> None:
-    site.probe.until(lambda: status(site).still == cameras, f"still: {cameras}", 15)
+    site.probe.until(lambda: status(site).still == cameras, f"still: {cameras}")
 
 
 def start_gated(site: Site, source: str, *arguments: str) -> None:
-    gate = ("--motion-gate", "--motion-hold", "1.2", "--heartbeat", "1.5", "--fps", "20")
+    # A status says at most once a second what is still: motion lasts for longer than that, even on a slow machine.
+    gate = ("--motion-gate", "--motion-hold", "2.5", "--heartbeat", "1.5", "--fps", "20")
     site.start("camera", "camera", "--source", source, *gate, *arguments)
     site.await_online("camera")
 
@@ -121,6 +123,55 @@ def test_regions_are_cameras_each_with_its_own_gate(site: Site, scene: Scene, ca
     )
     shapes = {message.topic.split("/")[3]: decode(message.payload).shape for message in site.probe.of(Kind.FRAME)}
     assert shapes == {"yard.left": (240, 160, 3), "yard.right": (120, 160, 3)}
+    check_settings_of_the_site(site)
+
+
+def set_camera(site: Site, payload: bytes) -> None:
+    topic = site.probe.topics.camera_settings("yard")
+    site.probe.client.publish(topic, payload, qos=1, retain=True).wait_for_publish(5)
+
+
+def await_settings(site: Site, what: str, condition: Callable[[SettingsInForce], object]) -> None:
+    def is_so() -> object:
+        return (now := status(site).settings) is not None and condition(now)
+
+    site.probe.until(is_so, what)
+
+
+def check_settings_of_the_site(site: Site) -> None:
+    """The camera node takes its site's settings while it runs, and refuses those that are none."""
+    own = status(site).settings
+    assert own is not None
+    assert status(site).picture == (WIDTH, HEIGHT)
+    assert own.regions == {"left": (0, 0, 0.5, 1), "right": (0.5, 0, 1, 0.5)}
+    other = {"version": 1, "changed": 1.0, "regions": {"left": [0.25, 0, 0.5, 0.25]}}
+    still = {"gate": False, "threshold": 12, "area": 0.5, "hold": 1, "heartbeat": 4}
+    set_camera(site, json.dumps(other | {"motion": still}).encode())
+    await_settings(site, "the site's settings", lambda now: now.version == 1)
+    assert status(site).regions == ("yard.left",)
+    assert status(site).still is None
+    site.probe.received = [message for message in site.probe.received if "/status" in message.topic]
+    frames = site.probe.until(lambda: len(found := site.probe.of(Kind.FRAME)) > 5 and found, "frames without a gate")
+    assert {(m.topic.split("/")[3], decode(m.payload).shape) for m in frames[1:]} == {("yard.left", (60, 80, 3))}
+
+    # A snapshot is the whole picture, and no frame.
+    site.probe.publish(site.probe.topics.capture("yard"), b"snapshot")
+    (snapshot,) = site.probe.until(lambda: site.probe.of(Kind.SNAPSHOT), "a snapshot")
+    assert snapshot.topic == site.probe.topics.snapshot("yard")
+    assert decode(snapshot.payload).shape == (HEIGHT, WIDTH, 3)
+
+    # What is no settings changes nothing, and the node says so.
+    for wrong in (b"\xff" * 9000, json.dumps(other | {"regions": {"left": [0.5, 0, 0.25, 1]}}).encode(), b"["):
+        set_camera(site, wrong)
+    await_settings(site, "a refusal", lambda now: now.refused == "message: not valid JSON" and now.version == 1)
+    assert status(site).regions == ("yard.left",)
+    site.probe.until(lambda: site.probe.stats("camera").get("refused", 0) == 3, "the refusals are counted")
+
+    # Cleared, the node's own settings are in force again.
+    set_camera(site, b"")
+    await_settings(site, "its own settings", lambda now: now == own)
+    assert status(site).regions == ("yard.left", "yard.right")
+    await_still(site, "yard.left", "yard.right")
 
 
 def test_a_turned_and_mirrored_picture_is_published_so(site: Site, scene: Scene, camera: HttpCamera) -> None:
@@ -159,12 +210,12 @@ def test_a_frame_that_is_asked_for_comes_now(site: Site, camera: HttpCamera) -> 
 
     assert count() == (1, 1)
     ask("cam0.left", b'\xff{"whatever":')
-    site.probe.until(lambda: count() == (2, 1), "a frame of the region", 3)
+    site.probe.until(lambda: count() == (2, 1), "a frame of the region")
     ask("cam0")
-    site.probe.until(lambda: count() == (3, 2), "a frame of every region", 3)
+    site.probe.until(lambda: count() == (3, 2), "a frame of every region")
     for _ in range(30):
         ask("cam0.left", bytes(60_000))
-    site.probe.until(lambda: site.probe.stats("camera").get("refused: too many captures", 0) >= 20, "refusals", 5)
+    site.probe.until(lambda: site.probe.stats("camera").get("refused: too many captures", 0) >= 20, "refusals")
     time.sleep(0.5)
     assert count()[0] <= 9
     assert count()[1] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 
 from tests.support.broker import Mosquitto
+from tests.support.command_line import run_vp
 from tests.support.jpegs import half_and_half, turned, with_secrets
-from tests.support.site import Site
+from tests.support.site import SITE, Site
+from tests.support.statuses import status_of
 from vp_mqtt.inference.jpeg import read_head
 from vp_mqtt.inference.pictures import decode, encode_jpeg
-from vp_mqtt.protocol.topics import Kind
+from vp_mqtt.protocol.topics import Kind, Topics
 from vp_mqtt.site.synthetic_photos import synthetic_photo
 
 PHOTO = synthetic_photo(320, 240, 0)
@@ -43,6 +46,12 @@ def play(site: Site, tmp_path: Path) -> Play:
         return [message.payload for message in site.probe.of(Kind.FRAME)]
 
     return played
+
+
+def _size(jpeg: bytes) -> tuple[int, int]:
+    head = read_head(jpeg)
+    assert head is not None
+    return head.size
 
 
 def test_jpegs_are_on_the_wire_byte_for_byte_and_counted(site: Site, play: Play) -> None:
@@ -112,3 +121,54 @@ def test_a_jpeg_over_the_brokers_packet_limit_is_made_smaller(bundle: Path, tmp_
         assert len(frame) < 20_000
         assert decode(frame).shape[2] == 3
         assert "sent smaller" in site.log("camera")
+
+
+def test_frames_are_no_larger_than_boards_need(site: Site, tmp_path: Path) -> None:
+    large = encode_jpeg(synthetic_photo(640, 480, 0), 90)
+    (tmp_path / "1.jpg").write_bytes(large)
+    probe = site.probe
+    site.start("camera", "camera", "--source", str(tmp_path / "1.jpg"), "--fps", "20")
+
+    def await_size(*size: int) -> bytes:
+        seen = len(probe.of(Kind.FRAME))
+
+        def newest() -> bytes | None:
+            return next((one.payload for one in probe.of(Kind.FRAME)[seen:] if _size(one.payload) == size), None)
+
+        found: bytes = probe.until(newest, f"a frame of {size}", 30)
+        return found
+
+    def say(name: str, side: int | None) -> None:
+        status = status_of(name, "variant", bundle="b", frame_side=side)
+        probe.publish(Topics(SITE).status(name), status.encode())
+
+    assert await_size(640, 480) == large
+    say("small", 96)
+    say("larger", 256)
+    assert len(await_size(341, 256)) < len(large) / 2
+    shrunk = len(probe.of(Kind.FRAME))
+    probe.publish(Topics(SITE).capture("cam0"), b"")
+    # As it was captured, and only this one.
+    probe.until(lambda: [one.payload for one in probe.of(Kind.FRAME)][shrunk:].count(large) == 1, "the asked one", 30)
+    # It switches to another bundle.
+    say("larger", 300)
+    await_size(400, 300)
+    say("earlier-version", None)
+    assert await_size(640, 480) == large
+
+
+def test_a_class_folder_is_filled_with_a_sites_frames(site: Site, broker: Mosquitto, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    jpegs = [encode_jpeg(synthetic_photo(320, 240, seed), 90) for seed in range(3)]
+    for number, jpeg in enumerate(jpegs):
+        (folder / f"{number}.jpg").write_bytes(jpeg)
+    site.start("camera", "camera", "--source", str(folder), "--fps", "20")
+    site.probe.until(lambda: site.probe.of(Kind.FRAME), "a frame")
+    where = ("--broker", broker.url, "--site", SITE, "--every", "0", "--json")
+    code, text, said = run_vp("capture", str(tmp_path / "things"), "--class", "wall", "--count", "3", *where)
+    assert code == 0, said
+    result = json.loads(text)
+    assert (result["kept"], result["refused"]) == (3, 0)
+    kept = [file.read_bytes() for file in (tmp_path / "things" / "wall").iterdir()]
+    assert sorted(kept) == sorted(jpegs)

@@ -46,7 +46,7 @@ def test_a_full_disk_leaves_the_site_as_it_was(site: ProvisionedSite) -> None:
     assert sorted(path.name for path in site.folder.glob(".provisioned.*")) == [".provisioned.lock"]
 
 
-@pytest.mark.parametrize("unit", ["vp-camera.service", "vp-fusion.service", "vp-node@.service"])
+@pytest.mark.parametrize("unit", ["vp-camera.service", "vp-fusion.service", "vp-node@.service", "vp-web.service"])
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path, unit: str) -> None:
     text = (ROOT / "deploy" / "systemd" / unit).read_text(encoding="utf-8")
     # The one thing that is missing here, and that systemd looks for.

@@ -24,6 +24,8 @@ from vp_mqtt.mqtt.retries import BACKOFF_CAP_S
 from vp_mqtt.mqtt.session import Session
 from vp_mqtt.protocol.frames import FrameId
 
+MOVED_WITHIN_S = 5.0
+
 
 class Listener:
     """A session, and what it has received and reported."""
@@ -60,7 +62,7 @@ class Listener:
         self.ends.append(error)
         self.ended.set()
 
-    def until(self, topic: str, timeout: float = 10) -> Received:
+    def until(self, topic: str, timeout: float = 30) -> Received:
         until = time.monotonic() + timeout
         while True:
             self.arrived.clear()
@@ -108,7 +110,7 @@ def test_a_reconnect_renews_subscriptions_and_birth(broker: Mosquitto, listeners
     broker.kill()
     listener.messages.clear()
     broker.start()
-    listener.until("t/birth", timeout=5)
+    listener.until("t/birth")
     assert listener.session.connections == 2
 
 
@@ -330,3 +332,25 @@ def test_a_broker_that_drops_every_client_is_tried_less_and_less_often(listeners
                     count += 1
         # Without a growing back-off it would be twenty.
         assert 2 <= count <= 12
+
+
+def test_a_session_moves_on_to_the_next_broker_of_a_cluster_and_back(listeners: list[Listener]) -> None:
+    with Mosquitto() as one, Mosquitto() as two:
+        listener = Listener(f"mqtt://127.0.0.1:{one.port},127.0.0.1:{two.port}")
+        listeners.append(listener)
+        listener.until("t/birth")
+        for broker in (one, two):
+            listener.messages.clear()
+            began = time.monotonic()
+            broker.kill()
+            listener.until("t/birth")
+            assert time.monotonic() - began < MOVED_WITHIN_S
+            broker.start()
+
+
+def test_the_second_broker_is_used_if_the_first_refuses_or_is_not_there(listeners: list[Listener]) -> None:
+    with Mosquitto("allow_anonymous false") as refusing, Mosquitto() as good:
+        listener = Listener(f"mqtt://127.0.0.1:{refusing.port},127.0.0.1:{free_port()},127.0.0.1:{good.port}")
+        listeners.append(listener)
+        listener.until("t/birth")
+        assert not listener.ends

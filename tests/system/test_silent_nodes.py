@@ -13,24 +13,14 @@ import pytest
 from tests.support.broker import Mosquitto
 from tests.support.command_line import run_vp
 from tests.support.site import SITE, Probe, Site
+from tests.support.statuses import status_of
 from vp_mqtt.config.settings import VariantSettings
 from vp_mqtt.protocol.messages import State, StatsMessage, StatusMessage
 from vp_mqtt.protocol.topics import Topics
 from vp_mqtt.site import board_checks, broker_checks
 from vp_mqtt.site.finding import CheckError
 
-DEAD = StatusMessage(
-    state=State.ONLINE,
-    node="v7",
-    role="variant",
-    version="0.1.0",
-    host="pi7",
-    client_id="vp-test-v7",
-    instance="0000002a",
-    started=1.0,
-    variant=7,
-    stats_every_s=0.3,
-)
+DEAD = status_of("v7", variant=7, stats_every_s=0.3)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from paho.mqtt.packettypes import PacketTypes
@@ -10,7 +11,8 @@ from paho.mqtt.properties import Properties
 from tests.support.broker import Mosquitto
 from tests.support.site import SITE, Probe, Site
 from vp_mqtt.protocol.frames import FrameId
-from vp_mqtt.protocol.messages import StateMessage
+from vp_mqtt.protocol.messages import StateMessage, StatusMessage
+from vp_mqtt.protocol.settings_values import SettingsInForce
 from vp_mqtt.protocol.topics import Kind, Topics
 
 # Votes of a busy machine are late; here, all count.
@@ -97,10 +99,49 @@ def test_what_strangers_leave_on_the_topic_is_no_state(site: Site) -> None:
     site.start_all([0], *RULES)
     site.probe.received.clear()
     Scene(site, 1).show(["red"] * 4)
+    site.probe.until(lambda: states(site.probe), "a state")
     (state,) = states(site.probe)
     assert (state.label, state.previous) == ("red", None)
     assert state.since < 9e10
     site.probe.until(lambda: site.probe.stats("fusion").get("refused", 0) == 2, "both are refused, and counted")
+
+
+def test_the_sites_settings_are_followed_while_the_node_runs_and_what_is_none_changes_nothing(site: Site) -> None:
+    kept = {"format": 1, "version": 7, "changed": 1.0, "unknown": 1.0}
+    topic = Topics(SITE).fusion_settings()
+
+    def publish(payload: bytes) -> None:
+        site.probe.client.publish(topic, payload, 1, retain=True).wait_for_publish(5)
+
+    def settings() -> SettingsInForce | None:
+        found = [m for m in site.probe.of(Kind.STATUS) if m.topic == Topics(SITE).status("fusion")]
+        return StatusMessage.decode(found[-1].payload).settings
+
+    # What the broker has kept is in force from the start: every picture is unknown.
+    publish(json.dumps(kept).encode())
+    site.start_all([0], *RULES)
+    site.probe.until(lambda: (now := settings()) is not None and now.version == 7, "the site's settings")
+    site.probe.publish_frame(FrameId(9, 0))
+    assert site.probe.label_of(FrameId(9, 0)).known is False
+
+    # Other ones take effect with the next label: a single one makes the state now.
+    quick = {"labels": 1, "window": 1, "hysteresis": 0, "dwell": 0, "timeout": 30}
+    publish(json.dumps(kept | {"version": 8, "unknown": "off", "state": quick}).encode())
+    site.probe.until(lambda: (now := settings()) is not None and now.version == 8, "further settings")
+    Scene(site, 1).show(("red", "blue", "red"))
+    changes = ["red", "blue", "red"]
+    site.probe.until(lambda: [state.label for state in states(site.probe)][-3:] == changes, "a state for each label")
+
+    refusal = "state: labels and hysteresis together exceed the window: no state could end"
+    for wrong in (b"{", b"[" * 9000, json.dumps(kept | {"state": quick | {"labels": 2}}).encode()):
+        publish(wrong)
+    site.probe.until(lambda: (now := settings()) is not None and now.refused == refusal, "a refusal")
+    Scene(site, 2).show(("blue",))
+    site.probe.until(lambda: states(site.probe)[-1].label == "blue", "a state by the settings before")
+    site.probe.until(lambda: site.probe.stats("fusion").get("refused", 0) == 3, "the refusals are counted")
+    publish(b"")
+    own = site.probe.until(lambda: (now := settings()) is not None and now.version is None and now, "its own settings")
+    assert (own.unknown, own.state.labels, own.refused) == ("auto", 3, None)
 
 
 def test_without_states_there_is_none(site: Site) -> None:

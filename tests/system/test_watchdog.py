@@ -19,11 +19,11 @@ _HANGING = """
 import time
 from vp_mqtt.inference import pictures
 _decode, _calls = pictures.decode, []
-def _hanging(*arguments):
+def _hanging(*arguments, **named):
     _calls.append(arguments)
     if len(_calls) == 3:
         time.sleep(1000)
-    return _decode(*arguments)
+    return _decode(*arguments, **named)
 pictures.decode = _hanging
 """
 # A network's thread that stays in the first message, the node's own status.

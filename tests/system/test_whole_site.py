@@ -16,7 +16,7 @@ from benchmarks.emulation.network import NoNetworkError
 from tests.support.namespaces import BROKER_ADDRESS, namespace_of, switched
 from tests.support.provisioned import PATIENCE_S, Client, ProvisionedSite, until
 from tests.support.tiny import write_bundle
-from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.protocol.frames import ClosedBy, FrameId
 from vp_mqtt.site.accounts import accounts
 
 BOARDS = [f"pi-{index}" for index in range(6)]
@@ -36,11 +36,15 @@ def site() -> Iterator[ProvisionedSite]:
 
 
 def assert_whole(watcher: Client) -> None:
-    """Check that every frame from the first label on has exactly one label, in order."""
+    """Check that every frame from the first label on has exactly one label, in order, and that boards voted on it."""
     frames = [FrameId.parse(label.frame) for label in watcher.labels()]
     assert [frame.sequence for frame in frames] == list(range(frames[0].sequence, frames[0].sequence + len(frames))), (
         frames
     )
+    # A board that takes more than 100 ms for a frame takes the newest one next: six on two cores may all pass over one.
+    unlabelled = [label for label in watcher.labels() if label.label is None]
+    assert all(label.closed_by is ClosedBy.SKIPPED for label in unlabelled), unlabelled
+    assert len(unlabelled) <= len(frames) / 100, unlabelled
 
 
 def test_a_site_survives_a_new_key_a_new_bundle_dead_boards_and_a_rollback(site: ProvisionedSite) -> None:
@@ -59,7 +63,7 @@ def test_a_site_survives_a_new_key_a_new_bundle_dead_boards_and_a_rollback(site:
     assert reported.returncode == 0, reported.stdout + reported.stderr
     status = json.loads(reported.stdout)
     assert {node["node"]: node["state"] for node in status["nodes"]} == {
-        account.name: "online" for account in accounts(site.plan) if account.board is not None
+        account.name: "online" for account in accounts(site.plan) if account.board is not None and account.name != "web"
     }
     assert all(node["rate"] > 0 for node in status["nodes"] if node["role"] != "variant"), status
 
@@ -94,7 +98,8 @@ def test_a_site_survives_a_new_key_a_new_bundle_dead_boards_and_a_rollback(site:
     for name in ("variant-1", "variant-3"):
         site.stop(name, signal.SIGKILL)
     until(lambda: watcher.labels()[-1].alive == (0, 2, 4, 5), "labels of four boards")
-    assert watcher.labels()[-1].label == watcher.labels()[-1].truth
+    newest = watcher.labels()[-1]
+    assert newest.label == newest.truth
     reported = site.vp("alice", "site", "status", str(site.file), "--wait", "2")
     assert reported.returncode == 1
     assert re.search(r"variant-1 on board 'pi-1' is offline.*\n.*variant-3 on board 'pi-3' is offline", reported.stdout)
@@ -107,7 +112,6 @@ def test_a_site_survives_a_new_key_a_new_bundle_dead_boards_and_a_rollback(site:
     assert again.returncode == 0, again.stderr
     until(lambda: watcher.labels()[-1].bundle == "newer", f"labels of the bundle before, within {PATIENCE_S:g} s")
     assert_whole(watcher)
-    assert all(label.label is not None for label in watcher.labels())
 
 
 def test_the_doctor_reports_what_is_wrong_and_a_remedy(site: ProvisionedSite) -> None:
