@@ -1,0 +1,1 @@
+"""What the page costs under load, and whether its memory stays flat."""
