@@ -1,0 +1,1 @@
+"""`vp bench scale`: how many cameras and variants one fusion node carries."""
