@@ -1,4 +1,4 @@
-"""`vp bench accuracy`, `ablation`, `linear-classifier` and `fusion`. What they need is imported when they run."""
+"""`vp bench accuracy`, `ablation`, `linear-classifier`, `fusion` and `pareto`. What they need is imported on use."""
 
 from __future__ import annotations
 
@@ -123,3 +123,32 @@ def fusion(
     for one in results:
         table.add_row(one.residual, one.weights, f"{one.validation:.2%}", f"{one.test:.2%}", f"{one.half:.2%}")
     Console(highlight=False).print(table)
+
+
+def pareto(
+    data: Annotated[str, typer.Argument(help="the bundles' training data: a folder of class folders, or a data set")],
+    *,
+    bundle: Annotated[list[str], typer.Option(metavar="NAME=BUNDLE", help="a family, or one network; repeat it")],
+    root: Root = None,
+    runs: Annotated[int, typer.Option(min=1, help="timed runs of each model")] = 60,
+    plot: Annotated[Path | None, typer.Option(help="picture to write")] = None,
+    json: Json = False,
+) -> None:
+    """Compare single networks with families of several boards: accuracy against the time of the slowest board."""
+    from benchmarks.accuracy import pareto_report  # noqa: PLC0415
+    from benchmarks.accuracy.pareto import evaluate  # noqa: PLC0415
+    from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
+    from vp_mqtt.training import datasets  # noqa: PLC0415
+
+    named = {}
+    for text in bundle:
+        name, equals, place = text.partition("=")
+        named[name] = open_bundle(place if equals else name)
+    result = evaluate(named, datasets.load(data, root), runs)
+    if plot is not None:
+        pareto_report.draw(result, plot)
+    if json:
+        typer.echo(json_module.dumps(result))
+        return
+    for row in pareto_report.rows(result):
+        typer.echo("  ".join(row))

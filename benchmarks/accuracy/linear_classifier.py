@@ -123,7 +123,7 @@ def train_classifiers(data: str, root: Path | None, pretrained: Sequence[str], f
     return LinearResult(
         images=len(truth),
         seeds=seeds,
-        fused=accuracy([fused_sums(of_one, spec.weights(), k) for of_one in logits]),
+        fused=accuracy([fused_sums(of_one, spec.vote_weights(), k) for of_one in logits]),
         variants=[accuracy(list(of_one)) for of_one in zip(*logits, strict=True)],
         resolutions=[variant.resolution for variant in spec.variants],
     )

@@ -7,7 +7,7 @@ pictures of the classes left out are the foreign ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from benchmarks.accuracy.linear_classifier import K, classify, features_of
 from vp_mqtt.bundle.manifest import FamilySpec, Manifest, VariantEntry
+from vp_mqtt.errors import UserError
 from vp_mqtt.training.confidence_fit import fit_calibration
 from vp_mqtt.training.datasets import Dataset, load
 from vp_mqtt.training.evaluation.evaluate import evaluate_probabilities
@@ -40,7 +41,14 @@ class FeatureSet:
 
 
 def leave_out(
-    data: str, root: Path | None, pretrained: Sequence[str], family: str, *, classes: int, draws: int
+    data: str,
+    root: Path | None,
+    pretrained: Sequence[str],
+    family: str,
+    *,
+    classes: int,
+    draws: int,
+    alike: Sequence[Collection[str]] = (),
 ) -> dict[str, Any]:
     """Return the results with some classes left out, chosen at random, for several choices.
 
@@ -51,19 +59,46 @@ def leave_out(
         family: name or TOML file.
         classes: how many to leave out.
         draws: how many choices of them.
+        alike: groups of classes that show the same things: each is left out or kept as a whole.
 
     Raises:
-        UserError: data, weights or family cannot be used.
+        UserError: data, weights or family cannot be used, or a class in `alike` is not there.
     """
     torch.set_num_threads(1)
     dataset = load(data, root)
+    units = _units(dataset.classes, alike)
     spec = load_family(family)
     found = _features(dataset, spec, pretrained)
     results = []
     for seed in range(draws):
-        left_out = np.sort(np.random.default_rng(seed).permutation(len(dataset.classes))[:classes])
+        left_out = choose_left_out(units, classes, seed)
         results.append(evaluate_without(dataset.classes, spec, found, left_out, seed))
-    return {"data": dataset.name, "classes": classes, "draws": results}
+    kept_together = [sorted(group) for group in alike]
+    return {"data": dataset.name, "family": spec.name, "classes": classes, "alike": kept_together, "draws": results}
+
+
+def _units(classes: Sequence[str], alike: Sequence[Collection[str]]) -> list[list[int]]:
+    """Return the indices of the classes, those that are alike in one list."""
+    if missing := {name for group in alike for name in group} - set(classes):
+        raise UserError(f"--alike: there is no class {', '.join(sorted(missing))} in the data")
+    groups = [sorted(classes.index(name) for name in group) for group in alike]
+    grouped = {index for group in groups for index in group}
+    return sorted(groups + [[index] for index in range(len(classes)) if index not in grouped])
+
+
+def choose_left_out(units: Sequence[Sequence[int]], count: int, seed: int) -> NDArray[np.intp]:
+    """Return the indices of about `count` classes, chosen at random, sorted; never a part of a unit.
+
+    Args:
+        units: indices of classes, each in one unit.
+        count: how many; a unit that would exceed it is passed over.
+        seed: of the choice.
+    """
+    chosen: list[int] = []
+    for index in np.random.default_rng(seed).permutation(len(units)):
+        if len(chosen) + len(units[index]) <= count:
+            chosen.extend(units[index])
+    return np.sort(np.array(chosen, dtype=np.intp))
 
 
 def _features(dataset: Dataset, spec: FamilySpec, pretrained: Sequence[str]) -> FeatureSet:
@@ -127,6 +162,6 @@ def evaluate_without(
 def _manifest(spec: FamilySpec, classes: tuple[str, ...]) -> Manifest:
     entries = [
         VariantEntry(**variant.model_dump(), index=index, weight=weight, file="none", sha256="0" * 64, params=1)
-        for index, (variant, weight) in enumerate(zip(spec.variants, spec.weights(), strict=True))
+        for index, (variant, weight) in enumerate(zip(spec.variants, spec.vote_weights(), strict=True))
     ]
     return Manifest(name="left-out", classes=classes, variants=tuple(entries), k=K)
