@@ -28,6 +28,11 @@ COMMANDS = {
         "Count the votes per second that the fusion node handles on one core, without the network.",
         _LATENCY,
     ),
+    "scale": LazyCommand(
+        "benchmarks.scale.cli:scale",
+        "Measure how many cameras and variants one fusion node on one core carries, beside a bare client that counts.",
+        _COST,
+    ),
     "models": LazyCommand(
         "benchmarks.footprint.cli:models",
         "Count parameters and multiply-accumulates of every variant, against MobileNetV2 1.0 at 224.",
@@ -43,14 +48,39 @@ COMMANDS = {
         "Measure what the motion gate saves in a still scene, how soon it passes a change, and what it takes for one.",
         _COST,
     ),
+    "first-version": LazyCommand(
+        "benchmarks.page.cli:first_version",
+        'Train on pictures through the page, from "Train now" to the bundle, and take the time.',
+        _COST,
+    ),
+    "page": LazyCommand(
+        "benchmarks.page.cli:page",
+        "Show the page of a busy site in Chromium for an hour, and sample memory and processor time of both sides.",
+        _COST,
+    ),
+    "frames": LazyCommand(
+        "benchmarks.frames.cli:frames",
+        "Measure frames as captured, encoded anew, and of a webcam's smaller mode: bytes, processor time, labels.",
+        _COST,
+    ),
     "faults": LazyCommand(
         "benchmarks.faults.cli:faults",
         "Break boards, links, clocks, fusion node and broker, one after the other, and count lost and late frames.",
         _ROBUSTNESS,
     ),
+    "cells": LazyCommand(
+        "benchmarks.cells.cli:cells",
+        "Measure what a head office sees of a cell whose link is slow, lossy and cut, and what the cell itself loses.",
+        _ROBUSTNESS,
+    ),
     "soak": LazyCommand(
         "benchmarks.faults.cli:soak",
         "Run a site for a long time under random faults, and sample memory, threads and file descriptors.",
+        _ROBUSTNESS,
+    ),
+    "shards": LazyCommand(
+        "benchmarks.shards.cli:shards",
+        "Let fusion nodes that share cameras, and boards that share a variant's frames, come, go and hang.",
         _ROBUSTNESS,
     ),
     "accuracy": LazyCommand(
@@ -61,6 +91,21 @@ COMMANDS = {
     "strange-pictures": LazyCommand(
         "benchmarks.unknown.cli:strange_pictures",
         "Write pictures that show nothing: black frames, noise, textures, and blurred ones of a folder.",
+        _ACCURACY,
+    ),
+    "own-pictures": LazyCommand(
+        "benchmarks.own_pictures.cli:own_pictures",
+        "Train on a few pictures of a few classes: frozen families against the usual recipe of one network.",
+        _ACCURACY,
+    ),
+    "labelling": LazyCommand(
+        "benchmarks.labelling.cli:labelling",
+        "Label frames that the page's queue proposes, or random ones, and compare what that teaches.",
+        _ACCURACY,
+    ),
+    "small-families": LazyCommand(
+        "benchmarks.unknown.cli:small_families",
+        "Teach families of four classes of forty pictures, and measure how well their confidence is calibrated.",
         _ACCURACY,
     ),
     "leave-out": LazyCommand(
@@ -79,6 +124,11 @@ COMMANDS = {
     "fusion": LazyCommand(
         "benchmarks.accuracy.cli:fusion",
         "Fuse a bundle's votes by other rules and weights than the paper's, and evaluate each.",
+        _ACCURACY,
+    ),
+    "pareto": LazyCommand(
+        "benchmarks.accuracy.cli:pareto",
+        "Compare single networks with families of several boards: accuracy against the time of the slowest board.",
         _ACCURACY,
     ),
     "states": LazyCommand(

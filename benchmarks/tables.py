@@ -20,7 +20,16 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import table_rows
+from benchmarks.accuracy import pareto_report, subset_rows
+from benchmarks.cells import report as cells_report
+from benchmarks.frames import report as frames_report
+from benchmarks.labelling import report as labelling_report
 from benchmarks.motion import report as motion_report
+from benchmarks.own_pictures import report as own_pictures_report
+from benchmarks.page import report as page_report
+from benchmarks.scale import report as scale_report
+from benchmarks.shards import report as shards_report
+from benchmarks.unknown import report as unknown_report
 from vp_mqtt.cli.lazy import run_app
 from vp_mqtt.errors import UserError
 
@@ -32,29 +41,52 @@ Rows = Sequence[Sequence[str]]
 
 TABLES: Mapping[str, tuple[str, Callable[[Any], Rows]]] = {
     "accuracy-caltech101": ("accuracy-caltech101", lambda result: table_rows.accuracy(result, has_mean_per_class=True)),
+    "accuracy-caltech101-mixed": (
+        "accuracy-caltech101-mixed",
+        lambda result: table_rows.accuracy(result, has_mean_per_class=True),
+    ),
+    "accuracy-caltech101-paper": (
+        "accuracy-caltech101-paper",
+        lambda result: table_rows.accuracy(result, has_mean_per_class=True),
+    ),
     "accuracy-cifar10": ("accuracy-cifar10", table_rows.accuracy),
+    "accuracy-cifar10-paper": ("accuracy-cifar10-paper", table_rows.accuracy),
     "accuracy-cifar10-medium": ("accuracy-cifar10-medium", table_rows.accuracy),
     "accuracy-fashion-mnist": ("accuracy-fashion-mnist", table_rows.accuracy),
     "accuracy-fashion-mnist-jpeg": ("accuracy-fashion-mnist", table_rows.accuracy_through_jpeg),
+    "subsets": ("subsets", subset_rows.subsets),
     "accuracy-scratch": ("accuracy-scratch", table_rows.from_scratch),
     "linear-classifier-caltech101": ("linear-classifier-caltech101", table_rows.linear_classifier),
     "fusion-rules": ("fusion-rules", table_rows.fusion_rules),
     "ablation": ("ablation", table_rows.ablation),
     "compare-response": ("compare", table_rows.compare_response),
     "compare-dead": ("compare", table_rows.compare_dead),
+    "pareto": ("pareto", pareto_report.rows),
     "models": ("models", table_rows.models),
     "latency-models": ("latency-models", table_rows.latency_models),
     "latency-end-to-end": ("latency-end-to-end", table_rows.latency_end_to_end),
     "footprint": ("footprint", table_rows.footprint),
+    "scale": ("scale", scale_report.rows),
+    "cells": ("cells", cells_report.rows),
+    "frames-labels": ("frames", frames_report.labels),
+    "frames-site": ("frames", frames_report.site),
+    "frames-link": ("frames", frames_report.behind_link),
     "faults": ("faults", table_rows.faults),
+    "shards": ("shards", shards_report.fault_rows),
+    "replicas": ("shards", shards_report.group_rows),
     "soak": ("soak", table_rows.soak),
     "brokers": ("brokers", table_rows.brokers),
     "brokers-latency": ("brokers", table_rows.brokers_latency),
     "states": ("states", table_rows.states),
     "motion-costs": ("motion", motion_report.costs),
     "motion-decisions": ("motion", motion_report.decisions),
+    "own-pictures": ("own-pictures", own_pictures_report.rows),
     "unknown": ("unknown", table_rows.unknown),
+    "small-families": ("small-families", unknown_report.small_families),
     "left-out": ("left-out", table_rows.left_out),
+    "labelling": ("labelling", labelling_report.rows),
+    "page": ("page", page_report.rows),
+    "first-version": ("first-version", page_report.first_version_rows),
     "calibration": ("unknown", table_rows.calibration),
     "mutants": ("mutants", table_rows.mutants),
     "mutant-survivors": ("mutants", table_rows.mutant_survivors),

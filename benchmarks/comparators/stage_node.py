@@ -18,7 +18,7 @@ from vp_mqtt.inference import pictures
 from vp_mqtt.inference.onnx import OnnxModel
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.inbox import Inbox
-from vp_mqtt.mqtt.message import Outgoing, Received
+from vp_mqtt.mqtt.message import Outgoing, Received, Subscription
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.protocol import votes
 from vp_mqtt.protocol.frames import FrameId
@@ -89,7 +89,7 @@ class StageNode:
             role=settings.role,
             variant=_WHOLE if is_last else None,
             stats_every_s=settings.stats_every,
-            subscriptions=[(source, 0)],
+            subscriptions=[Subscription(source)],
             on_message=self._receive,
             on_stop=self._inbox.close,
             more_counts=lambda: {"frames_dropped": self._inbox.dropped},
@@ -136,7 +136,7 @@ class StageNode:
                 batch = feature_maps.decode(message.payload, self._entry.input, digest)
             else:
                 side, preprocessing = self._entry.input[1], self._manifest.preprocessing
-                picture = pictures.decode(message.payload, side + preprocessing.margin)
+                picture = pictures.decode(message.payload, side + preprocessing.margin, version=preprocessing.version)
                 batch = pictures.prepare(picture, side, preprocessing)
             result = self._model(batch)
         except (ValueError, cv2.error) as error:

@@ -73,8 +73,8 @@ def write_plots(results: Sequence[Result], folder: Path) -> list[Path]:
         UserError: the folder cannot be written.
     """
     figures = {
-        "compare-response.png": _bars(results, "response time, median [ms]", "response"),
-        "compare-bytes.png": _bars(results, "sent by all boards per frame [bytes]", "bytes"),
+        "compare-response.png": _dots(results, "response time, median to 95 % [ms]", "response"),
+        "compare-bytes.png": _dots(results, "sent by all boards per frame [bytes]", "bytes"),
         "compare-dead.png": _dead(results),
     }
     try:
@@ -90,8 +90,8 @@ def _names(results: Sequence[Result]) -> list[str]:
     return [name for name in _NAMES if any(result.system.name == name for result in results)]
 
 
-def _bars(results: Sequence[Result], label: str, what: str) -> Figure:
-    """Return bars by number of boards, one panel per kind of link, on a logarithmic scale."""
+def _dots(results: Sequence[Result], label: str, what: str) -> Figure:
+    """Return dots by number of boards, one panel per kind of link, on a logarithmic scale."""
     from matplotlib.figure import Figure  # noqa: PLC0415 (of the extra `train`, and slow to load)
     from matplotlib.ticker import EngFormatter, NullFormatter, ScalarFormatter  # noqa: PLC0415
 
@@ -109,8 +109,12 @@ def _bars(results: Sequence[Result], label: str, what: str) -> Figure:
                     continue
                 at = 0.0 if name == "single" else 1.0 + counts.index(result.system.boards)
                 shift = 0.0 if name == "single" else (place - len(names) / 2) * 0.16
-                is_first = result is mine[0]
-                axes.bar(at + shift, value, 0.16, color=_COLOURS[name], label=_NAMES[name] if is_first else None)
+                label_once = _NAMES[name] if result is mine[0] else None
+                # A bar's length would mean nothing on this scale.
+                marker = _STYLES[result.system.kind][0]
+                axes.plot(at + shift, value, marker, color=_COLOURS[name], label=label_once, ms=8)
+                if what == "response" and result.p95_ms is not None:
+                    axes.vlines(at + shift, value, result.p95_ms, color=_COLOURS[name])
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(EngFormatter(sep="") if what == "bytes" else ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())

@@ -193,8 +193,7 @@ class Models:
         if boards > count:
             raise UserError(f"--boards {boards}: the family '{bundle.manifest.name}' has {count} variants")
         # The variants with the heaviest votes: of few boards each one has to be good.
-        by_weight = sorted(bundle.manifest.variants, key=lambda v: -v.weight)[:boards]
-        variants = tuple(sorted(variant.index for variant in by_weight))
+        variants = bundle.manifest.strongest(boards)
         commands = tuple(_node(bundle, index) for index in variants)
         return System("vp", "vp", bundle, commands, variants, is_trained=self.family is not None)
 

@@ -126,8 +126,10 @@ class BoardNetwork:
         _run("ip", "link", "set", board_near, "netns", str(self._holder.pid))
         _run("ip", "address", "add", f"{host_address}/30", "dev", near)
         _run(*board, "ip", "address", "add", f"{board_address}/30", "dev", board_near)
-        for interface in (near, far, board_far):
-            _run("ip", "link", "set", interface, "up")
+        _run("ip", "link", "set", near, "up")
+        for interface in (far, board_far):
+            # Otherwise this end would answer for the host's addresses, and the boards' packets would not pass the link.
+            _run("ip", "link", "set", interface, "arp", "off", "up")
         _run(*board, "ip", "link", "set", board_near, "up")
         _run(*board, "ip", "link", "set", "lo", "up")
         _run(*board, "ip", "route", "add", f"{BROKER_ADDRESS}/32", "via", host_address)

@@ -179,7 +179,7 @@ def _flood(kind: str, rate: float) -> Callable[[FaultRun], None]:
     """Let a client with no account flood the site with messages of one kind, so many per second."""
 
     def begin(run: FaultRun) -> None:
-        run.site.recorder.watch_only(CAMERA)
+        run.site.recorder.ignore_statuses()
         digest = open_bundle(run.site.bundle).manifest.short_digest.hex()
         frames = run.site.recorder.recording(CAMERA).announced
         arguments = [str(run.site.port), kind, SITE, digest, str(next(iter(frames)).run), "--rate", str(rate)]
@@ -295,6 +295,7 @@ FAULTS = {
             for kind, rate, text in (
                 ("votes", 10_000, "10,000 valid votes per second of one variant on invented frames"),
                 ("announces", 10_000, "10,000 announces per second of one other camera"),
+                ("frames", 3_000, "3,000 small frames per second of one other camera"),
                 ("statuses", 10_000, "10,000 statuses per second of one node"),
                 ("cameras", 10_000, "announces of 60,000 invented cameras, 10,000 per second"),
                 ("nodes", 10_000, "statuses of 60,000 invented nodes, 10,000 per second"),

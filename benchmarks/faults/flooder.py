@@ -13,12 +13,15 @@ import struct
 import time
 from collections.abc import Callable
 
+import numpy as np
+
+from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.local.ports import HOST
 from vp_mqtt.mqtt.properties import encode_length
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.topics import Topics
 
-KINDS = ("votes", "announces", "statuses", "cameras", "nodes", "lies", "jumps")
+KINDS = ("votes", "announces", "frames", "statuses", "cameras", "nodes", "lies", "jumps")
 _BATCH = 50
 _NAMES = 60_000
 _CORRELATION_DATA = 9
@@ -62,6 +65,7 @@ def packets(kind: str, site: str, digest: str, run: int) -> Callable[[int], byte
         run: of the frames.
     """
     topics = Topics(site)
+    picture = encode_jpeg(np.full((28, 28, 3), 128, np.uint8), 90)
     vote = b"\x01\x01" + bytes.fromhex(digest) + b"\x00\x00" + struct.pack(">HH", 0, 65_535)
 
     def announce(camera: str, sequence: int) -> bytes:
@@ -71,6 +75,7 @@ def packets(kind: str, site: str, digest: str, run: int) -> Callable[[int], byte
     makers: dict[str, Callable[[int], bytes]] = {
         "votes": lambda n: publish(topics.vote("evil", 0), vote, FrameId(run, (_HIGH_SEQUENCE + n) % 2**32).encode()),
         "announces": lambda n: announce("evil", n),
+        "frames": lambda n: publish(topics.frame("evil"), picture, FrameId(run, n).encode()),
         "statuses": lambda n: publish(topics.status("evil"), _status("evil", n // 6 * 6, digest)),
         "cameras": lambda n: announce(f"evil{n % _NAMES}", 0),
         "nodes": lambda n: publish(topics.status(f"evil{n % _NAMES}"), _status(f"evil{n % _NAMES}", n, digest)),

@@ -103,7 +103,7 @@ def _measure_one(fault: Fault, settings: FaultSettings, variants: int) -> FaultO
             if fault.is_disk_full and not _FULL_DISK.is_char_device():
                 raise UnavailableFaultError(f"there is no {_FULL_DISK}")  # noqa: TRY301 (one place says what is missing)
             site = stack.enter_context(
-                MeasuredSite(bundle=settings.bundle, deadline_ms=settings.deadline_ms, network=network)
+                MeasuredSite(bundle=settings.bundle, deadline_ms=settings.deadline_ms, network=network, records=CAMERA)
             )
             return _run(FaultRun(site, network, stack, temporary_folder(stack)), fault, settings, range(variants))
         except (NoNetworkError, UnavailableFaultError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import statistics
 import subprocess
@@ -30,6 +31,8 @@ _NODES = {
     "variant": ("vp_mqtt.nodes.variant", "vp_mqtt.inference.onnx"),
     "fusion": ("vp_mqtt.nodes.fusion",),
 }
+# That a variant node cannot do without.
+_LIBRARIES = ("cv2", "numpy", "onnxruntime", "paho.mqtt.client", "pydantic_settings")
 # In a process of its own, since modules that are already loaded would cost nothing.
 _IMPORT = """\
 import importlib, json, sys, time
@@ -76,7 +79,7 @@ def measure(settings: FootprintSettings, report: Callable[[str], None] = lambda 
         "install": _install(),
         "bundle_bytes": sum(file.stat().st_size for file in bundle.folder.iterdir() if file.is_file()),
         "import": {node: _import(modules) for node, modules in _NODES.items()},
-        "help_s": _help(),
+        **_starts(),
     }
     return found | _run(settings, variant, report)
 
@@ -108,28 +111,43 @@ def _import(modules: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _help() -> float:
-    times = []
+def _starts() -> dict[str, Any]:
+    """Return how long `vp --help` takes, and, in turns with it, an interpreter that does nothing, or only imports.
+
+    Of processor time, other work on this machine takes less away than of time.
+    """
+    commands = {
+        "bare": ("-c", "pass"),
+        "libraries": ("-c", f"import {', '.join(_LIBRARIES)}"),
+        "help": ("-m", "vp_mqtt", "--help"),
+    }
+    times: dict[str, list[float]] = {f"{name}{unit}": [] for name in commands for unit in ("_s", "_cpu_s")}
     for _ in range(_RUNS):
-        start = time.monotonic()
-        subprocess.run(
-            [sys.executable, "-m", "vp_mqtt", "--help"], capture_output=True, check=True, stdin=subprocess.DEVNULL
-        )
-        times.append(time.monotonic() - start)
-    return round(statistics.median(times), 3)
+        for name, arguments in commands.items():
+            start, used = time.monotonic(), _children_cpu_s()
+            subprocess.run([sys.executable, *arguments], capture_output=True, check=True, stdin=subprocess.DEVNULL)
+            times[f"{name}_s"].append(time.monotonic() - start)
+            times[f"{name}_cpu_s"].append(_children_cpu_s() - used)
+    return {name: round(statistics.median(some), 3) for name, some in times.items()}
+
+
+def _children_cpu_s() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
 
 
 def _run(settings: FootprintSettings, variant: int, report: Callable[[str], None]) -> dict[str, Any]:
     environment = {"VP_RUNTIME": settings.runtime}
     with MeasuredSite(bundle=settings.bundle, deadline_ms=_DEADLINE_MS) as site:
         report(f"starting vp-node {_STARTS} times")
-        starts = []
+        starts, used = [], []
         for number in range(_STARTS):
             name = f"start{number}"
             start = time.monotonic()
             site.start_variant(variant, name=name, environment=environment)
             site.await_online(name)
             starts.append(time.monotonic() - start)
+            used.append(usage_of(site.pids()[name]).cpu_s)
             site.nodes.signal(name, signal.SIGTERM)
             site.nodes.wait(name, _PATIENCE_S)
         node = f"v{variant}"
@@ -154,6 +172,7 @@ def _run(settings: FootprintSettings, variant: int, report: Callable[[str], None
     kinds = (Kind.FRAME, Kind.ANNOUNCE, Kind.VOTE, Kind.LABEL)
     return {
         "start_to_online_s": round(statistics.median(starts), 3),
+        "start_cpu_s": round(statistics.median(used), 3),
         "starts_s": [round(seconds, 3) for seconds in starts],
         "frames": frames,
         "processes": {

@@ -20,8 +20,9 @@ def print_footprint(report: dict[str, Any]) -> None:
     lines = [
         f"installed: {install['mb']:g} MB (our own: {install['own_mb']:g} MB; {largest}, ..)",
         f"imports, s: {imports}",
-        f"vp --help: {report['help_s']:.2f} s",
+        f"vp --help: {report['help_s']:.2f} s, {_times(report, 'help_cpu_s', 'bare_cpu_s')} a bare Python",
         f"vp-node, from its start to online: {report['start_to_online_s']:.2f} s",
+        f"processor time until then: {_times(report, 'start_cpu_s', 'libraries_cpu_s')} that of its imports",
         f"torch in a node: {'yes' if report['torch_is_mapped'] else 'no'}",
     ]
     console.print(*lines, sep="\n", soft_wrap=True)
@@ -35,6 +36,10 @@ def print_footprint(report: dict[str, Any]) -> None:
     for kind, sizes in report["wire"].items():
         table.add_row(kind, f"{sizes['payload_bytes']:g}", f"{sizes['packet_bytes']:g}")
     console.print(table)
+
+
+def _times(report: dict[str, Any], what: str, of: str) -> str:
+    return f"{report[what] / report[of]:.1f} times"
 
 
 def print_models(report: ModelsReport) -> None:

@@ -120,6 +120,7 @@ def prepare_steps(bundle: Bundle, resolution: int, runs: int) -> dict[str, float
     square = resize_square(picture, resolution)
     side = (resolution, resolution)
     preprocessing = bundle.manifest.preprocessing
+    second = preprocessing.model_copy(update={"version": 2})
 
     def by_numpy() -> object:
         scaled = (square[..., ::-1].astype(np.float32) - 127.5) / 127.5
@@ -137,6 +138,7 @@ def prepare_steps(bundle: Bundle, resolution: int, runs: int) -> dict[str, float
         ),
         "to the input, numpy": by_numpy,
         "all of ours": lambda: prepare(decode(jpeg, resolution), resolution, preprocessing),
+        "all of ours, preprocessing 2": lambda: prepare(decode(jpeg, resolution, version=2), resolution, second),
     }
     return _medians(calls, runs)
 

@@ -21,7 +21,7 @@ from benchmarks.latency.lower_bound import LowerBound
 from benchmarks.testbed.site import CAMERA, SITE, MeasuredSite
 from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.config.broker import BrokerOptions
-from vp_mqtt.config.settings import CameraSettings
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import Picture, encode_jpeg
 from vp_mqtt.local.ports import HOST
@@ -153,9 +153,7 @@ def measure(settings: EndToEndSettings, report: Callable[[str], None] = lambda _
             else:
                 cv2.imwrite(str(folder / f"{number}.png"), picture)
         stack.enter_context(on_core(placement.site))
-        site = MeasuredSite(
-            bundle=settings.bundle, deadline_ms=_DEADLINE_MS, stats_every=_STATS_EVERY_S, records_frames=False
-        )
+        site = MeasuredSite(bundle=settings.bundle, deadline_ms=_DEADLINE_MS, stats_every=_STATS_EVERY_S, records=None)
         run = _Run(stack.enter_context(site), settings, placement, folder)
         stack.callback(run.close)
         found = run.measure(bundle, jpegs if settings.passes_through else frames, quality, report)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vp_mqtt.bundle.manifest import Manifest, VariantEntry
+from benchmarks.scale import family
 from vp_mqtt.fusion.handover import Handover
-from vp_mqtt.fusion.label import label_message
+from vp_mqtt.fusion.label import make_label
 from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.logs import Refusals
 from vp_mqtt.mqtt.message import Received
@@ -20,18 +20,9 @@ from vp_mqtt.protocol.messages import AnnounceMessage
 from vp_mqtt.protocol.topics import Topics
 from vp_mqtt.protocol.votes import encode, select
 
-_CLASSES = 10
 _DIFFERENT_VOTES = 200
 # Slow enough for the gates.
 _FRAMES_PER_SECOND_AND_CAMERA = 20.0
-
-
-def _manifest(variants: int) -> Manifest:
-    entries = tuple(
-        VariantEntry(resolution=32, head=8, index=v, weight=1 - 0.05 * v, file="v.onnx", sha256="0" * 64, params=1)
-        for v in range(variants)
-    )
-    return Manifest(name="speed", classes=tuple(f"class {n}" for n in range(_CLASSES)), variants=entries, k=3)
 
 
 def _messages(frames: int, cameras: int, variants: int, digest: bytes) -> Iterator[Received]:
@@ -39,8 +30,8 @@ def _messages(frames: int, cameras: int, variants: int, digest: bytes) -> Iterat
     rng = np.random.default_rng(1)
     votes = []
     for _ in range(_DIFFERENT_VOTES):
-        probabilities = rng.random(_CLASSES) ** 4
-        votes.append(encode(select(probabilities / probabilities.sum(), 3, digest)))
+        probabilities = rng.random(family.CLASSES) ** 4
+        votes.append(encode(select(probabilities / probabilities.sum(), family.K, digest)))
     topics = Topics("home")
     names = [(topics.announce(f"cam{c}"), [topics.vote(f"cam{c}", v) for v in range(variants)]) for c in range(cameras)]
     step = 1 / (_FRAMES_PER_SECOND_AND_CAMERA * cameras)
@@ -64,7 +55,7 @@ def votes_per_second(frames: int, *, cameras: int, variants: int) -> float:
     Raises:
         RuntimeError: a frame got no label, or more than one: the measurement would mean nothing.
     """
-    manifest = _manifest(variants)
+    manifest = family.manifest(variants)
     handover = Handover(suspect_after=3)
     windows = Windows(handover, deadline=0.25)
     windows.add_family(manifest, 0.0)
@@ -78,12 +69,13 @@ def votes_per_second(frames: int, *, cameras: int, variants: int) -> float:
     began = time.process_time()
     for message in arriving:
         inbox.receive(message)
+        inbox.hand_over()
         results = windows.expire(message.at)
-        event = inbox.get(0)
-        if isinstance(event, MessageArrived):
-            results += messages.handle(event, message.at)
+        for event in inbox.get(0):
+            if isinstance(event, MessageArrived):
+                results += messages.handle(event, message.at)
         for result in results:
-            label_message(result, valid_for_s=5.0).encode()
+            make_label(result, valid_for_s=5.0).encode()
             labels += 1
     elapsed = time.process_time() - began
     if labels != frames or refusals.counts:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from benchmarks.motion.scenes import Sensor, with_object
-from vp_mqtt.config.settings import CameraSettings
+from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.inference.pictures import GreyPicture, Picture, decode_grey, shrink_grey
 from vp_mqtt.motion.change import ChangeDetector
 

@@ -30,7 +30,7 @@ _NOISE, _QUALITY = 4.0, 90
 _SIDE = 0.25
 _CHANGE_WITHIN_S = 10.0
 _BYTES = ("$SYS/broker/bytes/received", "$SYS/broker/bytes/sent")
-_SYS_INTERVAL_S = 1
+SYS_INTERVAL_S = 1
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SiteSettings:
     changes: int
 
 
-class _Watcher:
+class Watcher:
     """Reads the broker's counters of bytes, and the camera's frames while a delay is measured."""
 
     def __init__(self, url: str) -> None:
@@ -68,6 +68,7 @@ class _Watcher:
         self.session.start()
 
     def watch_frames(self) -> None:
+        """Read the camera's frames from now on."""
         self.session.subscribe([self._frame_topic])
 
     def _receive(self, message: Received) -> None:
@@ -93,7 +94,8 @@ class _Watcher:
             return next(filter(wanted, self.frames))
 
 
-def _processor_s(pids: dict[str, int]) -> dict[str, float]:
+def processor_s(pids: dict[str, int]) -> dict[str, float]:
+    """Return the processor time that processes have taken so far, in s, by name."""
     found = {}
     for name, pid in pids.items():
         times = psutil.Process(pid).cpu_times()
@@ -147,8 +149,8 @@ def _run(
             bundle=settings.bundle,
             deadline_ms=_DEADLINE_MS,
             stats_every=5.0,
-            records_frames=False,
-            broker_extra=f"sys_interval {_SYS_INTERVAL_S}",
+            records=None,
+            broker_extra=f"sys_interval {SYS_INTERVAL_S}",
         ) as site:
             site.start_fusion()
             for variant in variants:
@@ -157,7 +159,7 @@ def _run(
             arguments = ("--camera", CAMERA, "--source", camera.url, "--fps", f"{settings.fps:g}", *gate)
             site.start(CAMERA, "camera", *arguments)
             site.await_online(CAMERA)
-            watcher = _Watcher(site.url(HOST))
+            watcher = Watcher(site.url(HOST))
             try:
                 time.sleep(_SETTLE_S)
                 costs = _measure_costs(site, watcher, settings.seconds)
@@ -169,10 +171,10 @@ def _run(
         camera.stop()
 
 
-def _measure_costs(site: MeasuredSite, watcher: _Watcher, seconds: float) -> dict[str, Any]:
-    before, bytes_before, began = _processor_s(site.pids()), watcher.carried(), time.monotonic()
+def _measure_costs(site: MeasuredSite, watcher: Watcher, seconds: float) -> dict[str, Any]:
+    before, bytes_before, began = processor_s(site.pids()), watcher.carried(), time.monotonic()
     time.sleep(seconds)
-    after, bytes_after, took = _processor_s(site.pids()), watcher.carried(), time.monotonic() - began
+    after, bytes_after, took = processor_s(site.pids()), watcher.carried(), time.monotonic() - began
     shares = {name: (after[name] - before[name]) / took for name in before}
     variants = sum(share for name, share in shares.items() if name.startswith("v"))
     return {
@@ -185,7 +187,7 @@ def _measure_costs(site: MeasuredSite, watcher: _Watcher, seconds: float) -> dic
     }
 
 
-def _measure_delays(camera: StillCamera, watcher: _Watcher, changed: Sequence[Sequence[bytes]]) -> list[int]:
+def _measure_delays(camera: StillCamera, watcher: Watcher, changed: Sequence[Sequence[bytes]]) -> list[int]:
     """Return how many frames with each change the camera had sent before the first one that was published."""
     if not changed:
         return []

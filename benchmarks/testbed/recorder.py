@@ -15,32 +15,37 @@ from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import Session
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.frames import FrameId
-from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import AnnounceMessage, LabelMessage, State, StatsMessage, StatusMessage
 from vp_mqtt.protocol.topics import ANY, Kind, Topics
+
+_STATS_WITHIN_S = 60.0
 
 
 class Recorder:
     """Records announces, votes, labels, statuses and stats of a site, by camera and by node."""
 
-    def __init__(self, url: str, site: str, *, records_frames: bool = True) -> None:
+    def __init__(self, url: str, site: str, *, records: str | None = ANY) -> None:
         """Prepare, without connecting.
 
         Args:
             url: the broker's URL.
             site: the site's name.
-            records_frames: whether to subscribe to announces, votes and labels, which costs processor time.
+            records: the camera whose announces, votes and labels are recorded, which costs processor time; ANY for all
+                cameras, None for none.
         """
         self._change = threading.Condition()
         self._recordings: defaultdict[str, Recording] = defaultdict(Recording)
-        self._states: dict[str, str] = {}
+        self._statuses: dict[str, StatusMessage] = {}
         self._stats: dict[str, StatsMessage] = {}
         self.connections: Counter[str] = Counter()
         self._names = names = Topics(site)
-        of_frames = [(names.announce(ANY), 1), (names.vote(ANY, ANY), 0), (names.label(ANY), 0)]
+        of_frames = []
+        if records is not None:
+            of_frames = [(names.announce(records), 1), (names.vote(records, ANY), 0), (names.label(records), 0)]
         self.session = Session(
             BrokerOptions(url=url),
             client_id=f"vp-{site}-recorder",
-            subscriptions=[(names.status(ANY), 1), (names.stats(ANY), 0), *(of_frames if records_frames else [])],
+            subscriptions=[(names.status(ANY), 1), (names.stats(ANY), 0), *of_frames],
             on_message=self._receive,
             on_end=self._end,
         )
@@ -49,16 +54,9 @@ class Recorder:
         """Connect in the background."""
         self.session.start()
 
-    def watch_only(self, camera: str) -> None:
-        """Record only this camera's announces, votes and labels from now on, and no further statuses.
-
-        What others flood the site with would take the recorder's time.
-        """
-        self.session.subscribe([self._names.announce(camera)], qos=1)
-        self.session.subscribe([self._names.vote(camera, ANY), self._names.label(camera)])
-        wildcards = (self._names.announce(ANY), self._names.vote(ANY, ANY), self._names.label(ANY))
-        for topic in (*wildcards, self._names.status(ANY)):
-            self.session.unsubscribe(topic)
+    def ignore_statuses(self) -> None:
+        """Record no further statuses: those that a client floods the site with would take the recorder's time."""
+        self.session.unsubscribe(self._names.status(ANY))
 
     def _end(self, error: UserError) -> None:
         raise error
@@ -79,7 +77,7 @@ class Recorder:
                         RecordedLabel(FrameId.parse(label.frame), message.at, label.label, label.truth)
                     )
                 case Kind.STATUS:
-                    self._states[topic.source] = str(StatusMessage.decode(message.payload).state)
+                    self._statuses[topic.source] = StatusMessage.decode(message.payload)
                 case Kind.STATS:
                     self._stats[topic.source] = StatsMessage.decode(message.payload)
             self._change.notify_all()
@@ -95,12 +93,29 @@ class Recorder:
 
     def is_online(self, node: str) -> bool:
         """Return whether a node's newest status is online."""
-        return self._states.get(node) == "online"
+        status = self._statuses.get(node)
+        return status is not None and status.state is State.ONLINE
+
+    def status(self, node: str) -> StatusMessage | None:
+        """Return a node's newest status; None before the first."""
+        return self._statuses.get(node)
 
     def counts(self, node: str) -> dict[str, int]:
         """Return a node's newest counters; none before its first stats message."""
         stats = self._stats.get(node)
         return dict(stats.counts) if stats else {}
+
+    def next_stats(self, node: str) -> StatsMessage:
+        """Wait for the next stats of a node.
+
+        Raises:
+            UserError: none came.
+        """
+        with self._change:
+            newest = self._stats.get(node)
+            if not self._change.wait_for(lambda: self._stats.get(node) is not newest, _STATS_WITHIN_S):
+                raise UserError(f"no stats of {node} within {_STATS_WITHIN_S:g} s")
+            return self._stats[node]
 
     def settle(self, camera: str, timeout: float) -> None:
         """Wait until every announced frame of a camera has its label and none has arrived for a second."""

@@ -16,6 +16,7 @@ from vp_mqtt.local.broker_process import StartError
 from vp_mqtt.local.mosquitto import Mosquitto
 from vp_mqtt.local.node_processes import NodeProcesses
 from vp_mqtt.local.ports import HOST, free_port
+from vp_mqtt.protocol.topics import ANY
 
 SITE = "bench"
 CAMERA = "cam0"
@@ -34,7 +35,7 @@ class MeasuredSite:
         has_links: bool = False,
         suspect_after: int = 3,
         stats_every: float = 0.5,
-        records_frames: bool = True,
+        records: str | None = ANY,
         broker_extra: str = "",
     ) -> None:
         """Prepare, without starting anything.
@@ -46,7 +47,7 @@ class MeasuredSite:
             has_links: whether nodes are started behind links of their own, see `start`.
             suspect_after: as `vp-fusion --suspect-after`.
             stats_every: seconds between two messages with a node's counters, which add bytes on the wire.
-            records_frames: whether the recorder subscribes to announces, votes and labels.
+            records: as of `Recorder`.
             broker_extra: further lines of Mosquitto's configuration.
         """
         self.bundle = bundle
@@ -58,7 +59,7 @@ class MeasuredSite:
         self._broker.extra = broker_extra
         self._stack = ExitStack()
         self.nodes = NodeProcesses(["--site", SITE, "--stats-every", f"{stats_every:g}"])
-        self._records_frames = records_frames
+        self._records = records
 
     def __enter__(self) -> Self:
         """Start broker and recorder.
@@ -76,7 +77,7 @@ class MeasuredSite:
         self._stack.callback(self._stop_broker)
         self.port = self._broker.port
         self._stack.enter_context(self.nodes)
-        self.recorder = Recorder(self.url(HOST), SITE, records_frames=self._records_frames)
+        self.recorder = Recorder(self.url(HOST), SITE, records=self._records)
         self.recorder.start()
         self._stack.callback(self.recorder.stop)
         return self

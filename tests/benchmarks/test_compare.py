@@ -68,7 +68,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         *("--single", str(_training(folder / "single", base)), "--cp", str(_training(folder / "cp", shared))),
         *("--vp", str(tiny.write_bundle(folder / "vp")), "--data", str(folder / "data")),
         *("--boards", "2", "--links", "wifi", "--precision", "int8", "--frames", "8", "--fps", "8"),
-        *("--deadline-ms", "2000", "--plots", str(folder / "plots"), "--json"),
+        *("--board-cpu", "0.8", "--deadline-ms", "2000", "--plots", str(folder / "plots"), "--json"),
     )
     assert ended.returncode == 0, ended.stderr
     return dict(json.loads(ended.stdout))

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.emulation.network import BoardNetwork, NoNetworkError, private_network
+from benchmarks.emulation.impairment import Impairment
+from benchmarks.emulation.network import BROKER_ADDRESS, BoardNetwork, NoNetworkError, private_network
 
 _FRAMES = 24
 _KEPT = ["kill-5", "messages", "clocks", "twin", "disk-full", "flood-announces", "flood-lies", "loss", "cut"]
@@ -43,6 +46,39 @@ def _measure(name: str, bundle: Path) -> dict[str, Any]:
     (report,) = json.loads(ended.stdout)["faults"]
     assert report["fault"] == name
     return dict(report)
+
+
+_ECHO = """
+import socket, sys, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.settimeout(10)
+    # The first one also finds out addresses.
+    for _ in range(2):
+        begin = time.monotonic()
+        client.sendto(b"x", (sys.argv[1], int(sys.argv[2])))
+        client.recv(1)
+        print(time.monotonic() - begin)
+"""
+
+
+def test_a_link_delays_packets_of_both_directions() -> None:
+    if (reason := _why_no_network()) is not None:
+        pytest.skip(f"NOT SHOWN: a link needs a network of its own: {reason}")
+    with private_network(), BoardNetwork() as network, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((BROKER_ADDRESS, 0))
+        network.impair(Impairment(delay=0.15))
+
+        def echo() -> None:
+            for _ in range(2):
+                data, sender = server.recvfrom(1)
+                server.sendto(data, sender)
+
+        thread = threading.Thread(target=echo)
+        thread.start()
+        command = [*network.prefix, sys.executable, "-c", _ECHO, BROKER_ADDRESS, str(server.getsockname()[1])]
+        times = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.split()
+        thread.join(10)
+    assert float(times[-1]) >= 0.3
 
 
 @pytest.mark.parametrize("name", _KEPT)
