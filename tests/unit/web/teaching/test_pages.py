@@ -21,7 +21,7 @@ from vp_mqtt.web.server import access, build
 from vp_mqtt.web.teaching.job import JobState, JobView
 from vp_mqtt.web.teaching.results import Result
 from vp_mqtt.web.teaching.studio import Studio
-from vp_mqtt.web.teaching.trainer import choose_better
+from vp_mqtt.web.teaching.trainer import Sent, choose_better
 from vp_mqtt.web.templating import Templates
 
 NASTY = "<b onclick=x>\"'&"
@@ -210,6 +210,20 @@ def result_of(folder: Path) -> Result:
 
 def held(right: int) -> dict[str, object]:
     return {"images": 20, "fused": right / 20, "variants": [0.5, right / 20], "unknown": 0.1, "confusion": None}
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"), [((), "no board has taken the bundle"), (("one",), "done"), (("one", "two"), "done")]
+)
+def test_sending_is_done_where_a_board_has_taken_the_bundle(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, taken: tuple[str, ...], said: str
+) -> None:
+    trainer = rig.studio.trainer
+    trainer.sent = Sent("things", taken, ("three not yet",))
+    view = JobView("send", JobState.DONE, "", 0.0, 3.0, (), "")
+    monkeypatch.setattr(trainer, "job", lambda: view)
+    html = rig.browser.get("/train").text
+    assert html.partition("Sending to the boards</b>")[2].partition("<span")[0].strip() == said
 
 
 @pytest.mark.parametrize(("right", "is_kept"), [(18, True), (17, False), (3, False)])
