@@ -24,9 +24,9 @@ class Member:
 
     def __init__(self, cameras: str | None = "cam0,cam1") -> None:
         self.beats: list[float] = []
-        self.now = time.monotonic()
         self.status = NodeStatus(site="home", name="a", role="fusion", stats_every_s=1.0)
         self.stats = Stats()
+        self.now = time.monotonic()  # not before the stats begin: they would be sent before that
         self.announced: Collection[str] | None = ()
         self.taken: set[str] = set()
         self.released: set[str] = set()
