@@ -40,6 +40,11 @@ def test_exported_models_are_accepted_and_every_accepted_operator_is_in_one() ->
     assert written == OPERATORS
 
 
+def test_many_classes_need_no_other_operators() -> None:
+    spec = VariantSpec(resolution=32, head=16, knows=tuple(range(0, 101, 2)))
+    check_model(to_onnx(VariantNetwork(spec, 101).eval(), 32, "float32"))
+
+
 def test_bundles_that_ship_and_those_of_the_tests_need_no_other_operators() -> None:
     for name in builtin_bundles():
         bundle = open_bundle(name)

@@ -225,6 +225,10 @@ class VariantNetwork(nn.Module):
         self.dropout = SeededDropout(dropout)
         self._classes = classes
         self._knows = spec.knows
+        self._places: Tensor
+        if spec.knows is not None:
+            # A constant of the module: one that is computed is not folded by the ONNX export if it is large.
+            self.register_buffer("_places", torch.eye(classes)[list(spec.knows)], persistent=False)
         self.classifier = nn.Conv2d(spec.head, classes if spec.knows is None else len(spec.knows) + 1, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -256,8 +260,7 @@ class VariantNetwork(nn.Module):
         own = self._outputs(self.features(pictures)).softmax(1)
         if self._knows is None:
             return own
-        places = torch.eye(self._classes)[list(self._knows)]
-        return own[:, :-1] @ places
+        return own[:, :-1] @ self._places
 
     def _outputs(self, features: Tensor) -> Tensor:
         features = self.head(features)
