@@ -48,6 +48,8 @@ test: lint ## Run all checks and all tests, on a real Mosquitto, with coverage
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || scripts/apt-install mosquitto
 	@command -v mosquitto_sub >/dev/null || scripts/apt-install mosquitto-clients
 	@command -v chromium >/dev/null || scripts/apt-install chromium || echo "make: no Chromium: the page is not tested in a browser" >&2
+	@command -v nft >/dev/null || [ -x /usr/sbin/nft ] || [ -z "$$CI" ] || scripts/apt-install nftables || echo "make: no nft: limits of connections are not tested" >&2
+	@command -v systemd-analyze >/dev/null || [ -z "$$CI" ] || scripts/apt-install systemd || echo "make: no systemd-analyze: the units are not tested" >&2
 	@command -v promtool >/dev/null || [ -z "$$CI" ] || scripts/apt-install prometheus || echo "make: no promtool: the alerts are not tested" >&2
 	.venv/bin/pytest --numprocesses 3 --dist loadfile --cov --cov-fail-under $(COVERAGE)
 

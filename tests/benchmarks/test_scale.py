@@ -99,7 +99,6 @@ def test_a_fusion_node_labels_what_is_sent(tmp_path: Path) -> None:
     assert ["a bare paho client, messages/s", "100", "100"] in rows
     # 120 us with two votes, 280 us with ten.
     assert ["fitted to these: a frame; each vote on it", "80 us; 20 us", "80 us; 20 us"] in rows
-    pytest.importorskip("matplotlib")
     report.draw({"before": one, "after": json.loads(json.dumps(one))}, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match="No such file"):
