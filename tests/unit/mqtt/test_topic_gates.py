@@ -42,7 +42,7 @@ def test_what_is_due_passes_for_ever_and_so_do_topics_without_a_limit() -> None:
 
 def test_topics_that_flood_are_left_at_the_broker_for_a_while_each_by_itself() -> None:
     session = Session()
-    gates = TopicGates(lambda: session, block_s=0.05)
+    gates = TopicGates(lambda: session, block_s=0.5)
     gates.on_flood = session.note
     gates.add(Subscription("a", 1, retained=False, limit=LIMIT))
     gates.add(Subscription("b", limit=LIMIT))
