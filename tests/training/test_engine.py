@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from vp_mqtt.bundle.manifest import VariantSpec
+from vp_mqtt.training import engine
 from vp_mqtt.training.engine import NetworkSet, ThreadedPasses, VariantThreads
-from vp_mqtt.training.networks import VariantNetwork
+from vp_mqtt.training.networks import VariantNetwork, freeze_norms
 
 SPECS = [VariantSpec(resolution=40, head=32), VariantSpec(resolution=48, head=48)]
 
@@ -16,7 +17,10 @@ def networks(seed: int) -> list[VariantNetwork]:
 
 
 @pytest.mark.parametrize("frozen_blocks", [0, 4])
-def test_passes_side_by_side_give_logits_and_gradients_of_each_network_alone(frozen_blocks: int) -> None:
+def test_passes_side_by_side_give_logits_and_gradients_of_each_network_alone(
+    frozen_blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "cpu_has_bfloat16", lambda: False)
     variants, same = networks(1), networks(1)
     teacher = networks(2)[0].eval()
     inputs = [torch.rand(4, 3, side, side) * 2 - 1 for side in (40, 48, 40)]
@@ -47,3 +51,33 @@ def test_an_average_is_validated_as_it_is_exported() -> None:
     inputs = torch.rand(3, 3, 48, 48)
     torch.testing.assert_close(passes.average_logits(1, inputs), averages[1].eval()(inputs))
     assert not averages[1].training
+
+
+def test_passes_in_bfloat16_give_nearly_the_same_logits_and_gradients_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inputs = [torch.rand(8, 3, side, side) * 2 - 1 for side in (40, 48, 40)]
+    gradients = [torch.randn(8, 10, generator=torch.Generator().manual_seed(1)) for _ in SPECS]
+
+    def outputs_and_gradients(*, has_bfloat16: bool) -> tuple[list[torch.Tensor], torch.Tensor]:
+        monkeypatch.setattr(engine, "cpu_has_bfloat16", lambda: has_bfloat16)
+        variants = [network.train() for network in networks(1)]
+        for network in variants:
+            freeze_norms(network)
+        teacher = networks(2)[0].eval()
+        passes = ThreadedPasses(NetworkSet(variants, networks(3), [teacher]), VariantThreads((40, 48), 2))
+        passes.begin_epoch()
+        outputs, from_teachers = passes.forward(lambda index: inputs[index])
+        passes.backward(gradients)
+        parameters = [parameter for network in variants for parameter in network.parameters()]
+        flat = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
+        return [*outputs, *from_teachers], flat
+
+    exact, exact_gradients = outputs_and_gradients(has_bfloat16=False)
+    rough, rough_gradients = outputs_and_gradients(has_bfloat16=True)
+    assert rough_gradients.dtype == torch.float32
+    assert not torch.equal(rough_gradients, exact_gradients)
+    assert torch.cosine_similarity(rough_gradients, exact_gradients, dim=0) > 0.99
+    for found, wanted in zip(rough, exact, strict=True):
+        assert found.dtype == torch.float32
+        assert (found - wanted).norm() < 0.05 * wanted.norm()

@@ -77,7 +77,7 @@ class Passes(Protocol):
 
 
 class ThreadedPasses:
-    """Passes on a CPU: each network in one thread."""
+    """Passes on a CPU: each network in one thread, its convolutions in bfloat16 if the CPU has instructions for it."""
 
     def __init__(self, networks: NetworkSet, threads: VariantThreads) -> None:
         """Prepare the networks.
@@ -91,6 +91,7 @@ class ThreadedPasses:
         self._teachers = [fold_batch_norm(teacher) for teacher in networks.teachers]
         self._frozen_blocks = networks.frozen_blocks
         self._threads = threads
+        self._has_bfloat16 = cpu_has_bfloat16()
         self._folded: list[nn.Sequential] = []
         self._outputs: list[Tensor] = []
 
@@ -102,15 +103,16 @@ class ThreadedPasses:
         """Return the logits of variants and teachers; see `Passes`."""
 
         def teacher_logits(index: int) -> Tensor:
-            with torch.no_grad():
+            with torch.no_grad(), self._bfloat16():
                 logits: Tensor = self._teachers[index](inputs(len(self._variants) + index))
-            return logits
+            return logits.float()
 
         def variant_logits(variant: int) -> Tensor:
-            with torch.no_grad():
-                features = self._folded[variant](inputs(variant))
-            network = self._variants[variant]
-            return network.classify(network.features[self._frozen_blocks :](features))
+            with self._bfloat16():
+                with torch.no_grad():
+                    features = self._folded[variant](inputs(variant))
+                network = self._variants[variant]
+                return network.classify(network.features[self._frozen_blocks :](features)).float()
 
         # The teachers are the most expensive: start them first.
         from_teachers = [self._threads.submit(teacher_logits, index) for index in range(len(self._teachers))]
@@ -126,6 +128,20 @@ class ThreadedPasses:
         with torch.inference_mode():
             logits: Tensor = self._averages[variant](inputs.contiguous(memory_format=torch.channels_last))
         return logits
+
+    def _bfloat16(self) -> torch.autocast:
+        """Return a new context: it belongs to the thread that enters it."""
+        return torch.autocast("cpu", torch.bfloat16, enabled=self._has_bfloat16)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Return whether the CPU has instructions for bfloat16 (AVX-512 or AMX), as far as this version of torch tells.
+
+    Without them, bfloat16 is emulated, and slower than float32.
+    """
+    # Older versions of torch have no public function for it.
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def fold_first_blocks(networks: Sequence[VariantNetwork], blocks: int) -> list[nn.Sequential]:
