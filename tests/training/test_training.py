@@ -208,7 +208,7 @@ def test_too_few_pictures_for_a_batch_are_refused(tmp_path: Path) -> None:
         training(tmp_path, tmp_path / "run", batch=1000)
 
 
-def test_a_teacher_of_the_same_classes_is_learned_from(trained: Path, tmp_path: Path) -> None:
+def test_teachers_of_the_same_classes_are_learned_from(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "student"
     folder.mkdir()
     (folder / "family.toml").write_text(FAMILY, encoding="utf-8")
@@ -222,9 +222,13 @@ def test_a_teacher_of_the_same_classes_is_learned_from(trained: Path, tmp_path: 
         teacher=teacher.summary(),
     )
     alone = build_trainer(origin, dataset, folder / "alone").run()
-    taught = build_trainer(origin, dataset, folder / "taught", teacher=teacher).run()
-    assert taught.history[0]["loss"] != alone.history[0]["loss"]
+    taught = build_trainer(origin, dataset, folder / "taught", teachers=[teacher]).run()
+    other_weights = [{name: tensor + 0.01 for name, tensor in state.items()} for state in teacher.averages]
+    other = dataclasses.replace(teacher, averages=other_weights)
+    taught_by_both = build_trainer(origin, dataset, folder / "by-both", teachers=[teacher, other]).run()
+    losses = [training.history[0]["loss"] for training in (alone, taught, taught_by_both)]
+    assert len(set(losses)) == len(losses)
     assert "8 epochs, validation accuracy" in str(taught.origin.teacher)
     others = dataclasses.replace(teacher, origin=teacher.origin.model_copy(update={"classes": ("a", "b")}))
     with pytest.raises(UserError, match="other classes"):
-        build_trainer(origin, dataset, folder / "refused", teacher=others)
+        build_trainer(origin, dataset, folder / "refused", teachers=[teacher, others])

@@ -56,8 +56,12 @@ _Convention = Annotated[
         help="how a file's network was trained: tensorflow (default for .npz and .h5) or torchvision (also timm)"
     ),
 ]
-_Teacher = Annotated[
-    Path | None, typer.Option(help="a finished training to distil knowledge from, such as the base model's")
+_Teachers = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--teacher",
+        help="a finished training to distil knowledge from, such as the base model's; given several times: from all",
+    ),
 ]
 _RecipeFile = Annotated[
     str | None, typer.Option("--recipe", help="few-pictures, small-pictures, or a TOML file with training parameters")
@@ -120,7 +124,7 @@ def train(
     seed: Seed = 0,
     pretrained: _Pretrained = None,
     convention: _Convention = None,
-    teacher: _Teacher = None,
+    teachers: _Teachers = None,
     recipe_file: _RecipeFile = None,
     assignments: _Assignments = None,
     resume: _Resume = False,
@@ -128,7 +132,7 @@ def train(
     """Train a family on labelled pictures: with nothing else said, frozen first, then fine-tuned if that helps."""
     if only is not None and family is None:
         raise UserError(f"--only {only}: name the family, too, with --family")
-    if not any([family, epochs, batch, convention, teacher, recipe_file, assignments]):
+    if not any([family, epochs, batch, convention, teachers, recipe_file, assignments]):
         from vp_mqtt.cli.train_own import is_automatic, train_own  # noqa: PLC0415
 
         if is_automatic(out, resumes=resume):
@@ -149,7 +153,7 @@ def train(
     resumed = _open_folder(out, resume=resume)
     file_convention = _parse_convention(convention)
     say_left_out((dataset := datasets.load(data, root, seed)).left_out)
-    teacher_checkpoint = _load_teacher(teacher, resumed)
+    teacher_checkpoints = _load_teachers(teachers or [], resumed)
     spec, steps = _choose(family, only, batch, dataset, resumed)
     origin = Origin(
         family=spec,
@@ -158,24 +162,24 @@ def train(
         recipe=read_recipe(recipe_file, assignments or [], epochs=epochs or _EPOCHS, seed=seed, **steps),
         pretrained=", ".join(short_name(file) for file in pretrained or [])
         or (resumed.pretrained if resumed else None),
-        teacher=teacher_checkpoint.summary() if teacher_checkpoint else None,
+        teacher="; ".join(teacher.summary() for teacher in teacher_checkpoints) or None,
         data=data if data in datasets.NAMED else str(Path(data).resolve()),
         root=None if root is None else str(root.resolve()),
     )
     weights = [] if resume else read_starting_weights(pretrained or [], file_convention, origin.family)
     progress = progress_for(Console(stderr=True))
-    trainer = build_trainer(origin, dataset, out, weights=weights, teacher=teacher_checkpoint, progress=progress)
+    trainer = build_trainer(origin, dataset, out, weights=weights, teachers=teacher_checkpoints, progress=progress)
     if resume:
         trainer.resume()
     _run(trainer, len(origin.family.variants), dataset)
 
 
-def _load_teacher(teacher: Path | None, resumed: Origin | None) -> Checkpoint | None:
+def _load_teachers(teachers: list[Path], resumed: Origin | None) -> list[Checkpoint]:
     from vp_mqtt.training.checkpoint import Checkpoint  # noqa: PLC0415
 
-    if teacher is None and resumed is not None and resumed.teacher:
+    if not teachers and resumed is not None and resumed.teacher:
         raise UserError(f"--resume: this training has a teacher ({resumed.teacher}): name it with --teacher again")
-    return Checkpoint.load(teacher) if teacher else None
+    return [Checkpoint.load(teacher) for teacher in teachers]
 
 
 def _choose(

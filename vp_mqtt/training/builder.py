@@ -39,7 +39,7 @@ def build_trainer(
     out: Path,
     *,
     weights: Sequence[StartingWeights] = (),
-    teacher: Checkpoint | None = None,
+    teachers: Sequence[Checkpoint] = (),
     progress: ProgressReporter | None = None,
 ) -> Trainer:
     """Return the trainer of a family, on a GPU if torch finds one, else on the CPU.
@@ -49,11 +49,11 @@ def build_trainer(
         dataset: to train and validate on.
         out: folder for the checkpoint and the history.
         weights: starting weights; each variant loads the first that fit, see `candidates_for`.
-        teacher: a trained family of the same classes, for distillation.
+        teachers: trained families of the same classes, for distillation from the mean of all their networks.
         progress: receives every step.
 
     Raises:
-        UserError: the weights or the teacher do not fit, a picture cannot be read, or there are too few for a batch.
+        UserError: the weights or a teacher do not fit, a picture cannot be read, or there are too few for a batch.
     """
     recipe = origin.recipe
     if len(dataset.train) < recipe.batch:
@@ -66,8 +66,8 @@ def build_trainer(
     inputs = DeviceInputs(device, recipe.preprocessing)
     variants = _build_variants(origin, dataset.train, weights, inputs, device)
     averages = WeightAverages(variants, recipe.average)
-    networks = NetworkSet(variants, averages.networks, _load_teachers(teacher, origin, device), recipe.frozen_blocks)
-    batches = _build_batches(origin, dataset.train, teacher)
+    networks = NetworkSet(variants, averages.networks, _load_teachers(teachers, origin, device), recipe.frozen_blocks)
+    batches = _build_batches(origin, dataset.train, teachers)
     optimization = Optimization(variants, recipe, batches.steps)
     threads = _start_threads(origin, device)
     passes = _build_passes(networks, recipe.batch, threads, device)
@@ -109,20 +109,18 @@ def _statistics_inputs(pictures: Pictures, seed: int, inputs: DeviceInputs, reso
     return inputs.read(pictures, chosen.tolist(), resolution).cpu()
 
 
-def _load_teachers(teacher: Checkpoint | None, origin: Origin, device: torch.device) -> list[VariantNetwork]:
-    if teacher is None:
-        return []
-    if teacher.origin.classes != origin.classes:
+def _load_teachers(teachers: Sequence[Checkpoint], origin: Origin, device: torch.device) -> list[VariantNetwork]:
+    if any(teacher.origin.classes != origin.classes for teacher in teachers):
         raise UserError("--teacher: it was trained on other classes than those of this data set")
-    networks = teacher.trained_networks()
+    networks = [network for teacher in teachers for network in teacher.trained_networks()]
     for network in networks:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return networks
 
 
-def _build_batches(origin: Origin, pictures: Pictures, teacher: Checkpoint | None) -> ViewBatches:
+def _build_batches(origin: Origin, pictures: Pictures, teachers: Sequence[Checkpoint]) -> ViewBatches:
     recipe = origin.recipe
-    families = [origin.family] if teacher is None else [origin.family, teacher.origin.family]
+    families = [origin.family, *(teacher.origin.family for teacher in teachers)]
     resolutions = [spec.resolution for family in families for spec in family.variants]
     return ViewBatches(
         pictures,
