@@ -110,7 +110,7 @@ class Models:
         """
         if self.family is not None:
             return int(open_bundle(self.family).manifest.provenance.get("seed", 0))
-        return Checkpoint.load(self.single).origin.recipe.seed if self.single is not None else 0
+        return Checkpoint.load(self.single).origin.seed_of_split if self.single is not None else 0
 
     def single_network(self) -> System:
         """Return MobileNetV2 1.0 at 224 on one board.

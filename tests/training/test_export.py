@@ -99,6 +99,15 @@ def test_int8_and_fitted_bundles_are_judged_on_the_validation_part(trained: Path
         export_bundle(checkpoint, tmp_path / "bundle", fit=True, dataset=others)
 
 
+def test_a_bundle_records_the_seed_of_the_split_not_that_of_the_training(trained: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(trained / "run")
+    recipe = checkpoint.origin.recipe
+    assert export_bundle(checkpoint, tmp_path / "same").manifest.provenance["seed"] == recipe.seed
+    origin = checkpoint.origin.model_copy(update={"split_seed": recipe.seed + 1})
+    exported = export_bundle(dataclasses.replace(checkpoint, origin=origin), tmp_path / "other")
+    assert exported.manifest.provenance["seed"] == recipe.seed + 1
+
+
 def test_a_bundle_is_calibrated_by_its_pictures_on_export_or_later(trained: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint.load(trained / "run")
     dataset = load("fashion-mnist", trained / "data")

@@ -166,6 +166,8 @@ def train(
         data=data if data in datasets.NAMED else str(Path(data).resolve()),
         root=None if root is None else str(root.resolve()),
     )
+    if origin.recipe.seed != seed:
+        origin = origin.model_copy(update={"split_seed": seed})
     weights = [] if resume else read_starting_weights(pretrained or [], file_convention, origin.family)
     progress = progress_for(Console(stderr=True))
     trainer = build_trainer(origin, dataset, out, weights=weights, teachers=teacher_checkpoints, progress=progress)
@@ -232,7 +234,7 @@ def _data_of_training(origin: Origin, data: str | None, root: Path | None, *, ne
         root = root or (Path(origin.root) if origin.root else None)
     try:
         if data is not None:
-            return datasets.load(data, root, origin.recipe.seed)
+            return datasets.load(data, root, origin.seed_of_split)
         reason = "the checkpoint does not say where its pictures are"
     except UserError as error:
         if is_given:

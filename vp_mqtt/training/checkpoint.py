@@ -35,6 +35,14 @@ class Origin(BaseModel):
     teacher: str | None = Field(default=None, description="data set, family and validation accuracy of the teacher")
     data: str | None = Field(default=None, description="where the pictures are: a folder, or a data set's name")
     root: str | None = Field(default=None, description="folder of the named data set, if one was given")
+    split_seed: int | None = Field(
+        default=None, ge=0, description="seed of the split into parts, where it is not the recipe's seed"
+    )
+
+    @property
+    def seed_of_split(self) -> int:
+        """The seed that says which pictures the training held out."""
+        return self.recipe.seed if self.split_seed is None else self.split_seed
 
     def at(self, other: Origin) -> Origin:
         """Return the same origin with the pictures where another has them: they may have been moved."""

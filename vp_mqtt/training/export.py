@@ -189,7 +189,7 @@ def _provenance(checkpoint: Checkpoint) -> dict[str, str | int | float]:
         "dataset": origin.dataset,
         "family": origin.family.name,
         "epochs": checkpoint.epoch,
-        "seed": origin.recipe.seed,
+        "seed": origin.seed_of_split,
         "pretrained": origin.pretrained or "none",
         "teacher": origin.teacher or "none",
     }
