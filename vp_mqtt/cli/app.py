@@ -86,12 +86,12 @@ COMMANDS = {
         _TRAINING,
     ),
     "export": LazyCommand(
-        "vp_mqtt.cli.train:export",
+        "vp_mqtt.cli.export:export",
         "Write a trained family as a bundle: a manifest and one ONNX model per variant.",
         _TRAINING,
     ),
     "calibrate": LazyCommand(
-        "vp_mqtt.cli.train:calibrate",
+        "vp_mqtt.cli.export:calibrate",
         "Calibrate a bundle that was exported without its pictures: confidence, and what is unknown.",
         _TRAINING,
     ),

@@ -1,0 +1,105 @@
+"""`vp export` and `vp calibrate`. torch and OpenCV are imported when a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vp_mqtt.cli.common_options import require_learning, require_torch
+from vp_mqtt.cli.data import Data, Root, say_left_out
+from vp_mqtt.errors import UserError
+
+if TYPE_CHECKING:
+    from vp_mqtt.bundle.manifest import Manifest
+    from vp_mqtt.training.checkpoint import Origin
+    from vp_mqtt.training.datasets import Dataset
+
+
+def _data_of_training(origin: Origin, data: str | None, root: Path | None, *, needed: bool) -> Dataset | None:
+    """Return the training's data, from the flags or where the training read it; None, with a warning, without it."""
+    from vp_mqtt.training import datasets  # noqa: PLC0415
+
+    is_given = data is not None or needed
+    if data is None:
+        data = origin.data or (origin.dataset if origin.dataset in datasets.NAMED else None)
+        root = root or (Path(origin.root) if origin.root else None)
+    try:
+        if data is not None:
+            return datasets.load(data, root, origin.seed_of_split)
+        reason = "the checkpoint does not say where its pictures are"
+    except UserError as error:
+        if is_given:
+            raise
+        reason = str(error)
+    typer.echo(f"not calibrated, so no frame is unknown: {reason}; name the training's pictures with --data", err=True)
+    return None
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="the checkpoint, or the folder of a training")],
+    *,
+    out: Annotated[Path, typer.Option(help="the bundle's folder")],
+    name: Annotated[str | None, typer.Option(help="the bundle's name (default: from the data set's name)")] = None,
+    weights: Annotated[str, typer.Option(help="data type of the stored weights: float16, float32 or int8")] = "float16",
+    fit: Annotated[
+        bool, typer.Option("--fit", help="fit temperatures and vote weights on the validation part")
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(help="the training's data, to calibrate the bundle with (default: where the training read it)"),
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Write a trained family as a bundle: a manifest and one ONNX model per variant."""
+    require_torch("training")
+    if weights not in {"float16", "float32", "int8"}:
+        raise UserError(f"--weights {weights}: write float16, float32 or int8")
+    from vp_mqtt.training.bundle_names import choose_bundle_name  # noqa: PLC0415
+    from vp_mqtt.training.checkpoint import Checkpoint  # noqa: PLC0415
+    from vp_mqtt.training.export import export_bundle  # noqa: PLC0415
+
+    trained = Checkpoint.load(checkpoint)
+    origin = trained.origin
+    name = choose_bundle_name(name, origin.dataset)
+    dataset = _data_of_training(origin, data, root, needed=fit or weights == "int8")
+    exported = export_bundle(trained, out, name=name, weights=weights, fit=fit, dataset=dataset)  # type: ignore[arg-type]
+    if exported.note:
+        typer.echo(exported.note, err=True)
+    typer.echo(
+        f"{out}: {len(exported.manifest.variants)} variants, {exported.total_bytes / 1e6:.2f} MB, digest "
+        f"{exported.manifest.short_digest.hex()}, probabilities differ from torch's by at most "
+        f"{exported.largest_difference:.1e}"
+    )
+    _say_calibration(exported.manifest)
+
+
+def calibrate(
+    bundle: Annotated[str, typer.Argument(help="a bundle's folder, or the name of a built-in one")],
+    data: Data,
+    *,
+    out: Annotated[Path, typer.Option(help="a new folder for the calibrated bundle")],
+    root: Root = None,
+) -> None:
+    """Calibrate a bundle that was exported without its pictures: confidence, and what is unknown."""
+    require_learning()
+    from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
+    from vp_mqtt.training import datasets  # noqa: PLC0415
+    from vp_mqtt.training.calibrate import calibrate_bundle  # noqa: PLC0415
+
+    opened = open_bundle(bundle)
+    dataset = datasets.load(data, root, int(opened.manifest.provenance.get("seed", 0)))
+    say_left_out(dataset.left_out)
+    manifest = calibrate_bundle(opened, dataset, out)
+    typer.echo(f"{out}: digest {manifest.short_digest.hex()}")
+    _say_calibration(manifest)
+
+
+def _say_calibration(manifest: Manifest) -> None:
+    fitted = manifest.calibration
+    if fitted is not None:
+        typer.echo(
+            f"calibrated on {fitted.pictures} validation images: temperature {fitted.temperatures[-1]:.2f}, unknown "
+            f"below a score of {fitted.thresholds[-1]:.3f}, which keeps {fitted.kept:.0%} of the known"
+        )
