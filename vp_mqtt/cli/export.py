@@ -9,6 +9,7 @@ import typer
 
 from vp_mqtt.cli.common_options import require_learning, require_torch
 from vp_mqtt.cli.data import Data, Root, say_left_out
+from vp_mqtt.cli.train import unfinished
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def export(
     from vp_mqtt.training.export import export_bundle  # noqa: PLC0415
 
     trained = Checkpoint.load(checkpoint)
+    if not trained.is_finished:
+        typer.echo(f"{checkpoint}: {unfinished(trained)}", err=True)
     origin = trained.origin
     name = choose_bundle_name(name, origin.dataset)
     dataset = _data_of_training(origin, data, root, needed=fit or weights == "int8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from vp_mqtt.training.checkpoint import Checkpoint, Origin
     from vp_mqtt.training.datasets import Dataset
     from vp_mqtt.training.pretrained.weight_files import Convention
+    from vp_mqtt.training.recipe import Recipe
     from vp_mqtt.training.trainer import Trainer
 
-Seed = Annotated[int, typer.Option(min=0, help="random seed")]
-
-_Out = Annotated[Path, typer.Option(help="folder for the checkpoint and the history")]
+_Out = Annotated[
+    Path, typer.Option(help="folder for the checkpoint and the history; without other flags, also for the bundle")
+]
 _Family = Annotated[
     str | None,
     typer.Option(
@@ -40,6 +42,10 @@ _Only = Annotated[
 _Epochs = Annotated[int | None, typer.Option(min=1, max=10_000, help="passes over the training set (default: 10)")]
 _Batch = Annotated[
     int | None, typer.Option(min=2, max=65_536, help="pictures per training step (default: by their number)")
+]
+_Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="random seed of the split into parts and of the training", show_default="0"),
 ]
 _Pretrained = Annotated[
     list[str] | None,
@@ -69,7 +75,9 @@ _RecipeFile = Annotated[
 _Assignments = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="one parameter of the recipe, such as mixup=0")
 ]
-_Resume = Annotated[bool, typer.Option("--resume", help="continue from the checkpoint in --out")]
+_Resume = Annotated[
+    bool, typer.Option("--resume", help="continue from the checkpoint in --out; other flags need not be repeated")
+]
 
 _EPOCHS = 10
 _PREPROCESSING = 2
@@ -121,7 +129,7 @@ def train(
     only: _Only = None,
     epochs: _Epochs = None,
     batch: _Batch = None,
-    seed: Seed = 0,
+    seed: _Seed = None,
     pretrained: _Pretrained = None,
     convention: _Convention = None,
     teachers: _Teachers = None,
@@ -132,6 +140,8 @@ def train(
     """Train a family on labelled pictures: with nothing else said, frozen first, then fine-tuned if that helps."""
     if only is not None and family is None:
         raise UserError(f"--only {only}: name the family, too, with --family")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: this is a file; name a folder")
     if not any([family, epochs, batch, convention, teachers, recipe_file, assignments]):
         from vp_mqtt.cli.train_own import is_automatic, train_own  # noqa: PLC0415
 
@@ -147,78 +157,134 @@ def train(
     from vp_mqtt.training.checkpoint import Origin  # noqa: PLC0415
     from vp_mqtt.training.pretrained.starting_weights import read_starting_weights, short_name  # noqa: PLC0415
     from vp_mqtt.training.progress import progress_for  # noqa: PLC0415
-    from vp_mqtt.training.recipe import read_recipe  # noqa: PLC0415
 
     logs.set_up(json_lines=False, level="info")
     resumed = _open_folder(out, resume=resume)
     file_convention = _parse_convention(convention)
+    if seed is None:
+        seed = 0 if resumed is None else resumed.seed_of_split
     say_left_out((dataset := datasets.load(data, root, seed)).left_out)
-    teacher_checkpoints = _load_teachers(teachers or [], resumed)
-    spec, steps = _choose(family, only, batch, dataset, resumed)
+    folders, teacher_checkpoints = _load_teachers(teachers or [], resumed, seed)
+    recipe = _choose_recipe(recipe_file, assignments or [], dataset, resumed, epochs=epochs, batch=batch, seed=seed)
     origin = Origin(
-        family=spec,
+        family=_choose_family(family, only, dataset, resumed),
         classes=dataset.classes,
         dataset=dataset.name,
-        recipe=read_recipe(recipe_file, assignments or [], epochs=epochs or _EPOCHS, seed=seed, **steps),
+        recipe=recipe,
         pretrained=", ".join(short_name(file) for file in pretrained or [])
         or (resumed.pretrained if resumed else None),
         teacher="; ".join(teacher.summary() for teacher in teacher_checkpoints) or None,
         data=data if data in datasets.NAMED else str(Path(data).resolve()),
         root=None if root is None else str(root.resolve()),
+        teachers=folders,
+        split_seed=None if recipe.seed == seed else seed,
     )
-    if origin.recipe.seed != seed:
-        origin = origin.model_copy(update={"split_seed": seed})
     weights = [] if resume else read_starting_weights(pretrained or [], file_convention, origin.family)
     progress = progress_for(Console(stderr=True))
     trainer = build_trainer(origin, dataset, out, weights=weights, teachers=teacher_checkpoints, progress=progress)
     if resume:
         trainer.resume()
-    _run(trainer, len(origin.family.variants), dataset)
+    if trainer.epoch == trainer.epochs:
+        typer.echo(f"{out}: all {trainer.epochs} epochs are done already; {_next_step(out, dataset)}")
+        return
+    _run(trainer, out, len(origin.family.variants), dataset)
 
 
-def _load_teachers(teachers: list[Path], resumed: Origin | None) -> list[Checkpoint]:
+def _load_teachers(folders: list[Path], resumed: Origin | None, seed: int) -> tuple[tuple[str, ...], list[Checkpoint]]:
+    """Return the teachers and their folders: those that are given, or those of the resumed training."""
     from vp_mqtt.training.checkpoint import Checkpoint  # noqa: PLC0415
 
-    if not teachers and resumed is not None and resumed.teacher:
-        raise UserError(f"--resume: this training has a teacher ({resumed.teacher}): name it with --teacher again")
-    return [Checkpoint.load(teacher) for teacher in teachers]
+    if not folders and resumed is not None:
+        if resumed.teacher and not resumed.teachers:
+            raise UserError(f"--resume: this training has a teacher ({resumed.teacher}): name it with --teacher again")
+        folders = [Path(folder) for folder in resumed.teachers]
+    loaded = [Checkpoint.load(folder) for folder in folders]
+    for folder, teacher in zip(folders, loaded, strict=True):
+        if not teacher.is_finished:
+            logs.LOGGER.warning("--teacher %s: %s", folder, unfinished(teacher))
+        if teacher.origin.seed_of_split != seed:
+            logs.LOGGER.warning(
+                "--teacher %s: it was trained with --seed %d, not %d, and has learned from pictures that are held out "
+                "here: the validation accuracy may be too high",
+                *(folder, teacher.origin.seed_of_split, seed),
+            )
+    return tuple(str(folder.resolve()) for folder in folders), loaded
 
 
-def _choose(
-    family: str | None, only: str | None, batch: int | None, dataset: Dataset, resumed: Origin | None
-) -> tuple[FamilySpec, dict[str, int]]:
-    """Return the family, and batch, k and preprocessing: as given, as in the resumed training, or by the pictures."""
+def unfinished(checkpoint: Checkpoint) -> str:
+    """Return what to say of a training that has not been trained to its end."""
+    return (
+        f"this training has done {checkpoint.epoch} of {checkpoint.origin.recipe.epochs} epochs; vp train --resume "
+        "continues it"
+    )
+
+
+def _choose_family(family: str | None, only: str | None, dataset: Dataset, resumed: Origin | None) -> FamilySpec:
+    """Return the family: as given, as in the resumed training, or by the pictures."""
     from vp_mqtt.training import defaults, presets  # noqa: PLC0415
 
     if family is not None:
         spec = presets.load_family(family)
-        if only is not None:
-            spec = presets.choose_variants(spec, only)
-    elif resumed is not None:
-        spec = resumed.family
-    else:
-        spec = presets.load_family(defaults.family_for(defaults.usual_side(dataset.train)))
-    if batch is None:
-        batch = defaults.batch_for(len(dataset.train)) if resumed is None else resumed.recipe.batch
-    version = _PREPROCESSING if resumed is None else resumed.recipe.preprocessing
-    return spec, {"batch": batch, "k": min(3, max(1, len(dataset.classes) // 2)), "preprocessing": version}
+        return spec if only is None else presets.choose_variants(spec, only)
+    if resumed is not None:
+        return resumed.family
+    return presets.load_family(defaults.family_for(defaults.usual_side(dataset.train)))
 
 
-def _run(trainer: Trainer, variants: int, dataset: Dataset) -> None:
-    """Train, and say so if the family ends no better than one that always names the largest class."""
+def _choose_recipe(
+    file: str | None,
+    assignments: Sequence[str],
+    dataset: Dataset,
+    resumed: Origin | None,
+    *,
+    epochs: int | None,
+    batch: int | None,
+    seed: int,
+) -> Recipe:
+    """Return the recipe: as given, and what is not given as in the resumed training, or by the pictures."""
+    from vp_mqtt.training import defaults  # noqa: PLC0415
+    from vp_mqtt.training.recipe import read_recipe  # noqa: PLC0415
+
+    values: dict[str, object] = {
+        "epochs": _EPOCHS,
+        "batch": defaults.batch_for(len(dataset.train)),
+        "seed": seed,
+        "k": min(3, max(1, len(dataset.classes) // 2)),
+        "preprocessing": _PREPROCESSING,
+    }
+    if resumed is not None:
+        values = resumed.recipe.model_dump()
+    given = {"epochs": epochs, "batch": batch}
+    values |= {name: value for name, value in given.items() if value is not None}
+    return read_recipe(file, assignments, **values)
+
+
+def _next_step(out: Path, dataset: Dataset) -> str:
+    return f"make a bundle of it: vp export {out} --out bundles/{dataset.name}"
+
+
+def _run(trainer: Trainer, out: Path, variants: int, dataset: Dataset) -> None:
+    """Train, say what is next, and if the family ends no better than one that always names the largest class."""
     from vp_mqtt.training.frozen.report import is_no_better_than_chance  # noqa: PLC0415
 
     logs.LOGGER.info(
-        "%d variants on '%s': %d pictures to train on, %d to validate on, %d classes",
-        *(variants, dataset.name, len(dataset.train), len(dataset.validation), len(dataset.classes)),
+        "%s on '%s': %d pictures to train on, %d to validate on, %d classes",
+        "1 variant" if variants == 1 else f"{variants} variants",
+        *(dataset.name, len(dataset.train), len(dataset.validation), len(dataset.classes)),
     )
-    checkpoint = trainer.run()
+    try:
+        checkpoint = trainer.run()
+    except KeyboardInterrupt:
+        done = f"after {trainer.epoch} of {trainer.epochs} epochs; --resume continues"
+        typer.echo(f"stopped {done if trainer.epoch else 'in the first epoch, without a checkpoint'}", err=True)
+        raise
     labels = dataset.validation.labels
     chance = Counter(labels.tolist()).most_common(1)[0][1] / len(labels)
     accuracy = checkpoint.history[-1]["fused"]
     if is_no_better_than_chance(accuracy, chance, len(labels)):
         logs.LOGGER.warning(
-            "validation accuracy %.1f %% is no better than always naming one class (%.1f %%): start from pretrained "
-            "weights (--pretrained), give more --epochs, or leave all flags out",
-            *(100 * accuracy, 100 * chance),
+            "validation accuracy %.1f %%: by %d pictures, it cannot be told from always naming one class (%.1f %%); "
+            "start from pretrained weights (--pretrained), give more --epochs, or leave all flags out",
+            *(100 * accuracy, len(labels), 100 * chance),
         )
+    typer.echo(f"{out}: {_next_step(out, dataset)}")

@@ -27,14 +27,16 @@ def is_automatic(out: Path, *, resumes: bool) -> bool:
     return not resumes or (out / BUNDLE).is_dir()
 
 
-def train_own(data: str, out: Path, *, root: Path | None, seed: int, pretrained: Sequence[str], resumes: bool) -> None:
+def train_own(
+    data: str, out: Path, *, root: Path | None, seed: int | None, pretrained: Sequence[str], resumes: bool
+) -> None:
     """Train a family, and write its bundle.
 
     Args:
         data: a folder of class folders, or a named data set.
         out: folder for the bundle, and for checkpoint and history of the fine-tuning.
         root: folder of a named data set.
-        seed: random seed of the split and of the training.
+        seed: random seed of the split and of the training; None for 0, or that of the training to be resumed.
         pretrained: what to start from.
         resumes: continue the fine-tuning in `out`.
 
@@ -42,15 +44,19 @@ def train_own(data: str, out: Path, *, root: Path | None, seed: int, pretrained:
         UserError: data or start cannot be used, or the folder is that of another training.
     """
     require_learning()
+    from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets, defaults  # noqa: PLC0415
     from vp_mqtt.training.bundle_names import choose_bundle_name  # noqa: PLC0415
     from vp_mqtt.training.frozen.teach import teach  # noqa: PLC0415
 
     logs.set_up(json_lines=False, level="info")
+    bundle = out / BUNDLE
+    if seed is None:
+        seed = int(open_bundle(bundle).manifest.provenance.get("seed", 0)) if resumes else 0
     dataset = datasets.load(data, root, seed)
     say_left_out(dataset.left_out)
-    bundle = out / BUNDLE
     if not resumes:
+        _refuse_other_classes(bundle, dataset)
         if (out / "checkpoint.pt").exists():
             raise UserError(
                 f"--out {out}: there is a training already; continue it with --resume, or name another folder"
@@ -79,6 +85,22 @@ def train_own(data: str, out: Path, *, root: Path | None, seed: int, pretrained:
         typer.echo("not fine-tuned: that needs torch (docs/training.md)")
     else:
         _fine_tune(dataset, data, out, root=root, seed=seed, resumes=resumes)
+
+
+def _refuse_other_classes(bundle: Path, dataset: Dataset) -> None:
+    """Refuse to replace the bundle of another task; that of the same classes is replaced by a later training.
+
+    Raises:
+        UserError: there is such a bundle.
+    """
+    from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
+    from vp_mqtt.bundle.manifest import MANIFEST_NAME  # noqa: PLC0415
+
+    if not (bundle / MANIFEST_NAME).is_file():
+        return
+    manifest = open_bundle(bundle).manifest
+    if manifest.classes != dataset.classes:
+        raise UserError(f"{bundle}: there is a bundle of other classes, '{manifest.name}'; name another folder")
 
 
 def _fine_tune(dataset: Dataset, data: str, out: Path, *, root: Path | None, seed: int, resumes: bool) -> None:

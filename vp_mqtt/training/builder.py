@@ -110,8 +110,9 @@ def _statistics_inputs(pictures: Pictures, seed: int, inputs: DeviceInputs, reso
 
 
 def _load_teachers(teachers: Sequence[Checkpoint], origin: Origin, device: torch.device) -> list[VariantNetwork]:
-    if any(teacher.origin.classes != origin.classes for teacher in teachers):
-        raise UserError("--teacher: it was trained on other classes than those of this data set")
+    for teacher in teachers:
+        if teacher.origin.classes != origin.classes:
+            raise UserError(f"--teacher: the one '{teacher.summary()}' knows other classes than '{origin.dataset}'")
     networks = [network for teacher in teachers for network in teacher.trained_networks()]
     for network in networks:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import warnings
 from dataclasses import dataclass, field
@@ -11,13 +12,14 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from vp_mqtt.bundle.manifest import FamilySpec
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import open_atomically
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.recipe import Recipe
 
 CHECKPOINT_NAME = "checkpoint.pt"
+_UNREADABLE = "damaged, or not a checkpoint of this version; name another training, or train again"
 
 
 class Origin(BaseModel):
@@ -33,6 +35,7 @@ class Origin(BaseModel):
         default=None, description="names of the files, bundles or trainings with the initial weights"
     )
     teacher: str | None = Field(default=None, description="data set, family and validation accuracy of the teacher")
+    teachers: tuple[str, ...] = Field(default=(), description="folders of the teachers' trainings")
     data: str | None = Field(default=None, description="where the pictures are: a folder, or a data set's name")
     root: str | None = Field(default=None, description="folder of the named data set, if one was given")
     split_seed: int | None = Field(
@@ -45,8 +48,38 @@ class Origin(BaseModel):
         return self.recipe.seed if self.split_seed is None else self.split_seed
 
     def at(self, other: Origin) -> Origin:
-        """Return the same origin with the pictures where another has them: they may have been moved."""
-        return self.model_copy(update={"data": other.data, "root": other.root})
+        """Return the same origin with pictures and teachers where another has them: they may have been moved."""
+        return self.model_copy(update={"data": other.data, "root": other.root, "teachers": other.teachers})
+
+    def differences(self, other: Origin) -> list[str]:
+        """Return what another origin has otherwise: values of the recipe as `NAME=VALUE, not VALUE`, others by name."""
+        ours, theirs = self.model_dump(), other.model_dump()
+        recipes = _flat(ours.pop("recipe")), _flat(theirs.pop("recipe"))
+        values = [
+            f"{name}={theirs_value}, not {recipes[0][name]}"
+            for name, theirs_value in recipes[1].items()
+            if recipes[0][name] != theirs_value
+        ]
+        return values + [f"another {name.replace('_', ' ')}" for name in ours if ours[name] != theirs[name]]
+
+
+def _why_there_is_none(path: Path, file: Path, error: OSError) -> str:
+    if (path / "bundle").is_dir():
+        return f"{path}: nothing was fine-tuned there; its family is in {path / 'bundle'}"
+    if (path / MANIFEST_NAME).is_file():
+        return f"{path}: this is a bundle; name the folder of its training, the --out of vp train"
+    # So torch says of some files that end too early.
+    if error.errno == errno.EINVAL:
+        return f"{file}: {_UNREADABLE}"
+    return f"{file}: {error.strerror}; train first, or name the folder of a training"
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a table and those of the tables in it, by names such as "views.flip"."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 @dataclass
@@ -98,11 +131,14 @@ class Checkpoint:
                 content = torch.load(file, map_location="cpu", weights_only=True)
             return cls(**(content | {"origin": Origin.model_validate_json(content["origin"])}))
         except OSError as error:
-            if (path / "bundle").is_dir():
-                raise UserError(f"{path}: nothing was fine-tuned there; its family is in {path / 'bundle'}") from None
-            raise UserError(f"{file}: {error.strerror}; train first, or name the folder of a training") from None
+            raise UserError(_why_there_is_none(path, file, error)) from None
         except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, ValueError, AttributeError, EOFError):
-            raise UserError(f"{file}: not a checkpoint of this version") from None
+            raise UserError(f"{file}: {_UNREADABLE}") from None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch >= self.origin.recipe.epochs
 
     def summary(self) -> str:
         """Return a short description: family, data set, epochs, validation accuracy."""

@@ -71,11 +71,23 @@ class Trainer:
         saved = Checkpoint.load(self._out / CHECKPOINT_NAME)
         origin = saved.origin.at(self._origin)
         if origin != self._origin:
-            ours, theirs = self._origin.model_dump(), origin.model_dump()
-            different = ", ".join(key for key in ours if ours[key] != theirs[key])
-            raise UserError(f"{self._out}: the checkpoint there has another {different}; train into another folder")
+            different = ", ".join(self._origin.differences(origin))
+            raise UserError(
+                f"{self._out}: the training there has {different}: continue it without flags for these, or train into "
+                "another folder"
+            )
         self._learner.restore(saved, self._batches.steps)
         self._epoch, self._history = saved.epoch, saved.history
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs done; the last one's checkpoint is saved."""
+        return self._epoch
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs of the whole training."""
+        return self._epochs
 
     def run(self) -> Checkpoint:
         """Train to the end, with a checkpoint after every epoch, and return the last one.
