@@ -24,7 +24,8 @@ def test_a_recipe_comes_from_a_file_and_assignments_which_win(tmp_path: Path) ->
     ("assignment", "says"),
     [
         ("mixup", "write NAME=VALUE"),
-        ("mixup=", "not valid TOML"),
+        ("mixup=", "write a number"),
+        ("views.nope=1", "there is flip"),
         ("mixup=-1", "mixup: must be at least 0"),
         ("mixin=1", "mixin: there is no such key; there is epochs, batch"),
         ("views.tilt=1", "views.tilt"),

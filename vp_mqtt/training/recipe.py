@@ -104,8 +104,9 @@ def read_recipe(name_or_file: str | None, assignments: Sequence[str], **defaults
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        is_unknown = error.errors()[0]["type"] == "extra_forbidden"
-        hint = f"; there is {', '.join(Recipe.model_fields)}" if is_unknown else ""
+        details = error.errors()[0]
+        model = ViewRecipe if len(details["loc"]) > 1 else Recipe
+        hint = f"; there is {', '.join(model.model_fields)}" if details["type"] == "extra_forbidden" else ""
         raise UserError(f"recipe: {first_error(error)}{hint}") from None
 
 
@@ -123,4 +124,7 @@ def _assign(table: dict[str, Any], assignment: str) -> None:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise UserError(f"--set {assignment}: {part} is not a table")
-    table[last] = parse_toml(f"value = {value}", f"--set {assignment}")["value"]
+    try:
+        table[last] = parse_toml(f"value = {value}", f"--set {assignment}")["value"]
+    except UserError:
+        raise UserError(f"--set {assignment}: write a number, true or false, such as mixup=0") from None
