@@ -105,6 +105,8 @@ def test_what_is_named_wrongly_is_refused(bundle: Path, tmp_path: Path) -> None:
             parse_part(text)
     with_colon = other(bundle, tmp_path / "a:1")
     assert parse_part(str(with_colon)).variants == (0, 1, 2, 3, 4, 5)
+    with pytest.raises(UserError, match="two votes"):
+        merge([parse_part(f"{bundle}:1"), parse_part(str(bundle))], tmp_path / "merged")
     with pytest.raises(UserError, match="at most 64"):
         merge([parse_part(str(bundle))] * 11, tmp_path / "merged")
 
@@ -121,17 +123,17 @@ def test_members_of_a_family_can_be_trained_alone() -> None:
 def test_bundles_of_trainings_are_merged_and_calibrated_by_command(trained: Path, tmp_path: Path) -> None:
     export_bundle(Checkpoint.load(trained / "run"), tmp_path / "one")
     pictures = load("fashion-mnist", trained / "data").validation
-    code, out, _ = run_vp("merge", f"{tmp_path / 'one'}:1", str(tmp_path / "one"), "--out", str(tmp_path / "merged"))
+    code, out, _ = run_vp("merge", f"{tmp_path / 'one'}:1", f"{tmp_path / 'one'}:0", "--out", str(tmp_path / "merged"))
     assert code == 0
     assert out.endswith(f"not calibrated yet: vp calibrate {tmp_path / 'merged'} fashion-mnist --out FOLDER\n")
     parts, whole = (predict(open_bundle(tmp_path / name), pictures) for name in ("one", "merged"))
-    assert (whole == parts[[1, 0, 1]]).all()
+    assert (whole == parts[[1, 0]]).all()
     root, calibrated = str(trained / "data"), str(tmp_path / "calibrated")
     code, out, _ = run_vp("calibrate", str(tmp_path / "merged"), "fashion-mnist", "--root", root, "--out", calibrated)
     assert code == 0
     fitted = open_bundle(calibrated).manifest.calibration
     assert fitted is not None
-    assert len(fitted.temperatures) == 3
+    assert len(fitted.temperatures) == 2
     assert error_line(run_vp("merge", "caltech101", "cifar10", "--out", str(tmp_path / "new"))) == (
         "caltech101 and cifar10 cannot be merged: only the first knows the class 'Faces'"
     )

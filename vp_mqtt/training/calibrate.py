@@ -25,6 +25,7 @@ from vp_mqtt.training.familiarity import (
     with_features,
     without_familiarity,
 )
+from vp_mqtt.training.merge import difference
 
 MAX_TRAINING_PICTURES = 2000
 """For the class means: so many pictures of the training part are enough."""
@@ -117,7 +118,11 @@ def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path) -> Manifest:
     """
     manifest = bundle.manifest
     if dataset.classes != manifest.classes:
-        raise UserError(f"the classes of '{dataset.name}' are not those of the bundle '{manifest.name}'")
+        differ = difference(manifest.classes, dataset.classes)
+        raise UserError(
+            f"'{dataset.name}' has other classes than the bundle '{manifest.name}' ({differ}): name the pictures that "
+            "it was trained on"
+        )
     if out.exists():
         raise UserError(f"--out {out}: it exists already; name a new folder")
     models = [bundle.model_bytes(variant.index) for variant in manifest.variants]

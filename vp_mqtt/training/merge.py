@@ -106,7 +106,7 @@ def _check(parts: Sequence[Part]) -> None:
         both = f"{first.given} and {other.given} cannot be merged"
         ours, theirs = first.bundle.manifest.classes, other.bundle.manifest.classes
         if ours != theirs:
-            raise UserError(f"{both}: {_difference(ours, theirs)}")
+            raise UserError(f"{both}: {difference(ours, theirs)}")
         one, two = _seed(first.bundle), _seed(other.bundle)
         if one != two:
             raise UserError(
@@ -116,10 +116,13 @@ def _check(parts: Sequence[Part]) -> None:
     count = sum(len(part.variants) for part in parts)
     if count > MAX_VARIANTS:
         raise UserError(f"these are {count} variants; a bundle has at most {MAX_VARIANTS}")
+    taken = [(part.bundle.manifest.digest, index) for part in parts for index in part.variants]
+    if len(set(taken)) < count:
+        raise UserError("a variant is named twice, and would have two votes: name each once")
 
 
-def _difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
-    """Return how the classes of two bundles differ."""
+def difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
+    """Return how the classes of two bundles, or of a bundle and a data set, differ."""
     for one, other, which in ((ours, theirs, "first"), (theirs, ours, "second")):
         missing = [name for name in one if name not in other]
         if missing:
