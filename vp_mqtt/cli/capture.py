@@ -68,6 +68,8 @@ def _capture(
         f"{folder.folder}: {counts.kept} new pictures, {before + counts.kept} in all; left out: "
         f"{counts.near_duplicates} near-duplicates, {counts.refused} that cannot be used"
     )
+    if counts.kept < count and opened is not None and not opened.is_live:
+        typer.echo(f"{source} has no more pictures; {count} were to be taken", err=True)
 
 
 def _with_hints(

@@ -119,6 +119,10 @@ def say_tuned(tuned: TunedCopy, out: Path, *, json: bool) -> None:
         return
     typer.echo(f"{out}: fine-tuned in {tuned.seconds:.0f} s, digest {manifest.short_digest.hex()}")
     typer.echo(f"accuracy on {images} held-out pictures {tuned.after.fused:.1%}, before {tuned.before.fused:.1%}")
+    if tuned.after.fused > tuned.before.fused:
+        typer.echo(run_hint(out))
+    else:
+        typer.echo("no more pictures are right than before: keep the bundle that it started from")
 
 
 def say_taught(taught: Taught, out: Path) -> None:
@@ -131,7 +135,12 @@ def say_taught(taught: Taught, out: Path) -> None:
     )
     for line in report.as_lines(taught):
         typer.echo(line)
-    typer.echo(f"run it: vp push {out}, or vp-fusion and each vp-node with --bundle {out}")
+    typer.echo(run_hint(out))
+
+
+def run_hint(out: Path) -> str:
+    """Return how a bundle is run."""
+    return f"run it: vp push {out}, or vp-fusion and each vp-node with --bundle {out}"
 
 
 def find_start(pretrained: Sequence[str], dataset: Dataset) -> Start:

@@ -67,7 +67,9 @@ class DatasetReport:
             most: number of pictures to list of each kind of defect.
         """
         counts = ", ".join(f"{count} {_PART_TITLES[part]}" for part, count in self.parts.items())
-        yield f"'{self.name}': {self.classes} classes of {self.per_class[0]} to {self.per_class[1]} pictures ({counts})"
+        fewest, most_pictures = self.per_class
+        per_class = f"{fewest}" if fewest == most_pictures else f"{fewest} to {most_pictures}"
+        yield f"'{self.name}': {self.classes} classes of {per_class} pictures ({counts})"
         if self.smallest and self.largest:
             (low_h, low_w), (high_h, high_w) = self.smallest, self.largest
             yield f"from {low_w} x {low_h} to {high_w} x {high_h} pixels"
