@@ -172,3 +172,7 @@ def test_a_class_folder_is_filled_with_a_sites_frames(site: Site, broker: Mosqui
     assert (result["kept"], result["refused"]) == (3, 0)
     kept = [file.read_bytes() for file in (tmp_path / "things" / "wall").iterdir()]
     assert sorted(kept) == sorted(jpegs)
+    again = ("--class", "again", "--count", "5", "--source", str(folder))
+    code, text, said = run_vp("capture", str(tmp_path / "things"), *again)
+    assert (code, "3 new pictures, 3 in all" in text) == (0, True)
+    assert f"{folder} has no more pictures; 5 were to be taken" in said

@@ -11,6 +11,7 @@ import torch
 from tests.support.training_data import write_fashion_mnist
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import FamilySpec, Preprocessing, VariantSpec
+from vp_mqtt.cli.teach import say_tuned
 from vp_mqtt.errors import UserError
 from vp_mqtt.training import datasets, fine_tuning
 from vp_mqtt.training.datasets import Dataset
@@ -26,7 +27,9 @@ SPEC = VariantSpec(resolution=24, alpha=0.1, head=16)
 
 
 @pytest.mark.parametrize("is_better", [True, False])
-def test_the_better_family_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_better: bool) -> None:
+def test_the_better_family_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_better: bool
+) -> None:
     data = write_fashion_mnist(tmp_path / "data", train=120, test=20)
     dataset = datasets.load("fashion-mnist", data)
     torch.manual_seed(0)
@@ -67,10 +70,10 @@ def test_the_better_family_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "run" / "fine-tuned").exists()
 
     if is_better:
-        check_copy(dataset, bundle, tmp_path / "copy")
+        check_copy(dataset, bundle, tmp_path / "copy", capsys)
 
 
-def check_copy(dataset: Dataset, bundle: Path, out: Path) -> None:
+def check_copy(dataset: Dataset, bundle: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A copy is fine-tuned beside the bundle, which stays as it is; both are compared on what neither has learnt."""
     steps: list[tuple[str, int, int]] = []
     first = open_bundle(bundle)
@@ -88,6 +91,11 @@ def check_copy(dataset: Dataset, bundle: Path, out: Path) -> None:
     assert tuned.manifest.name == "tuned"
     assert tuned.before.images == tuned.after.images == len(dataset.test)
     assert steps[-1] == ("fine-tuning", steps[-1][2], steps[-1][2])
+    worse, better = (dataclasses.replace(tuned.after, fused=share) for share in (0.4, 0.6))
+    say_tuned(dataclasses.replace(tuned, before=worse, after=better), out, json=False)
+    assert f"run it: vp push {out}" in capsys.readouterr().out
+    say_tuned(dataclasses.replace(tuned, before=better, after=better), out, json=False)
+    assert "keep the bundle that it started from" in capsys.readouterr().out
     others = dataclasses.replace(dataset, classes=tuple(reversed(dataset.classes)))
     with pytest.raises(UserError, match="other classes"):
         fine_tuning.fine_tune_copy(others, first, out, name="x", data="", seed=0, progress=SilentProgress())

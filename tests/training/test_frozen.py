@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -192,6 +193,12 @@ def test_the_command_says_what_to_expect(start_folder: Path, things: Path, tmp_p
     assert np.array(result["outcome"]["confusion"]).sum() == 8
     assert result["held_out"]["images"] == 8
     assert result["before"] is None
+    for name in ("blue", "red"):
+        shutil.copytree(things / name, tmp_path / "others" / name)
+    others = run_vp(
+        "train", str(tmp_path / "others"), "--pretrained", str(start_folder), "--out", str(tmp_path / "run")
+    )
+    assert "there is a bundle of other classes" in error_line(others)
     line = error_line(run_vp("teach", str(things), "--pretrained", str(start_folder), "--out", str(things)))
     assert "something other than a bundle" in line
 
