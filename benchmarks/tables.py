@@ -45,6 +45,10 @@ TABLES: Mapping[str, tuple[str, Callable[[Any], Rows]]] = {
         "accuracy-caltech101-mixed",
         lambda result: table_rows.accuracy(result, has_mean_per_class=True),
     ),
+    "accuracy-caltech101-taught": (
+        "accuracy-caltech101-taught",
+        lambda result: table_rows.accuracy(result, has_mean_per_class=True),
+    ),
     "accuracy-caltech101-paper": (
         "accuracy-caltech101-paper",
         lambda result: table_rows.accuracy(result, has_mean_per_class=True),
