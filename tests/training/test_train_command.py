@@ -34,7 +34,7 @@ def test_the_command_says_what_to_do_next_and_what_is_odd(tmp_path: Path) -> Non
     assert f"--teacher {tmp_path / 'stopped'}: this training has done 1 of 5 epochs" in said
     assert f"--teacher {out}: it was trained with --seed 0, not 1" in said
     assert Checkpoint.load(taught).origin.teachers == (str(tmp_path / "stopped"), str(out))
-    code, printed, _ = run_vp("train", *data, "--out", str(taught), "--resume")
+    code, printed, _ = run_vp("train", "fashion-mnist", "--out", str(taught), "--resume")
     assert (code, "all 1 epochs are done" in printed) == (0, True)
     code, _, said = run_vp("export", str(tmp_path / "stopped"), "--out", str(tmp_path / "bundle"))
     assert code == 0

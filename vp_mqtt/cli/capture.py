@@ -42,6 +42,7 @@ def _capture(
     # A shell starts its background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     NATIVE_OUTPUT.capture()
+    from vp_mqtt.masking import hide_in_address  # noqa: PLC0415
     from vp_mqtt.nodes.class_folder import ClassFolder, class_folder, fill  # noqa: PLC0415
     from vp_mqtt.nodes.sources import open_source  # noqa: PLC0415
 
@@ -69,7 +70,7 @@ def _capture(
         f"{counts.near_duplicates} near-duplicates, {counts.refused} that cannot be used"
     )
     if counts.kept < count and opened is not None and not opened.is_live:
-        typer.echo(f"{source} has no more pictures; {count} were to be taken", err=True)
+        typer.echo(f"{hide_in_address(source or '')} has no more pictures; {count} were to be taken", err=True)
 
 
 def _with_hints(

@@ -163,6 +163,8 @@ def train(
     file_convention = _parse_convention(convention)
     if seed is None:
         seed = 0 if resumed is None else resumed.seed_of_split
+    if root is None and resumed is not None and resumed.root is not None:
+        root = Path(resumed.root)
     say_left_out((dataset := datasets.load(data, root, seed)).left_out)
     folders, teacher_checkpoints = _load_teachers(teachers or [], resumed, seed)
     recipe = _choose_recipe(recipe_file, assignments or [], dataset, resumed, epochs=epochs, batch=batch, seed=seed)

@@ -91,7 +91,9 @@ def advice(taught: Taught) -> list[str]:
     ]
     per_class = taught.pictures / len(classes)
     if per_class < _FEW_PER_CLASS:
-        lines.append(f"{per_class:.0f} pictures per class to learn from are few: {_FEW_PER_CLASS} to 40 make a clear difference")
+        lines.append(
+            f"{per_class:.0f} pictures per class to learn from are few: {_FEW_PER_CLASS} to 40 make a clear difference"
+        )
     return lines
 
 
