@@ -46,7 +46,7 @@ def test_the_better_family_is_kept(
         found = measure(*arguments, **keywords)  # type: ignore[arg-type]
         measured.append(found.fused)
         # What counts is the comparison: so few steps may go either way.
-        wanted = 1.0 if (len(measured) == 2) == is_better else 0.0
+        wanted = 0.9 if (len(measured) == 2) == is_better else 0.0
         found.__dict__["accuracy"] = type(found.accuracy)(wanted, (wanted,))
         return found
 
@@ -62,6 +62,12 @@ def test_the_better_family_is_kept(
         progress=SilentProgress(),
     )
     assert len(measured) == 2
+    monkeypatch.setattr(fine_tuning, "evaluate_bundle", lambda *_, **__: type("All", (), {"fused": 1.0}))
+    right = fine_tuning.fine_tune(
+        dataset, bundle, tmp_path / "other", data="x", root=None, seed=0, progress=SilentProgress()
+    )
+    assert (right.before, right.is_kept) == (1.0, False)
+    assert not (tmp_path / "other").exists()
     assert (result.is_kept, result.images) == (is_better, len(dataset.validation))
     manifest = open_bundle(bundle).manifest
     assert (manifest.digest != first.manifest.digest) == is_better

@@ -111,8 +111,8 @@ def _fine_tune(dataset: Dataset, data: str, out: Path, *, root: Path | None, see
     from vp_mqtt.training.progress import progress_for  # noqa: PLC0415
 
     typer.echo(
-        f"fine-tuning: {EPOCHS} passes over {len(dataset.train)} pictures; the bundle above can be used meanwhile, and "
-        "is replaced only by a better one. Ctrl-C stops, --resume continues"
+        f"fine-tuning: up to {EPOCHS} passes over {len(dataset.train)} pictures; the bundle above can be used meanwhile"
+        ", and is replaced only by a better one. Ctrl-C stops, --resume continues"
     )
     result = fine_tune(
         dataset,
@@ -124,6 +124,9 @@ def _fine_tune(dataset: Dataset, data: str, out: Path, *, root: Path | None, see
         progress=progress_for(Console(stderr=True)),
         resumes=resumes and (out / "checkpoint.pt").exists(),
     )
+    if result.before == 1.0:
+        typer.echo(f"not fine-tuned: all {result.images} validation pictures are right already")
+        return
     figures = f"{result.after:.1%} of {result.images} validation pictures, frozen {result.before:.1%}"
     kept = "the fine-tuned family is kept" if result.is_kept else "the frozen family is kept"
     typer.echo(f"fine-tuned {figures}: {kept} in {out / BUNDLE}")

@@ -58,6 +58,8 @@ def fine_tune(
 ) -> FineTuned:
     """Fine-tune the family of a bundle, and replace the bundle if the result is better on the validation part.
 
+    A family that is right for the whole validation part is not fine-tuned: nothing could be better.
+
     Args:
         dataset: that it was taught; its validation part was not learnt.
         bundle: its folder.
@@ -71,6 +73,9 @@ def fine_tune(
     Raises:
         UserError: a picture cannot be read, or a file cannot be written.
     """
+    before = evaluate_bundle(open_bundle(bundle), dataset.validation, encoder=default_encoder()).fused
+    if before == 1.0:
+        return FineTuned(before, before, len(dataset.validation), is_kept=False)
     origin = _origin(dataset, open_bundle(bundle).manifest, data=data, root=root, seed=seed)
     weights = [] if resumes else read_starting_weights([str(bundle)], None, origin.family)
     trainer = build_trainer(origin, dataset, out, weights=weights, progress=progress)
@@ -79,10 +84,7 @@ def fine_tune(
     trainer.run()
     tuned = out / "fine-tuned"
     export_bundle(Checkpoint.load(out / CHECKPOINT_NAME), tuned, name=origin.family.name, dataset=dataset)
-    before, after = (
-        evaluate_bundle(open_bundle(folder), dataset.validation, encoder=default_encoder()).fused
-        for folder in (bundle, tuned)
-    )
+    after = evaluate_bundle(open_bundle(tuned), dataset.validation, encoder=default_encoder()).fused
     if after > before:
         shutil.rmtree(bundle)
         tuned.rename(bundle)
