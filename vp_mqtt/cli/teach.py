@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vp_mqtt import logs
 from vp_mqtt.cli.common_options import Json, require_learning, require_torch
 from vp_mqtt.cli.data import Data, Root, say_left_out
 from vp_mqtt.errors import UserError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from vp_mqtt.training.frozen.features import Watcher
     from vp_mqtt.training.frozen.start import Start
     from vp_mqtt.training.frozen.teach import Taught
+    from vp_mqtt.training.progress import ProgressReporter
 
 PRETRAINED_HELP = (
     "what to start from: a bundle (name or folder), the folder of a training, ImageNet weights of MobileNetV2 (.npz, "
@@ -103,7 +105,11 @@ def _fine_tune(
     from vp_mqtt.training.fine_tuning import fine_tune_copy  # noqa: PLC0415
     from vp_mqtt.training.progress import ProgressLines, progress_for  # noqa: PLC0415
 
-    reporter = ProgressLines(say_progress) if says_progress else progress_for(Console(stderr=True))
+    if says_progress:
+        reporter: ProgressReporter = ProgressLines(say_progress)
+    else:
+        logs.set_up(json_lines=False, level="info")
+        reporter = progress_for(Console(stderr=True))
     return fine_tune_copy(dataset, open_bundle(bundle), out, name=name, data=data, seed=seed, progress=reporter)
 
 
