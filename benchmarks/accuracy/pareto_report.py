@@ -15,7 +15,7 @@ _OFFSET = (5, -11)
 def rows(result: dict[str, Any]) -> list[list[str]]:
     """Single networks, and for each number of boards the family that validation pictures say is best."""
     best = {(one["name"], len(one["networks"])): one for one in result["points"] if len(one["networks"]) > 1}
-    shown = [one for one in result["points"] if len(one["networks"]) == 1] + list(best.values())
+    shown = _singles(result) + list(best.values())
     found = [["boards", "family", "slowest board, ms", "accuracy", "on the validation part", "networks"]]
     for point in sorted(shown, key=lambda one: (len(one["networks"]), one["ms"])):
         boards = len(point["networks"])
@@ -23,6 +23,15 @@ def rows(result: dict[str, Any]) -> list[list[str]]:
         shares = [percent(point["test"]), percent(point["validation"])]
         found.append([str(boards), name, f"{point['ms']:.1f}", *shares, ", ".join(point["networks"])])
     return found
+
+
+def _singles(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Single networks; of several trainings of one network the one that is best on the validation pictures."""
+    found = [point for point in result["points"] if len(point["networks"]) == 1]
+    best: dict[str, dict[str, Any]] = {}
+    for point in sorted(found, key=lambda one: one["validation"]):
+        best[point["networks"][0]] = point
+    return [point for point in found if best[point["networks"][0]] is point]
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
@@ -37,7 +46,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         raise UserError("--plot needs matplotlib: `pip install matplotlib`") from None
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    singles = [point for point in result["points"] if len(point["networks"]) == 1]
+    singles = _singles(result)
     axes.scatter([one["ms"] for one in singles], [100 * one["test"] for one in singles], c="grey", label="one network")
     for one in singles:
         axes.annotate(one["networks"][0], (one["ms"], 100 * one["test"]), _OFFSET, textcoords="offset points", size=7)

@@ -24,7 +24,7 @@ def test_a_plan_with_a_password_is_its_owners_only(source: str, mode: int, tmp_p
 @pytest.mark.parametrize(
     ("bundle", "boards", "variants"),
     [
-        ("caltech101", 4, [1, 2, 4, 5]),
+        ("caltech101", 4, [0, 1, 4, 5]),
         ("fashion-mnist", 6, [0, 1, 2, 3, 4, 5]),
         ("own", 2, [4, 5]),
         ("caltech101", 7, [0, 1, 2, 3, 4, 5, 6]),
