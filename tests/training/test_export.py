@@ -126,7 +126,7 @@ def test_a_bundle_is_calibrated_by_its_pictures_on_export_or_later(trained: Path
     with pytest.raises(UserError, match="it exists already"):
         calibrate_bundle(open_bundle(tmp_path / "plain"), dataset, tmp_path / "later")
     others = dataclasses.replace(dataset, classes=("a", "b"))
-    with pytest.raises(UserError, match="not those of the bundle"):
+    with pytest.raises(UserError, match="other classes than the bundle"):
         calibrate_bundle(open_bundle(tmp_path / "plain"), others, tmp_path / "new")
 
 

@@ -118,7 +118,7 @@ def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path) -> Manifest:
     """
     manifest = bundle.manifest
     if dataset.classes != manifest.classes:
-        differ = difference(manifest.classes, dataset.classes)
+        differ = difference(dataset.classes, manifest.classes)
         raise UserError(
             f"'{dataset.name}' has other classes than the bundle '{manifest.name}' ({differ}): name the pictures that "
             "it was trained on"

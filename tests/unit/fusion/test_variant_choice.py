@@ -16,12 +16,12 @@ def said(running: set[int], seconds: float = SETTLED_AFTER_S) -> str | None:
 
 def test_four_boards_with_the_small_variants_are_told_which_are_worth_more() -> None:
     assert said({0, 1, 2, 3}) == (
-        "4 of the 6 variants of 'caltech101' run; with as many boards, 4, 5 in place of 0, 3 would usually be right "
+        "4 of the 6 variants of 'caltech101' run; with as many boards, 4, 5 in place of 2, 3 would usually be right "
         "more often: set --variant, or leave the choice to --variant auto"
     )
 
 
-@pytest.mark.parametrize("running", [set(), {2}, {1, 2, 4, 5}, {0, 1, 2, 3, 4, 5}])
+@pytest.mark.parametrize("running", [set(), {1}, {0, 1, 4, 5}, {0, 1, 2, 3, 4, 5}])
 def test_the_strongest_variants_all_and_none_are_left_alone(running: set[int]) -> None:
     assert said(running) is None
 
