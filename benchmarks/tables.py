@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,20 +40,13 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 Rows = Sequence[Sequence[str]]
 
+_accuracy_and_mean_per_class = partial(table_rows.accuracy, has_mean_per_class=True)
+
 TABLES: Mapping[str, tuple[str, Callable[[Any], Rows]]] = {
-    "accuracy-caltech101": ("accuracy-caltech101", lambda result: table_rows.accuracy(result, has_mean_per_class=True)),
-    "accuracy-caltech101-mixed": (
-        "accuracy-caltech101-mixed",
-        lambda result: table_rows.accuracy(result, has_mean_per_class=True),
-    ),
-    "accuracy-caltech101-taught": (
-        "accuracy-caltech101-taught",
-        lambda result: table_rows.accuracy(result, has_mean_per_class=True),
-    ),
-    "accuracy-caltech101-paper": (
-        "accuracy-caltech101-paper",
-        lambda result: table_rows.accuracy(result, has_mean_per_class=True),
-    ),
+    "accuracy-caltech101": ("accuracy-caltech101", _accuracy_and_mean_per_class),
+    "accuracy-caltech101-mixed": ("accuracy-caltech101-mixed", _accuracy_and_mean_per_class),
+    "accuracy-caltech101-taught": ("accuracy-caltech101-taught", _accuracy_and_mean_per_class),
+    "accuracy-caltech101-paper": ("accuracy-caltech101-paper", _accuracy_and_mean_per_class),
     "accuracy-cifar10": ("accuracy-cifar10", table_rows.accuracy),
     "accuracy-cifar10-paper": ("accuracy-cifar10-paper", table_rows.accuracy),
     "accuracy-cifar10-medium": ("accuracy-cifar10-medium", table_rows.accuracy),

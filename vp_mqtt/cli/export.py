@@ -9,7 +9,6 @@ import typer
 
 from vp_mqtt.cli.common_options import require_learning, require_torch
 from vp_mqtt.cli.data import Data, Root, say_left_out
-from vp_mqtt.cli.train import unfinished
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def export(
 
     trained = Checkpoint.load(checkpoint)
     if not trained.is_finished:
-        typer.echo(f"{checkpoint}: {unfinished(trained)}", err=True)
+        typer.echo(f"{checkpoint}: {trained.progress()}", err=True)
     origin = trained.origin
     name = choose_bundle_name(name, origin.dataset)
     dataset = _data_of_training(origin, data, root, needed=fit or weights == "int8")

@@ -203,7 +203,7 @@ def _load_teachers(folders: list[Path], resumed: Origin | None, seed: int) -> tu
     loaded = [Checkpoint.load(folder) for folder in folders]
     for folder, teacher in zip(folders, loaded, strict=True):
         if not teacher.is_finished:
-            logs.LOGGER.warning("--teacher %s: %s", folder, unfinished(teacher))
+            logs.LOGGER.warning("--teacher %s: %s", folder, teacher.progress())
         if teacher.origin.seed_of_split != seed:
             logs.LOGGER.warning(
                 "--teacher %s: it was trained with --seed %d, not %d, and has learned from pictures that are held out "
@@ -211,14 +211,6 @@ def _load_teachers(folders: list[Path], resumed: Origin | None, seed: int) -> tu
                 *(folder, teacher.origin.seed_of_split, seed),
             )
     return tuple(str(folder.resolve()) for folder in folders), loaded
-
-
-def unfinished(checkpoint: Checkpoint) -> str:
-    """Return what to say of a training that has not been trained to its end."""
-    return (
-        f"this training has done {checkpoint.epoch} of {checkpoint.origin.recipe.epochs} epochs; vp train --resume "
-        "continues it"
-    )
 
 
 def _choose_family(family: str | None, only: str | None, dataset: Dataset, resumed: Origin | None) -> FamilySpec:

@@ -140,6 +140,12 @@ class Checkpoint:
         """Whether all epochs are done."""
         return self.epoch >= self.origin.recipe.epochs
 
+    def progress(self) -> str:
+        """Return a clause for people: how many epochs are done, and how to go on."""
+        return (
+            f"this training has done {self.epoch} of {self.origin.recipe.epochs} epochs; vp train --resume continues it"
+        )
+
     def summary(self) -> str:
         """Return a short description: family, data set, epochs, validation accuracy."""
         reached = f", validation accuracy {self.history[-1]['fused']:.4f}" if self.history else ""
