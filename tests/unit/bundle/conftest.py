@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,9 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> MemoryBroker:
 @pytest.fixture(scope="session")
 def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bundle(tmp_path_factory.mktemp("other"), "other")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, bundle: Path) -> Path:
+    """A bundle of the test's own, to be damaged."""
+    return shutil.copytree(bundle, tmp_path / "bundle")

@@ -1,12 +1,15 @@
-"""References to bundles, and their chunks at a broker."""
+"""References to bundles, their chunks at a broker, and manifests with changes."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from tests.support.memory_broker import MemoryBroker
 from tests.support.statuses import status_of
 from vp_mqtt.bundle.folder import Bundle, open_bundle
+from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 from vp_mqtt.protocol.chunks import split
@@ -60,3 +63,19 @@ def status(
 
 def received(topic: str, payload: bytes, at: float = 1.0) -> Received:
     return Received(topic, payload, None, at)
+
+
+def manifest_fields(folder: Path) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads((folder / MANIFEST_NAME).read_bytes())
+    return fields
+
+
+def rewritten(folder: Path, **changes: Any) -> Path:
+    (folder / MANIFEST_NAME).write_text(json.dumps(manifest_fields(folder) | changes))
+    return folder
+
+
+def with_variant(folder: Path, index: int, **changes: Any) -> Path:
+    variants = manifest_fields(folder)["variants"]
+    variants[index] |= changes
+    return rewritten(folder, variants=variants)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -13,33 +11,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.support.tiny import CLASSES, RESOLUTIONS, write_bundle
+from tests.unit.bundle.helpers import manifest_fields, rewritten, with_variant
 from vp_mqtt.bundle.folder import Bundle, builtin_bundles, open_bundle
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, FamilySpec, Manifest, VariantSpec, paper_weight
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, Manifest, VariantSpec, paper_weight
 from vp_mqtt.errors import UserError
 
 PAPERS_RESOLUTIONS = (96, 128, 160, 192, 224, 256, 320)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, bundle: Path) -> Path:
-    """A bundle of the test's own, to be damaged."""
-    return shutil.copytree(bundle, tmp_path / "bundle")
-
-
-def manifest_fields(folder: Path) -> dict[str, Any]:
-    fields: dict[str, Any] = json.loads((folder / MANIFEST_NAME).read_bytes())
-    return fields
-
-
-def rewritten(folder: Path, **changes: Any) -> Path:
-    (folder / MANIFEST_NAME).write_text(json.dumps(manifest_fields(folder) | changes))
-    return folder
-
-
-def with_variant(folder: Path, index: int, **changes: Any) -> Path:
-    variants = manifest_fields(folder)["variants"]
-    variants[index] |= changes
-    return rewritten(folder, variants=variants)
 
 
 def refused(folder: Path | str) -> str:
@@ -49,19 +26,6 @@ def refused(folder: Path | str) -> str:
     message = str(caught.value)
     assert message.splitlines() == [message]
     return message
-
-
-def test_a_bundle_without_a_calibration_keeps_its_digest(folder: Path) -> None:
-    manifest = open_bundle(folder).manifest
-    assert b"calibration" not in manifest.canonical()
-    assert manifest.digest == hashlib.sha256((folder / MANIFEST_NAME).read_bytes()).digest()
-
-
-def test_a_calibration_survives_the_canonical_form(folder: Path) -> None:
-    fitted = {"temperatures": [0.5] * 6, "thresholds": [0.9] * 6, "kept": 0.95, "pictures": 20}
-    manifest = open_bundle(rewritten(folder, calibration=fitted)).manifest
-    assert manifest.calibration == Calibration.model_validate(fitted)
-    assert Manifest.model_validate_json(manifest.canonical()) == manifest
 
 
 @pytest.mark.parametrize(
@@ -132,38 +96,6 @@ def test_class_names_of_all_scripts_survive(folder: Path) -> None:
     assert "gr\u00fcn".encode() in manifest.canonical()
     (folder / MANIFEST_NAME).write_bytes(manifest.canonical())
     assert open_bundle(folder).manifest.digest == manifest.digest
-
-
-def test_the_digest_is_the_sha256_of_the_canonical_manifest(bundle: Path) -> None:
-    manifest = open_bundle(bundle).manifest
-    assert manifest.digest == hashlib.sha256((bundle / MANIFEST_NAME).read_bytes()).digest()
-    assert manifest.short_digest == manifest.digest[:4]
-
-
-def test_the_digest_does_not_depend_on_how_the_file_is_laid_out(folder: Path) -> None:
-    provenance = {"seed": 1, "epochs": 2}
-    digest = open_bundle(rewritten(folder, provenance=provenance)).manifest.digest
-    fields = manifest_fields(folder) | {"provenance": dict(reversed(provenance.items()))}
-    backwards = {name: fields[name] for name in reversed(fields)}
-    (folder / MANIFEST_NAME).write_text(json.dumps(backwards, indent=7))
-    assert open_bundle(folder).manifest.digest == digest
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"name": "tinier"},
-        {"classes": ["red", "green", "blue", "gray"]},
-        {"classes": ["green", "red", "blue", "grey"]},
-        {"k": 2},
-        {"preprocessing": {"fit": "cover"}},
-        {"preprocessing": {"margin": 1}},
-        {"provenance": {"seed": 1}},
-    ],
-)
-def test_the_digest_changes_with_any_change_of_the_family(folder: Path, changes: dict[str, Any]) -> None:
-    digest = open_bundle(folder).manifest.digest
-    assert open_bundle(rewritten(folder, **changes)).manifest.digest != digest
 
 
 @pytest.mark.parametrize(
