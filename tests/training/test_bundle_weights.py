@@ -36,6 +36,7 @@ SPECS = (
     VariantSpec(resolution=32, alpha=0.1, head=16),
     VariantSpec(resolution=48, alpha=0.1, head=24, pooling="average"),
     VariantSpec(resolution=64, alpha=0.1, head=16, knows=(0, 2)),
+    VariantSpec(resolution=80, alpha=0.1, head=16, stages=5),
 )
 
 

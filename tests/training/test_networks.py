@@ -49,6 +49,26 @@ def test_the_base_model_is_mobilenet_v2() -> None:
     )
 
 
+def test_a_cut_network_has_the_first_stages_of_the_whole_one() -> None:
+    whole, cut = (
+        VariantNetwork(VariantSpec(resolution=64, alpha=0.35, head=16, stages=stages), 10).eval() for stages in (7, 5)
+    )
+    # One block after another: the stem, then 1, 2, 3, 4 and 3 inverted residuals, the last ones with 96 channels.
+    assert len(cut.features) == 14
+    cut.features.load_state_dict(whole.features[:14].state_dict())
+    pictures = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(cut.features(pictures), whole.features[:14](pictures))
+        assert cut.features(pictures).shape == (2, scaled_channels(96, 0.35), 4, 4)
+        assert cut(pictures).shape == (2, 10)
+
+
+def test_a_wide_network_without_its_last_stages_has_a_third_of_the_parameters() -> None:
+    specs = [VariantSpec(resolution=96, alpha=1.0, head=704, pooling="average", stages=stages) for stages in (7, 5)]
+    whole, cut = (sum(parameter.numel() for parameter in VariantNetwork(spec, 10).parameters()) for spec in specs)
+    assert (whole, cut) == (2_045_450, 618_570)
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (2, 5), (3, 3), (4, 4)])
 def test_small_maps_are_filtered_alike_in_training_and_evaluation(height: int, width: int) -> None:
     torch.manual_seed(0)

@@ -101,6 +101,23 @@ def test_the_head_is_taken_where_it_fits(tmp_path: Path) -> None:
     assert {name.partition(".")[0] for name in match.kept} == {"head", "classifier"}
 
 
+@pytest.mark.parametrize("filters", [8, 16])
+def test_a_cut_variant_starts_from_a_whole_one_with_a_new_head(tmp_path: Path, filters: int) -> None:
+    whole = VariantSpec(resolution=32, alpha=0.1, head=16)
+    cut = VariantSpec(resolution=32, alpha=0.1, head=filters, stages=5)
+    new, match = started(trained(tmp_path / "run", whole), cut)
+    assert {name.partition(".")[0] for name in match.kept} == {"head", "classifier"}
+    published = write_npz(network(alpha=0.1, head=1280), tmp_path / "published.npz")
+    starts = read_starting_weights([str(published)], None, FamilySpec(name="new", variants=(cut,)))
+    match = load_first_fitting(new, candidates_for(starts, cut, CLASSES))
+    assert {name.partition(".")[0] for name in match.kept} == {"head", "classifier"}
+    # One cut like it is taken as it is; a whole one finds nothing to start from there.
+    shorter = trained(tmp_path / "cut", cut)
+    assert started(shorter, cut)[1].kept == ()
+    with pytest.raises(UserError, match=r"no 'features\.14\."):
+        started(shorter, whole)
+
+
 def test_trainings_and_files_serve_one_width_each(tmp_path: Path) -> None:
     specs = [VariantSpec(resolution=32, alpha=alpha, head=16) for alpha in (0.1, 0.35, 0.5)]
     runs = [trained(tmp_path / str(spec.alpha), spec) for spec in specs[:2]]

@@ -21,6 +21,8 @@ MANIFEST_NAME = "manifest.json"
 MAX_VARIANTS = 64
 MAX_CLASSES = 65_536  # a class index travels as 16 bits
 SHORT_DIGEST_BYTES = 4
+STAGES = 7
+"""Of inverted residuals, in the whole MobileNetV2."""
 NONE_CLASS = "none"
 """Name of the class of background, of empty scenes and of whatever else is not to be told apart."""
 
@@ -52,6 +54,13 @@ class VariantSpec(_Strict):
     pooling: Literal["max", "average"] = Field(default="max", description="of the head's output, over all places")
     knows: tuple[Annotated[int, Field(ge=0, lt=MAX_CLASSES)], ...] | None = Field(
         default=None, min_length=1, description="indices of the classes that the variant covers; null: all of them"
+    )
+    stages: int = Field(
+        default=STAGES,
+        ge=3,
+        le=STAGES,
+        description="first stages of inverted residuals that it has (table 2 of the MobileNetV2 paper); 5 end with 96 "
+        "channels at 1/16 of the resolution. Left out of the canonical JSON if it has all of them",
     )
 
 
@@ -155,10 +164,13 @@ class Manifest(_Strict):
 
     def canonical(self) -> bytes:
         """Return the manifest as canonical JSON: these bytes are hashed, and written to disk."""
-        # Bundles from before there were calibrations and versions of the preprocessing keep their digests.
+        # What was not in bundles from before is left out where it says nothing new, so that they keep their digests.
         fields = self.model_dump(exclude={"calibration"} if self.calibration is None else None)
         if self.preprocessing.version == 1:
             del fields["preprocessing"]["version"]
+        for variant in fields["variants"]:
+            if variant["stages"] == STAGES:
+                del variant["stages"]
         return json.dumps(fields, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
     @cached_property

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vp_mqtt.bundle.manifest import VariantSpec
+from vp_mqtt.bundle.manifest import STAGES, VariantSpec
 
 BATCH_NORM_EPS = 1e-3
 
@@ -94,11 +94,16 @@ class InvertedResidual(nn.Module):
         return picture + features if self._has_skip else features
 
 
-def backbone(alpha: float) -> tuple[nn.Sequential, int]:
-    """Return MobileNetV2's features without the last convolution, and the number of their channels."""
+def backbone(alpha: float, stages: int = STAGES) -> tuple[nn.Sequential, int]:
+    """Return MobileNetV2's features without the last convolution, and the number of their channels.
+
+    Args:
+        alpha: width multiplier.
+        stages: first stages of inverted residuals to return, 1..7.
+    """
     channels = scaled_channels(_STEM_CHANNELS, alpha)
     layers: list[nn.Module] = [_conv_norm(3, channels, kernel=3, stride=2)]
-    for expansion, width, repeats, stride in _BLOCKS:
+    for expansion, width, repeats, stride in _BLOCKS[:stages]:
         outputs = scaled_channels(width, alpha)
         for repeat in range(repeats):
             first_stride = stride if repeat == 0 else 1
@@ -210,12 +215,12 @@ class VariantNetwork(nn.Module):
         """Build it with random weights.
 
         Args:
-            spec: width, head and pooling.
+            spec: width, stages, head and pooling.
             classes: number of the family's classes.
             dropout: of the head's output in training, 0..1.
         """
         super().__init__()
-        self.features, channels = backbone(spec.alpha)
+        self.features, channels = backbone(spec.alpha, spec.stages)
         self.head = nn.Sequential(
             nn.Conv2d(channels, spec.head, 1, bias=False),
             nn.BatchNorm2d(spec.head, eps=BATCH_NORM_EPS),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.bundle.helpers import manifest_fields, rewritten
+from tests.unit.bundle.helpers import manifest_fields, rewritten, with_variant
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, Manifest
 
@@ -57,3 +57,11 @@ def test_the_digest_does_not_depend_on_how_the_file_is_laid_out(folder: Path) ->
 def test_the_digest_changes_with_any_change_of_the_family(folder: Path, changes: dict[str, Any]) -> None:
     digest = open_bundle(folder).manifest.digest
     assert open_bundle(rewritten(folder, **changes)).manifest.digest != digest
+
+
+def test_a_variant_with_all_stages_keeps_its_digest_and_a_cut_one_says_so(folder: Path) -> None:
+    assert b"stages" not in open_bundle(folder).manifest.canonical()
+    manifest = open_bundle(with_variant(folder, 1, stages=5)).manifest
+    assert [variant.stages for variant in manifest.variants] == [7, 5, 7, 7, 7, 7]
+    assert manifest.canonical().count(b"stages") == 1
+    assert Manifest.model_validate_json(manifest.canonical()) == manifest

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vp_mqtt.bundle.folder import builtin_bundles, open_bundle
-from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec, VariantSpec
+from vp_mqtt.bundle.manifest import MANIFEST_NAME, STAGES, FamilySpec, VariantSpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint
 from vp_mqtt.training.networks import VariantNetwork
@@ -22,6 +22,7 @@ _BACKBONE = "features."
 # The last 1x1 convolution and its batch norm: the head of the base model, replaced by a narrow one in a variant.
 _LAST = {"features.18.0.": "head.0.", "features.18.1.": "head.1."}
 _UNUSED_ON_PURPOSE = ("features.18.", "classifier.")
+_HEAD = "head."
 _CLASSIFIER = "classifier."
 
 
@@ -111,7 +112,7 @@ def candidates_for(
 
     Variants' weights come before those of other networks; within each, the nearest resolution comes first (of two, the
     larger), and unknown resolutions come last, in their order. A classifier is included only if its classes and its
-    number of filters are the same.
+    number of filters are the same. A variant with fewer stages than the pretrained network starts with a random head.
 
     Args:
         starts: to choose from.
@@ -127,13 +128,21 @@ def candidates_for(
 
     def for_variant(start: StartingWeights) -> Arrays:
         theirs = start.spec
-        if theirs is None and with_filters:
+        if theirs is None and with_filters and spec.stages == STAGES:
             return {**start.arrays, **_some_filters(start.arrays, spec)}
-        if theirs is None or (start.classes, theirs.knows, theirs.head) == (classes, spec.knows, spec.head):
+        if theirs is None:
             return start.arrays
-        return {name: array for name, array in start.arrays.items() if not name.startswith(_CLASSIFIER)}
+        if theirs.stages != spec.stages:
+            return _without(start.arrays, _HEAD, _CLASSIFIER)
+        if (start.classes, theirs.knows, theirs.head) == (classes, spec.knows, spec.head):
+            return start.arrays
+        return _without(start.arrays, _CLASSIFIER)
 
     return [for_variant(start) for start in sorted(starts, key=distance)]
+
+
+def _without(weights: Arrays, *prefixes: str) -> Arrays:
+    return {name: array for name, array in weights.items() if not name.startswith(prefixes)}
 
 
 def _some_filters(weights: Arrays, spec: VariantSpec) -> Arrays:
