@@ -111,7 +111,7 @@ def fusion(
     manifest = opened.manifest
     if k is not None:
         manifest.check_k(k, "--k")
-    dataset = datasets.load(data, root, int(manifest.provenance.get("seed", 0)))
+    dataset = datasets.load(data, root, manifest.split_seed)
     results = evaluate_rules(opened, dataset, k or manifest.k)
     if json:
         typer.echo(json_module.dumps({"k": k or manifest.k, "rules": [result.as_dict() for result in results]}))

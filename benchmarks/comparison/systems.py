@@ -109,7 +109,7 @@ class Models:
             UserError: the bundle or the training cannot be used.
         """
         if self.family is not None:
-            return int(open_bundle(self.family).manifest.provenance.get("seed", 0))
+            return open_bundle(self.family).manifest.split_seed
         return Checkpoint.load(self.single).origin.seed_of_split if self.single is not None else 0
 
     def single_network(self) -> System:

@@ -33,7 +33,7 @@ def states(
     from vp_mqtt.training import datasets  # noqa: PLC0415
 
     opened = open_bundle(bundle)
-    dataset = datasets.load(data, root, int(opened.manifest.provenance.get("seed", 0)))
+    dataset = datasets.load(data, root, opened.manifest.split_seed)
     result = StatesBenchmark(opened, dataset, others, objects, keep).run(_print_progress)
     if json:
         typer.echo(json_module.dumps(result))

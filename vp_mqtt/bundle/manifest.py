@@ -179,6 +179,12 @@ class Manifest(_Strict):
         return hashlib.sha256(self.canonical()).digest()
 
     @property
+    def split_seed(self) -> int:
+        """Seed of the split of the data that the family was trained on: which pictures were held out; 0 if unknown."""
+        seed = self.provenance.get("seed")
+        return seed if isinstance(seed, int) and seed >= 0 else 0
+
+    @property
     def none_index(self) -> int | None:
         """The index of the class of pictures that show none of the others, which is never a label; None without it."""
         return self.classes.index(NONE_CLASS) if NONE_CLASS in self.classes else None

@@ -100,7 +100,7 @@ def evaluate(
     for number in ks or ():
         opened.manifest.check_k(number, "--k")
     # The split must be the training's, or the evaluation would include pictures that were trained on.
-    seed = int(opened.manifest.provenance.get("seed", 0))
+    seed = opened.manifest.split_seed
     chosen = datasets.load_evaluation_set(data, root, seed, everything=everything)
     pictures = chosen.for_classes(opened.manifest.classes)
     _warn_of(chosen, opened.manifest.provenance.get("dataset"))
@@ -224,7 +224,7 @@ def samples(
     from vp_mqtt.training.datasets.samples import write_samples  # noqa: PLC0415
 
     # The split must be the training's, or pictures that were trained on would be taken for held-out ones.
-    split_seed = int(open_bundle(bundle).manifest.provenance.get("seed", 0)) if bundle is not None else seed or 0
+    split_seed = open_bundle(bundle).manifest.split_seed if bundle is not None else seed or 0
     held_out = datasets.load_evaluation_set(data, root, split_seed)
     say_left_out(held_out.left_out)
     typer.echo(f"{write_samples(held_out, out, per_class, split_seed)} pictures in {out}")

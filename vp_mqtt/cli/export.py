@@ -91,7 +91,7 @@ def calibrate(
     from vp_mqtt.training.calibrate import calibrate_bundle  # noqa: PLC0415
 
     opened = open_bundle(bundle)
-    dataset = datasets.load(data, root, int(opened.manifest.provenance.get("seed", 0)))
+    dataset = datasets.load(data, root, opened.manifest.split_seed)
     say_left_out(dataset.left_out)
     manifest = calibrate_bundle(opened, dataset, out)
     typer.echo(f"{out}: digest {manifest.short_digest.hex()}")

@@ -52,7 +52,7 @@ def train_own(
     logs.set_up(json_lines=False, level="info")
     bundle = out / BUNDLE
     if seed is None:
-        seed = int(open_bundle(bundle).manifest.provenance.get("seed", 0)) if resumes else 0
+        seed = open_bundle(bundle).manifest.split_seed if resumes else 0
     dataset = datasets.load(data, root, seed)
     say_left_out(dataset.left_out)
     if not resumes:

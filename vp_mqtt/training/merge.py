@@ -107,7 +107,7 @@ def _check(parts: Sequence[Part]) -> None:
         ours, theirs = first.bundle.manifest.classes, other.bundle.manifest.classes
         if ours != theirs:
             raise UserError(f"{both}: {difference(ours, theirs)}")
-        one, two = _seed(first.bundle), _seed(other.bundle)
+        one, two = first.bundle.manifest.split_seed, other.bundle.manifest.split_seed
         if one != two:
             raise UserError(
                 f"{both}: they were trained with the seeds {one} and {two}, so that each has learned from pictures "
@@ -128,10 +128,6 @@ def difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
         if missing:
             return f"only the {which} knows the class '{missing[0]}'"
     return "they have the same classes in another order"
-
-
-def _seed(bundle: Bundle) -> int:
-    return int(bundle.manifest.provenance.get("seed", 0))
 
 
 def _common_preprocessing(parts: Sequence[Part], version: int | None) -> Preprocessing:
@@ -161,4 +157,5 @@ def _provenance(parts: Sequence[Part]) -> dict[str, str | int | float]:
     common = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
     # The accuracy was that of a part.
     common.pop("validation_accuracy", None)
-    return {**common, "seed": _seed(parts[0].bundle), "merged": "; ".join(part.describe() for part in parts)}
+    seed = parts[0].bundle.manifest.split_seed
+    return {**common, "seed": seed, "merged": "; ".join(part.describe() for part in parts)}

@@ -65,3 +65,10 @@ def test_a_variant_with_all_stages_keeps_its_digest_and_a_cut_one_says_so(folder
     assert [variant.stages for variant in manifest.variants] == [7, 5, 7, 7, 7, 7]
     assert manifest.canonical().count(b"stages") == 1
     assert Manifest.model_validate_json(manifest.canonical()) == manifest
+
+
+@pytest.mark.parametrize(("provenance", "seed"), [({}, 0), ({"seed": 7}, 7), ({"seed": "seven"}, 0), ({"seed": -1}, 0)])
+def test_the_seed_of_the_split_is_that_of_the_provenance_if_it_is_one(
+    folder: Path, provenance: dict[str, Any], seed: int
+) -> None:
+    assert open_bundle(rewritten(folder, provenance=provenance)).manifest.split_seed == seed
