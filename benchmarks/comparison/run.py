@@ -14,6 +14,7 @@ from benchmarks.comparison.boards import LINKS, Emulation, check_emulation
 from benchmarks.comparison.measure import CompareSettings, Result, compare
 from benchmarks.comparison.report import write_plots
 from benchmarks.comparison.systems import Models
+from vp_mqtt.config.number_lists import whole_numbers
 from vp_mqtt.errors import UserError
 from vp_mqtt.site.machine import describe_machine
 from vp_mqtt.training import datasets
@@ -132,10 +133,7 @@ def _parse_names(flag: str, text: str, known: Sequence[str]) -> list[str]:
 
 
 def _parse_boards(text: str) -> list[int]:
-    try:
-        boards = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        boards = []
+    boards = sorted(set(whole_numbers(text)))
     if not boards or boards[0] < 2 or boards[-1] > _MOST_BOARDS:  # noqa: PLR2004 (one board is the single network)
         raise UserError(f"--boards {text}: write numbers from 2 to {_MOST_BOARDS}, such as 2,4,6")
     return boards

@@ -10,6 +10,7 @@ import typer
 
 from benchmarks.options import Root
 from vp_mqtt.cli.common_options import Json, require_torch
+from vp_mqtt.config.number_lists import whole_numbers
 from vp_mqtt.errors import UserError
 
 
@@ -40,7 +41,7 @@ def own_pictures(
 
 
 def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UserError(f"{text}: write numbers, separated by commas") from None
+    numbers = whole_numbers(text)
+    if not numbers:
+        raise UserError(f"{text}: write numbers, separated by commas")
+    return numbers

@@ -11,6 +11,7 @@ import typer
 
 from vp_mqtt.cli.common_options import Bundle, Classes, Json, Size, parse_size, require_torch
 from vp_mqtt.config.defaults import DEFAULT_BUNDLE
+from vp_mqtt.config.number_lists import whole_numbers
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
@@ -140,7 +141,9 @@ def plan(
         raise UserError("--out, --widths, --macs and --measure go with --equal-cost")
     from vp_mqtt.site.assignment import propose, read_board  # noqa: PLC0415
 
-    selected = _parse_numbers("--variants", variants, int) if variants is not None else None
+    selected = whole_numbers(variants) if variants is not None else None
+    if selected is not None and (not selected or len(set(selected)) < len(selected)):
+        raise UserError(f"--variants {variants}: write numbers, each once, separated by commas")
     proposed = propose([read_board(path) for path in boards or ()], selected)
     if json:
         typer.echo(json_module.dumps(proposed.as_dict()))
@@ -148,14 +151,16 @@ def plan(
         _print_plan(proposed)
 
 
-def _parse_numbers(flag: str, text: str, kind: type[int | float]) -> list[Any]:
+def _parse_widths(text: str) -> list[float]:
     try:
-        numbers = [kind(part) for part in text.split(",")]
+        widths = [float(part) for part in text.split(",")]
     except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 0 or len(set(numbers)) != len(numbers):
-        raise UserError(f"{flag} {text}: write numbers, each once, separated by commas")
-    return numbers
+        widths = []
+    if not widths or len(set(widths)) < len(widths):
+        raise UserError(f"--widths {text}: write numbers, each once, separated by commas")
+    if not all(_LEAST_WIDTH <= width <= _LARGEST_WIDTH for width in widths):
+        raise UserError(f"--widths {text}: each must be {_LEAST_WIDTH:g} to {_LARGEST_WIDTH:g}")
+    return widths
 
 
 def _print_plan(proposed: Assignment) -> None:
@@ -182,9 +187,7 @@ def _equal_cost(
     from vp_mqtt.training.presets import family_as_toml, load_family  # noqa: PLC0415
 
     family = load_family(name)
-    allowed = _parse_numbers("--widths", widths, float) if widths is not None else DEFAULT_WIDTHS
-    if not all(_LEAST_WIDTH <= width <= _LARGEST_WIDTH for width in allowed):
-        raise UserError(f"--widths {widths}: each must be {_LEAST_WIDTH:g} to {_LARGEST_WIDTH:g}")
+    allowed = _parse_widths(widths) if widths is not None else DEFAULT_WIDTHS
     found = equal_cost(family, classes, target=macs * 1e6 if macs is not None else None, widths=allowed)
     report: dict[str, Any] = {"family": family.name, "classes": classes} | found.as_dict()
     if measures:

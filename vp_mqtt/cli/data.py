@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vp_mqtt.cli.common_options import Json
+from vp_mqtt.config.number_lists import whole_numbers
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,11 +64,8 @@ _PRINTED_FILES = 20
 def _parse_ks(text: str | None) -> list[int] | None:
     if text is None:
         return None
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
+    numbers = whole_numbers(text)
+    if not numbers or 0 in numbers:
         raise UserError(f"--k {text}: write the number of classes in a vote, or several numbers, such as 1,3,5")
     return numbers
 

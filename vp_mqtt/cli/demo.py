@@ -10,6 +10,7 @@ import typer
 from vp_mqtt.cli.common_options import Json
 from vp_mqtt.cli.web import require_web
 from vp_mqtt.config.defaults import DEFAULT_BUNDLE, DEMO_BUNDLE
+from vp_mqtt.config.number_lists import whole_numbers
 from vp_mqtt.errors import UserError
 
 SAMPLES = "samples"  # as vp_mqtt.nodes.sources.SAMPLES_SOURCE, whose import would slow down `--help`
@@ -77,7 +78,7 @@ def demo(
 
 
 def _parse_variants(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(sorted({int(part) for part in text.split(",") if part.strip()}))
-    except ValueError:
-        raise UserError(f"--kill {text}: write the indices of variants, such as 0,3") from None
+    chosen = whole_numbers(text)
+    if text and not chosen:
+        raise UserError(f"--kill {text}: write the indices of variants, such as 0,3")
+    return tuple(sorted(set(chosen)))

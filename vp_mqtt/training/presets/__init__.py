@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vp_mqtt.bundle.manifest import FamilySpec
+from vp_mqtt.config.number_lists import whole_numbers
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import first_error, read_toml
 
@@ -59,11 +60,8 @@ def choose_variants(family: FamilySpec, numbers: str) -> FamilySpec:
         UserError: the family has no such variant.
     """
     last = len(family.variants) - 1
-    try:
-        chosen = sorted({int(number) for number in numbers.split(",")})
-    except ValueError:
-        chosen = [-1]
-    if chosen[0] < 0 or chosen[-1] > last:
+    chosen = sorted(set(whole_numbers(numbers)))
+    if not chosen or chosen[-1] > last:
         raise UserError(
             f"--only {numbers}: '{family.name}' has variants 0 to {last}; name some of them, such as 0,{last}"
         )
