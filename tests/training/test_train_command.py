@@ -22,6 +22,8 @@ def test_the_command_says_what_to_do_next_and_what_is_odd(tmp_path: Path) -> Non
     assert printed.startswith(f"{out}: all 1 epochs are done already; make a bundle of it: ")
     file = str(tmp_path / "family.toml")
     assert error_line(run_vp("train", *data, "--out", file)) == f"--out {file}: this is a file; name a folder"
+    line = error_line(run_vp("train", *flags, "--set", "distilled=0.7", "--out", str(tmp_path / "alone")))
+    assert line.endswith("name the teacher with --teacher")
     # A teacher of another split, and one that was stopped, teach, but not without a word.
     saved = Checkpoint.load(out)
     longer = saved.origin.recipe.model_copy(update={"epochs": 5})

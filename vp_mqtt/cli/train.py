@@ -142,6 +142,8 @@ def train(
         raise UserError(f"--only {only}: name the family, too, with --family")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: this is a file; name a folder")
+    if not (teachers or resume) and any(one.partition("=")[0].strip() == "distilled" for one in assignments or []):
+        raise UserError("--set distilled: this is a teacher's share of the loss; name the teacher with --teacher")
     if not any([family, epochs, batch, convention, teachers, recipe_file, assignments]):
         from vp_mqtt.cli.train_own import is_automatic, train_own  # noqa: PLC0415
 
