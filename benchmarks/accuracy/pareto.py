@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.manifest import STAGES, VariantSpec
 from vp_mqtt.inference.onnx import OnnxPredictor
 from vp_mqtt.site.timing import time_in_turns
 from vp_mqtt.training.datasets import Dataset, EvaluationSet
@@ -32,7 +33,7 @@ class Point:
 
     Attributes:
         name: of the family.
-        networks: of each variant, width and resolution, as "0.35 at 96".
+        networks: of each variant, width and resolution, as "0.35 at 96", and its stages if it is cut.
         ms: processor time of the slowest model for a picture.
         validation: accuracy of the fused label on the validation part, 0..1.
         test: likewise, on the test part.
@@ -100,13 +101,16 @@ def _points(name: str, bundle: Bundle, data: Dataset, ms: Sequence[float]) -> li
     for size in range(1, len(weights) + 1):
         found_here = []
         for alive in subsets_of(len(weights), size, _MOST_SUBSETS):
-            networks = tuple(
-                f"{manifest.variants[variant].alpha} at {manifest.variants[variant].resolution}" for variant in alive
-            )
+            networks = tuple(_network(manifest.variants[variant]) for variant in alive)
             slowest = max(ms[variant] for variant in alive)
             found_here.append(Point(name, networks, slowest, accuracy(0, alive), accuracy(1, alive)))
         points += found_here if size == 1 else best(found_here)
     return points
+
+
+def _network(spec: VariantSpec) -> str:
+    cut = "" if spec.stages == STAGES else f" ({spec.stages} stages)"
+    return f"{spec.alpha} at {spec.resolution}{cut}"
 
 
 def best(points: Sequence[Point]) -> list[Point]:

@@ -41,6 +41,7 @@ class VariantCost:
     resolution: int
     alpha: float
     head: int
+    stages: int
     params: int
     macs: int
     params_ratio: float
@@ -94,6 +95,7 @@ def compare(family: FamilySpec, classes: int) -> ModelsReport:
                 resolution=spec.resolution,
                 alpha=spec.alpha,
                 head=spec.head,
+                stages=spec.stages,
                 params=own.params,
                 macs=own.macs,
                 params_ratio=round(base.params / own.params, 2),
