@@ -26,7 +26,7 @@ from vp_mqtt.training.datasets import load
 from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
 from vp_mqtt.training.export import export_bundle
 from vp_mqtt.training.networks import VariantNetwork, measure_statistics, needs_statistics
-from vp_mqtt.training.onnx_weights import halve_weights
+from vp_mqtt.training.onnx_weights import store_weights
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.pretrained.starting_weights import candidates_for, load_first_fitting, read_starting_weights
 from vp_mqtt.training.quantize import quantize
@@ -83,7 +83,7 @@ def halved(exact: Path, tmp_path: Path) -> Path:
     shutil.copytree(exact, tmp_path / "bundle")
     for index in range(len(SPECS)):
         model = onnx.load(exact / f"variant-{index}.onnx")
-        halve_weights(model)
+        store_weights(model, "float16")
         replace(tmp_path / "bundle", index, model.SerializeToString())
     return tmp_path / "bundle"
 

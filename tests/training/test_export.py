@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -26,6 +27,7 @@ from vp_mqtt.training.export import export_bundle
 from vp_mqtt.training.familiarity import has_familiarity
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
 from vp_mqtt.training.onnx_export import largest_difference, to_onnx
+from vp_mqtt.training.onnx_weights import constants
 from vp_mqtt.training.quantize import quantize
 
 
@@ -137,6 +139,34 @@ def test_int8_models_are_small_and_nearly_right() -> None:
     small = quantize(exact, (rng.uniform(-1, 1, (1, 3, 40, 40)).astype(np.float32) for _ in range(16)))
     assert len(small) < 0.5 * len(exact)
     assert largest_difference(network, small, 40) < 0.1
+
+
+def test_weights_stored_in_int8_are_off_by_half_a_step_at_most_and_computed_with_in_float32() -> None:
+    network = random_network()
+    whole, small = to_onnx(network, 40, "float32"), to_onnx(network, 40, "int8-stored")
+    assert len(small) < 0.4 * len(whole)
+    assert largest_difference(network, small, 40) < 0.02
+    exact, stored = (constants(onnx.load_model_from_string(model).graph) for model in (whole, small))
+    rounded = [name.removesuffix(".int8") for name in stored if name.endswith(".int8")]
+    assert "network.features.17.conv.2.weight" in rounded
+    assert not any("classifier" in name for name in rounded)
+    for name in rounded:
+        step = np.abs(exact[name]).max(axis=(1, 2, 3), keepdims=True) / 127
+        assert (np.abs(stored[name] - exact[name]) <= 0.51 * step).all()
+
+
+def test_an_export_with_weights_in_int8_says_what_it_costs(trained: Path, tmp_path: Path) -> None:
+    checkpoint, dataset = Checkpoint.load(trained / "run"), load("fashion-mnist", trained / "data")
+    with pytest.raises(UserError, match="name them with --data"):
+        export_bundle(checkpoint, tmp_path / "bundle", weights="int8-stored")
+    exported = export_bundle(checkpoint, tmp_path / "bundle", weights="int8-stored", dataset=dataset)
+    assert exported.note is not None
+    assert exported.note.startswith("int8-stored: validation accuracy ")
+    stored = exported.manifest.provenance["weights"]
+    assert (stored == "float32") == ("float32 is kept" in exported.note)
+    bundle = open_bundle(tmp_path / "bundle")
+    of_the_bundle = evaluate_bundle(bundle, dataset.validation).fused
+    assert exported.manifest.provenance["validation_accuracy"] == pytest.approx(of_the_bundle, abs=1e-4)
 
 
 def test_eval_prints_json_and_refuses_other_classes(trained: Path, tmp_path: Path) -> None:

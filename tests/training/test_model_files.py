@@ -27,6 +27,7 @@ def exported() -> Iterator[bytes]:
         yield from (
             exact,
             to_onnx(network, 32, "float16"),
+            to_onnx(network, 32, "int8-stored"),
             quantize(exact, inputs),
             with_familiarity(exact, familiarity),
         )

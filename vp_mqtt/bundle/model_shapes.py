@@ -182,7 +182,7 @@ _FLOATS, _BYTES, _NUMBERS = {FLOAT}, {UINT8, INT8}, {INT64}
 _WEIGHTS = {UINT8, INT8, INT32}
 RULES = {
     **dict.fromkeys(("Add", "Div", "Mul"), _Rule(_broadcast, (_FLOATS,) * 2)),
-    "Cast": _Rule(_cast, ({FLOAT16},), frozenset({"to"}), stored_from=0),
+    "Cast": _Rule(_cast, ({FLOAT16, INT8},), frozenset({"to"}), stored_from=0),
     "Clip": _Rule(_same, (_FLOATS,) * 3, stored_from=1),
     "Conv": _Rule(
         _conv,

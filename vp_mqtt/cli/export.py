@@ -42,7 +42,10 @@ def export(
     *,
     out: Annotated[Path, typer.Option(help="the bundle's folder")],
     name: Annotated[str | None, typer.Option(help="the bundle's name (default: from the data set's name)")] = None,
-    weights: Annotated[str, typer.Option(help="data type of the stored weights: float16, float32 or int8")] = "float16",
+    weights: Annotated[
+        str,
+        typer.Option(help="stored weights: float16, float32 or int8-stored, to compute in float32; or int8, in 8 bits"),
+    ] = "float16",
     fit: Annotated[
         bool, typer.Option("--fit", help="fit temperatures and vote weights on the validation part")
     ] = False,
@@ -54,19 +57,20 @@ def export(
 ) -> None:
     """Write a trained family as a bundle: a manifest and one ONNX model per variant."""
     require_torch("training")
-    if weights not in {"float16", "float32", "int8"}:
-        raise UserError(f"--weights {weights}: write float16, float32 or int8")
     from vp_mqtt.training.bundle_names import choose_bundle_name  # noqa: PLC0415
     from vp_mqtt.training.checkpoint import Checkpoint  # noqa: PLC0415
-    from vp_mqtt.training.export import export_bundle  # noqa: PLC0415
+    from vp_mqtt.training.export import WEIGHTS, export_bundle, needs_pictures  # noqa: PLC0415
 
+    chosen = next((one for one in WEIGHTS if one == weights), None)
+    if chosen is None:
+        raise UserError(f"--weights {weights}: write one of {', '.join(WEIGHTS)}")
     trained = Checkpoint.load(checkpoint)
     if not trained.is_finished:
         typer.echo(f"{checkpoint}: {trained.progress()}", err=True)
     origin = trained.origin
     name = choose_bundle_name(name, origin.dataset)
-    dataset = _data_of_training(origin, data, root, needed=fit or weights == "int8")
-    exported = export_bundle(trained, out, name=name, weights=weights, fit=fit, dataset=dataset)  # type: ignore[arg-type]
+    dataset = _data_of_training(origin, data, root, needed=fit or needs_pictures(chosen))
+    exported = export_bundle(trained, out, name=name, weights=chosen, fit=fit, dataset=dataset)
     if exported.note:
         typer.echo(exported.note, err=True)
     typer.echo(

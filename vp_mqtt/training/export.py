@@ -20,12 +20,14 @@ from vp_mqtt.training.checkpoint import Checkpoint
 from vp_mqtt.training.datasets import Dataset
 from vp_mqtt.training.evaluation.evaluate import evaluate_bundle, evaluate_probabilities, predict
 from vp_mqtt.training.onnx_export import largest_difference, to_onnx
+from vp_mqtt.training.onnx_weights import Stored
 from vp_mqtt.training.quantize import CALIBRATION_PICTURES, quantize
 
-Weights = Literal["float16", "float32", "int8"]
+Weights = Stored | Literal["int8"]
+WEIGHTS: tuple[Weights, ...] = ("float16", "float32", "int8-stored", "int8")
 
 MAX_INT8_LOSS = 0.005
-"""Accuracy of the fused label, 0..1, that int8 may cost at most."""
+"""Accuracy of the fused label, 0..1, that weights in 8 bits may cost at most."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,18 @@ class Exported:
         largest_difference: largest difference between the probabilities of torch and those of the float models in ONNX
             Runtime, 0..1.
         total_bytes: size of all files of the bundle.
-        note: what int8 cost, as a line of text; None without int8.
+        note: what weights in 8 bits cost, as a line of text; None with others.
     """
 
     manifest: Manifest
     largest_difference: float
     total_bytes: int
     note: str | None = None
+
+
+def needs_pictures(weights: Weights) -> bool:
+    """Return whether the accuracy with such weights is measured, which takes the training's pictures."""
+    return weights not in {"float16", "float32"}
 
 
 def export_bundle(
@@ -57,24 +64,24 @@ def export_bundle(
 ) -> Exported:
     """Write a trained family as a bundle; the folder appears complete or not at all.
 
-    With a data set, the models are given familiarity, and the bundle a calibration, by its validation part. int8 models
-    are used only if they lose at most half a point of the fused label's accuracy on the validation part.
+    With a data set, the models are given familiarity, and the bundle a calibration, by its validation part. Models with
+    weights in 8 bits are used only if they lose at most half a point of the fused label's accuracy on that part.
 
     Args:
         checkpoint: the trained family.
         out: the bundle's folder; an existing bundle is replaced.
         name: of the bundle; by default the data set's.
-        weights: data type of the stored weights. With float16 and float32 the models compute in float32.
+        weights: how large weights are stored. The models compute in float32, but for "int8", which computes in 8 bits.
         fit: fit temperatures and vote weights on the validation part, instead of using the paper's weights.
-        dataset: the training's data; required for int8, fitting and calibration. With it, the manifest's validation
-            accuracy is the bundle's, without it that of the last epoch.
+        dataset: the training's data; required for weights in 8 bits, fitting and calibration. With it, the manifest's
+            validation accuracy is the bundle's, without it that of the last epoch.
 
     Raises:
         UserError: the folder holds something other than a bundle, or cannot be written; or the data set is missing or
             not the training's.
     """
-    if dataset is None and (fit or weights == "int8"):
-        raise UserError("int8 and --fit need the training's pictures: name them with --data")
+    if dataset is None and (fit or needs_pictures(weights)):
+        raise UserError("weights in int8 and --fit need the training's pictures: name them with --data")
     if dataset is not None and dataset.classes != checkpoint.origin.classes:
         raise UserError(f"the classes of '{dataset.name}' are not those of the training")
     with new_bundle_folder(out) as folder:
@@ -101,28 +108,27 @@ class _Exporter:
     def export(self, weights: Weights, *, fit: bool) -> Exported:
         if fit and self._dataset is not None:
             self._fit(self._dataset)
-        stored: Literal["float16", "float32"] = "float16" if weights == "float16" else "float32"
-        models, difference = self._convert(stored)
+        models, difference = self._convert("float16" if weights == "float16" else "float32")
         note = None
-        if weights == "int8" and self._dataset is not None:
-            models, weights, note = self._try_int8(models, self._dataset)
+        if needs_pictures(weights) and self._dataset is not None:
+            models, weights, note = self._try_int8(models, weights, self._dataset)
         manifest = self._write(models, weights)
         if self._dataset is not None:
             manifest = self._calibrate(manifest, models, self._dataset, weights)
         total = sum(path.stat().st_size for path in self.folder.iterdir())
         return Exported(manifest, difference, total, note)
 
-    def _try_int8(self, models: list[bytes], dataset: Dataset) -> tuple[list[bytes], Weights, str]:
-        """Return (int8 models, or the same ones if int8 loses too much; the type of their weights; a note)."""
+    def _try_int8(self, models: list[bytes], weights: Weights, dataset: Dataset) -> tuple[list[bytes], Weights, str]:
+        """Return (models in 8 bits, or the same ones if that loses too much; the type of their weights; a note)."""
         self._write(models, "float32")
         accuracy = self._validation_accuracy(dataset)
-        quantized = self._quantize(models, dataset)
-        self._write(quantized, "int8")
+        quantized = self._quantize(models, dataset) if weights == "int8" else self._convert(weights)[0]
+        self._write(quantized, weights)
         quantized_accuracy = self._validation_accuracy(dataset)
-        note = f"int8: validation accuracy {quantized_accuracy:.2%}, float32: {accuracy:.2%}"
+        note = f"{weights}: validation accuracy {quantized_accuracy:.2%}, float32: {accuracy:.2%}"
         if accuracy - quantized_accuracy > MAX_INT8_LOSS:
-            return models, "float32", f"{note}; int8 loses too much, float32 is kept"
-        return quantized, "int8", note
+            return models, "float32", f"{note}; {weights} loses too much, float32 is kept"
+        return quantized, weights, note
 
     def _calibrate(self, manifest: Manifest, models: list[bytes], dataset: Dataset, weights: Weights) -> Manifest:
         calibrated = calibrate(manifest, models, dataset)
@@ -132,7 +138,7 @@ class _Exporter:
         self._provenance["validation_accuracy"] = round(accuracy, 4)
         return self._write(calibrated.models, weights, calibrated.calibration)
 
-    def _convert(self, weights: Literal["float16", "float32"]) -> tuple[list[bytes], float]:
+    def _convert(self, weights: Stored) -> tuple[list[bytes], float]:
         """Return the ONNX models, and the largest difference between their probabilities and torch's."""
         models, difference = [], 0.0
         for spec, network in zip(self._specs, self._networks, strict=True):

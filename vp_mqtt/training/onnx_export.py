@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import warnings
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
-from vp_mqtt.training.onnx_weights import halve_weights
+from vp_mqtt.training.onnx_weights import Stored, store_weights
 
 OPSET = 18
 _IR_VERSION = 10
@@ -31,7 +30,7 @@ class _Probabilities(nn.Module):
         return self.network.probabilities(picture)
 
 
-def to_onnx(network: VariantNetwork, resolution: int, weights: Literal["float16", "float32"]) -> bytes:
+def to_onnx(network: VariantNetwork, resolution: int, weights: Stored) -> bytes:
     """Return a variant as ONNX: float32 (1, 3, resolution, resolution) in, "probabilities" (1, classes) out."""
     module = _Probabilities(fold_batch_norm(network)).eval()
     example = torch.zeros(1, 3, resolution, resolution)
@@ -44,7 +43,7 @@ def module_to_onnx(
     *,
     input_name: str,
     output_name: str,
-    weights: Literal["float16", "float32"] = "float32",
+    weights: Stored = "float32",
 ) -> bytes:
     """Return a module as an ONNX model.
 
@@ -53,7 +52,7 @@ def module_to_onnx(
         example: an input of the only shape that the model will accept.
         input_name: of the model's input.
         output_name: of the model's output.
-        weights: data type of the stored weights, if they are large.
+        weights: how large weights are stored; the model computes in float32.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -75,8 +74,7 @@ def module_to_onnx(
         del node.metadata_props[:]
         node.doc_string = ""
     del model.graph.value_info[:]
-    if weights == "float16":
-        halve_weights(model)
+    store_weights(model, weights)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.networks import BATCH_NORM_EPS
+from vp_mqtt.training.onnx_weights import constants
 
 _NETWORK = "network."
 _WEIGHT = ".weight"
@@ -30,18 +30,16 @@ def read_bundle_weights(bundle: Bundle, index: int) -> dict[str, NDArray[np.floa
     data = bundle.model_bytes(index)
     try:
         graph = onnx.load_model_from_string(data).graph
-        stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        stored = constants(graph)
     except Exception as error:  # noqa: BLE001 (protobuf's and onnx's errors have no common base class)
         raise UserError(f"{what}: not an ONNX model ({error})") from None
     if any(node.op_type == "DequantizeLinear" for node in graph.node):
         raise UserError(f"{what}: an int8 model cannot be trained further; start from a float16 or float32 bundle")
-    # Weights stored as float16 are cast where they are used.
-    casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
     arrays: dict[str, NDArray[np.float32]] = {}
     try:
         for node in (node for node in graph.node if node.op_type == "Conv"):
             module = node.input[1].removeprefix(_NETWORK).removesuffix(_WEIGHT)
-            weight, *biases = (np.array(stored[casts.get(name, name)], dtype=np.float32) for name in node.input[1:])
+            weight, *biases = (np.array(stored[name], dtype=np.float32) for name in node.input[1:])
             bias = biases[0] if biases else np.zeros(len(weight), np.float32)  # torch omits a bias of zeros
             arrays[module + _WEIGHT] = weight
             arrays |= {f"{module}.bias": bias} if module == _CLASSIFIER else _norm_after(module, bias)
