@@ -36,8 +36,8 @@ class Exported:
 
     Attributes:
         manifest: the bundle's.
-        largest_difference: largest difference between the probabilities of torch and those of the float models in ONNX
-            Runtime, 0..1.
+        largest_difference: largest difference between the probabilities of torch and those of the models that compute
+            in float32 in ONNX Runtime, 0..1; with int8, of those before they were quantised.
         total_bytes: size of all files of the bundle.
         note: what weights in 8 bits cost, as a line of text; None with others.
     """
@@ -112,6 +112,8 @@ class _Exporter:
         note = None
         if needs_pictures(weights) and self._dataset is not None:
             models, weights, note = self._try_int8(models, weights, self._dataset)
+            if weights == "int8-stored":
+                difference = self._largest_difference(models)
         manifest = self._write(models, weights)
         if self._dataset is not None:
             manifest = self._calibrate(manifest, models, self._dataset, weights)
@@ -140,11 +142,13 @@ class _Exporter:
 
     def _convert(self, weights: Stored) -> tuple[list[bytes], float]:
         """Return the ONNX models, and the largest difference between their probabilities and torch's."""
-        models, difference = [], 0.0
-        for spec, network in zip(self._specs, self._networks, strict=True):
-            models.append(to_onnx(network, spec.resolution, weights))
-            difference = max(difference, largest_difference(network, models[-1], spec.resolution))
-        return models, difference
+        pairs = zip(self._specs, self._networks, strict=True)
+        models = [to_onnx(network, spec.resolution, weights) for spec, network in pairs]
+        return models, self._largest_difference(models)
+
+    def _largest_difference(self, models: list[bytes]) -> float:
+        compared = zip(self._specs, self._networks, models, strict=True)
+        return max(largest_difference(network, model, spec.resolution) for spec, network, model in compared)
 
     def _fit(self, dataset: Dataset) -> None:
         """Fit temperatures, which are folded into the classifiers, and vote weights."""

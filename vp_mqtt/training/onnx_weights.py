@@ -25,7 +25,7 @@ _CLASSIFIER = ".classifier."
 
 
 def store_weights(model: onnx.ModelProto, stored: Stored) -> None:
-    """Store a model's large weights as `stored` says."""
+    """Store a model's large weights as `stored` says; the model, with all weights in float32, is changed in place."""
     scales = _store_in_int8(model.graph) if stored == "int8-stored" else []
     if stored != "float32":
         _halve_weights(model.graph)
