@@ -28,6 +28,8 @@ NONE_CLASS = "none"
 
 _MACS_BY_WIDTH = 1.55
 """MobileNetV2 1.0 has five times the multiplications of 0.35."""
+_MACS_BY_STAGES = {3: 0.5, 4: 0.6, 5: 0.8, 6: 0.9, STAGES: 1.0}
+"""Roughly, of the whole network's."""
 
 
 def paper_weight(resolution: int, alpha: float, largest_resolution: int) -> float:
@@ -202,7 +204,8 @@ class Manifest(_Strict):
         """Return the variants, those with the largest weights first; of equal ones, those that compute the most."""
 
         def rank(one: VariantEntry) -> tuple[float, float, int]:
-            return one.weight, one.resolution**2 * one.alpha**_MACS_BY_WIDTH, one.index
+            macs = one.resolution**2 * one.alpha**_MACS_BY_WIDTH * _MACS_BY_STAGES[one.stages]
+            return one.weight, macs, one.index
 
         order = sorted(self.variants, key=rank, reverse=True)
         return tuple(one.index for one in order)

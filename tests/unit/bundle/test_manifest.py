@@ -329,3 +329,10 @@ def test_the_variants_for_few_boards_have_the_largest_weights(name: str, chosen:
     manifest = open_bundle(name).manifest
     assert [manifest.strongest(count) for count in range(1, 5)] == chosen
     assert manifest.strongest(9) == tuple(range(len(manifest.variants)))
+
+
+def test_of_equal_weights_a_variant_without_the_last_stages_computes_less() -> None:
+    whole = open_bundle("caltech101").manifest
+    entries = [one.model_copy(update={"stages": 4}) if one.index == 1 else one for one in whole.variants]
+    cut = whole.model_copy(update={"variants": tuple(entries)})
+    assert (whole.ranked(), cut.ranked()) == ((1, 5, 4, 0, 3, 2), (5, 4, 0, 3, 1, 2))
