@@ -274,7 +274,9 @@ def test_a_picture_that_cannot_be_read_is_named(bundle: Path, tmp_path: Path) ->
     (folder / "red" / "3.png").write_bytes(b"\x89PNG broken")
     refused = vp("eval", str(bundle), str(folder), "--all")
     assert refused.returncode == 2
-    assert refused.stderr.splitlines()[-1].endswith("red/3.png: not a picture; repair or remove it")
+    assert refused.stderr.splitlines()[-1].endswith(
+        "red/3.png: not a picture; repair or remove it; `vp check-data` lists all that cannot be used"
+    )
 
 
 def test_models_that_give_no_numbers_are_refused(pictures: Path, tmp_path: Path) -> None:

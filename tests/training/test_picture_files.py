@@ -227,7 +227,7 @@ def test_training_names_a_picture_that_it_cannot_read(tmp_path: Path) -> None:
     assert refused.returncode == 2
     told = refused.stderr.splitlines()[-1]
     assert told.startswith(f"vp: {things}/class 1/")
-    assert told.endswith("not a picture; repair or remove it")
+    assert told.endswith("not a picture; repair or remove it; `vp check-data` lists all that cannot be used")
 
 
 def test_what_is_not_used_of_a_folder_is_counted_for_training_and_evaluation(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def run_app(app: typer.Typer, program: str | None = None) -> None:
         with guarded_output():
             code = app(prog_name=program, standalone_mode=False)
     except UserError as error:
-        _say(f"{program or Path(sys.argv[0]).name}: {plain(str(error))}\n")
+        _say(f"{program or Path(sys.argv[0]).name}: {plain(f'{error}{error.hint}')}\n")
         sys.exit(EXIT_USER_ERROR)
     except typer.Abort:
         sys.exit(EXIT_ABORTED)

@@ -107,7 +107,8 @@ class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
             yield from loader
         except UserError as error:
             # torch puts the worker's whole traceback into the message; the original message is at its end.
-            raise UserError(str(error).rpartition(f"{UserError.__module__}.{UserError.__name__}: ")[2]) from None
+            kind = type(error)
+            raise kind(str(error).rpartition(f"{kind.__module__}.{kind.__name__}: ")[2]) from None
 
 
 def _set_up_worker(_worker: int) -> None:

@@ -22,6 +22,20 @@ Labels = NDArray[np.int64]
 _REMEDIES = {"picture too large": f"reduce it to at most {MAX_PIXELS // 1_000_000} million pixels"}
 
 
+class UnusablePictureError(UserError):
+    """A picture of a data set cannot be used."""
+
+    hint = "; `vp check-data` lists all that cannot be used"
+
+    @classmethod
+    def of(cls, where: str, reason: str) -> UnusablePictureError:
+        """Return the error of a picture, by its origin.
+
+        Not the constructor, which PyTorch's data loader calls with the message alone when it raises a worker's error.
+        """
+        return cls(f"{where}: {reason}; {_REMEDIES.get(reason, 'repair or remove it')}")
+
+
 class Pictures(ABC):
     """Labelled pictures.
 
@@ -139,7 +153,7 @@ class PictureFiles(Pictures):
             raise self._unusable(index, error.strerror or str(error)) from None
 
     def _unusable(self, index: int, reason: str) -> UserError:
-        return UserError(f"{self._files[index]}: {reason}; {_REMEDIES.get(reason, 'repair or remove it')}")
+        return UnusablePictureError.of(str(self._files[index]), reason)
 
     def where(self, index: int) -> str:
         """Return the file's path."""

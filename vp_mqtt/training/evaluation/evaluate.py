@@ -22,6 +22,7 @@ from vp_mqtt.nodes.sources import Captured
 from vp_mqtt.nodes.sources.files import capture
 from vp_mqtt.protocol.votes import MAX_K
 from vp_mqtt.training.datasets import Pictures
+from vp_mqtt.training.datasets.pictures import UnusablePictureError
 from vp_mqtt.training.evaluation import metrics
 from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, mean_votes, subsets_of, sum_alive
 from vp_mqtt.training.evaluation.results import Evaluation, MetricValues, Subset, SubsetAccuracy
@@ -96,7 +97,7 @@ def run_models(
                 picture = view(resolution + manifest.preprocessing.margin)
                 result[variant][index] = runner(prepare(picture, resolution, manifest.preprocessing))
         except PictureError as error:
-            raise UserError(f"{pictures.where(index)}: {error}; repair or remove it") from None
+            raise UnusablePictureError.of(pictures.where(index), str(error)) from None
 
     for _ in map_pictures(predict_one, len(pictures), "evaluating"):
         pass
@@ -125,7 +126,7 @@ def published(pictures: Pictures, index: int, encoder: FrameEncoder, preprocessi
         captured = Captured(pictures.picture(index)) if data is None else capture(data)
         frame = encoder.encode(captured, MAX_FRAME_BYTES)
     except PictureError as error:
-        raise UserError(f"{pictures.where(index)}: {error}; repair or remove it") from None
+        raise UnusablePictureError.of(pictures.where(index), str(error)) from None
     if frame is None:
         raise UserError(f"{pictures.where(index)}: it cannot be made small enough for a frame; remove it")
     return partial(decode, frame.jpeg, version=preprocessing.version)

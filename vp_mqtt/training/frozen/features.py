@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vp_mqtt.errors import UserError
 from vp_mqtt.inference.onnx import OnnxPredictor
 from vp_mqtt.inference.pictures import PictureError, prepare
 from vp_mqtt.training.datasets import Pictures
+from vp_mqtt.training.datasets.pictures import UnusablePictureError
 from vp_mqtt.training.evaluation.evaluate import default_encoder, published
 from vp_mqtt.training.familiarity import with_features
 from vp_mqtt.training.frozen.start import Start
@@ -88,7 +88,7 @@ def measure_features(
                 for place, one in enumerate(seen):
                     features[index, place] = runner(prepare(one, side, preprocessing))[backbone.outputs :]
         except PictureError as error:
-            raise UserError(f"{pictures.where(index)}: {error}; repair or remove it") from None
+            raise UnusablePictureError.of(pictures.where(index), str(error)) from None
 
     with contextlib.closing(map_pictures(measure, len(pictures), stage)) as measured:
         for done, _ in enumerate(measured, 1):
