@@ -51,6 +51,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Any], Rows]]] = {
     "accuracy-cifar10-paper": ("accuracy-cifar10-paper", table_rows.accuracy),
     "accuracy-cifar10-medium": ("accuracy-cifar10-medium", table_rows.accuracy),
     "accuracy-fashion-mnist": ("accuracy-fashion-mnist", table_rows.accuracy),
+    "accuracy-fashion-mnist-small": ("accuracy-fashion-mnist-small", table_rows.accuracy),
     "accuracy-fashion-mnist-jpeg": ("accuracy-fashion-mnist", table_rows.accuracy_through_jpeg),
     "subsets": ("subsets", subset_rows.subsets),
     "accuracy-scratch": ("accuracy-scratch", table_rows.from_scratch),
