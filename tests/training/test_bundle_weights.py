@@ -130,7 +130,9 @@ def test_a_training_begins_where_the_bundle_is(tmp_path: Path) -> None:
     dataset = dataclasses.replace(dataset, validation=dataset.train)
     bundle = open_bundle("fashion-mnist")
     assert bundle.manifest.classes == dataset.classes
-    family = load_family("small")
+    fields = set(VariantSpec.model_fields)
+    specs = (VariantSpec(**entry.model_dump(include=fields)) for entry in bundle.manifest.variants)
+    family = FamilySpec(name="clothes", variants=tuple(specs))
     origin = Origin(family=family, classes=dataset.classes, dataset="b", recipe=Recipe(epochs=1, batch=64))
     starts = read_starting_weights(["fashion-mnist"], None, family)
     training = build_trainer(origin, dataset, tmp_path / "run", weights=starts)
@@ -146,7 +148,7 @@ def test_bundles_in_the_box_go_by_name_and_serve_other_classes() -> None:
     starts = read_starting_weights(["fashion-mnist"], None, load_family("small"))
     boxed = open_bundle("fashion-mnist").manifest
     assert [start.resolution for start in starts] == [entry.resolution for entry in boxed.variants]
-    spec = VariantSpec(resolution=72, alpha=0.35, head=208)
+    spec = VariantSpec(resolution=80, alpha=0.35, head=224)
     new = VariantNetwork(spec, len(CLASSES))
     match = load_first_fitting(new, candidates_for(starts, spec, CLASSES))
     assert set(match.kept) == {"classifier.weight", "classifier.bias"}
