@@ -130,9 +130,7 @@ def test_a_training_begins_where_the_bundle_is(tmp_path: Path) -> None:
     dataset = dataclasses.replace(dataset, validation=dataset.train)
     bundle = open_bundle("fashion-mnist")
     assert bundle.manifest.classes == dataset.classes
-    fields = set(VariantSpec.model_fields)
-    specs = (VariantSpec(**entry.model_dump(include=fields)) for entry in bundle.manifest.variants)
-    family = FamilySpec(name="clothes", variants=tuple(specs))
+    family = FamilySpec(name="clothes", variants=tuple(entry.spec for entry in bundle.manifest.variants))
     origin = Origin(family=family, classes=dataset.classes, dataset="b", recipe=Recipe(epochs=1, batch=64))
     starts = read_starting_weights(["fashion-mnist"], None, family)
     training = build_trainer(origin, dataset, tmp_path / "run", weights=starts)

@@ -116,6 +116,11 @@ class VariantEntry(VariantSpec):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     params: int = Field(gt=0, description="number of parameters, without batch norm statistics")
 
+    @property
+    def spec(self) -> VariantSpec:
+        """The variant's network alone, without its place in the bundle."""
+        return VariantSpec(**{name: getattr(self, name) for name in VariantSpec.model_fields})
+
 
 _Temperature = Annotated[float, Field(ge=0.05, le=20, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vp_mqtt.bundle.folder import Bundle, open_bundle
-from vp_mqtt.bundle.manifest import FamilySpec, Manifest, VariantSpec
+from vp_mqtt.bundle.manifest import FamilySpec, Manifest
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.builder import build_trainer
 from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
@@ -143,10 +143,7 @@ def fine_tune_copy(
 
 def _origin(dataset: Dataset, manifest: Manifest, *, data: str, root: Path | None, seed: int) -> Origin:
     """Return what the family of a bundle is trained from."""
-    specs = tuple(
-        VariantSpec(**{field: getattr(entry, field) for field in VariantSpec.model_fields})
-        for entry in manifest.variants
-    )
+    specs = tuple(entry.spec for entry in manifest.variants)
     batch = _BATCH if len(dataset.train) >= _FEW_PICTURES else _BATCH_OF_FEW
     version = manifest.preprocessing.version
     return Origin(

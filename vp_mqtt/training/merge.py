@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vp_mqtt.bundle.folder import Bundle, open_bundle
-from vp_mqtt.bundle.manifest import MAX_VARIANTS, FamilySpec, Manifest, Preprocessing, VariantEntry, VariantSpec
+from vp_mqtt.bundle.manifest import MAX_VARIANTS, FamilySpec, Manifest, Preprocessing, VariantEntry
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.bundle_writer import VariantModel, new_bundle_folder, write_bundle
 
@@ -74,7 +74,7 @@ def merge(parts: Sequence[Part], out: Path, *, name: str | None = None, preproce
     _check(parts)
     prepared = _common_preprocessing(parts, preprocessing)
     chosen = [(part, entry) for part in parts for entry in part.entries()]
-    specs = tuple(VariantSpec(**entry.model_dump(include=set(VariantSpec.model_fields))) for _, entry in chosen)
+    specs = tuple(entry.spec for _, entry in chosen)
     weights = FamilySpec(name=name or first.name, variants=specs).vote_weights()
     if len({part.bundle.manifest.digest for part in parts}) == 1:
         weights = [entry.weight for _, entry in chosen]

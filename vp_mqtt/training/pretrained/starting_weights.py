@@ -219,7 +219,7 @@ def _read_bundle(name_or_folder: str) -> list[StartingWeights]:
     return [
         StartingWeights(
             read_bundle_weights(bundle, entry.index),
-            VariantSpec(**{name: getattr(entry, name) for name in VariantSpec.model_fields}),
+            entry.spec,
             bundle.manifest.classes,
             entry.resolution,
         )
