@@ -11,7 +11,8 @@ from rich.text import Text
 
 from vp_mqtt.overview.activity import Outcome, Recently, outcome
 from vp_mqtt.overview.frame_sizes import frames_of
-from vp_mqtt.overview.site_overview import NodeState, Overview, SeenLabel, note_of
+from vp_mqtt.overview.node_state import NodeState, note_of
+from vp_mqtt.overview.site_overview import Overview, SeenLabel
 from vp_mqtt.protocol.messages import LabelMessage, StateMessage
 from vp_mqtt.protocol.presence import Presence
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vp_mqtt.overview.node_state import NodeState
 from vp_mqtt.overview.reading import read_into
-from vp_mqtt.overview.site_overview import NodeState, Overview
+from vp_mqtt.overview.site_overview import Overview
 from vp_mqtt.protocol.presence import Presence
 from vp_mqtt.protocol.topics import Topic
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vp_mqtt.overview.site_overview import NodeState
+from vp_mqtt.overview.node_state import NodeState
 from vp_mqtt.protocol.messages import PublishedFrames
 
 _FEW_CAMERAS = 3

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 from vp_mqtt.overview.activity import NodeActivity, Recently
+from vp_mqtt.overview.node_state import NodeState, is_still
+from vp_mqtt.overview.problems import (
+    any_online,
+    camera_problems,
+    fusion_problems,
+    own_problems,
+    twin_problems,
+    variant_problems,
+    why_labels_should_come,
+)
 from vp_mqtt.overview.totals import Totals
 from vp_mqtt.protocol.messages import LabelMessage, StateMessage, StatsMessage, StatusMessage
-from vp_mqtt.protocol.presence import NodePresence, Presence
+from vp_mqtt.protocol.presence import NodePresence
 
 _GRACE_S = 3.0  # retained statuses arrive at once, a node's first messages soon
 _RATE_WINDOW_S = 5.0
@@ -21,7 +30,6 @@ _LONGEST_RESPONSE_S = 10.0
 _MAX_NODES = 512
 _MAX_LABELS = 2000
 _MAX_CAMERAS = 512
-_FEW_CAMERAS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +72,6 @@ class SeenState:
     def is_expired(self, now: float) -> bool:
         """Return whether nobody vouches for the state any more."""
         return now - self.at > self.state.valid_for_s
-
-
-@dataclass(frozen=True, slots=True)
-class NodeState:
-    """A node and its presence.
-
-    Attributes:
-        status: its newest status.
-        presence: what is known of it.
-        is_heard: whether it is online and something that the broker had not kept was heard of it.
-        activity: what it does; None before its first stats.
-        heard_at: when it was last heard, on the monotonic clock, in seconds; None if never.
-    """
-
-    status: StatusMessage
-    presence: Presence
-    is_heard: bool
-    activity: NodeActivity | None = None
-    heard_at: float | None = None
-
-    @property
-    def is_online(self) -> bool:
-        """Whether it is online."""
-        return self.presence is Presence.ONLINE
 
 
 class Overview:
@@ -224,20 +208,20 @@ class Overview:
         variants = self.nodes("variant", now)
         found = [
             *(["the link between the site's broker and its head office is down"] if self.is_cut_off(now) else ()),
-            *_fusion_problems(fusion),
-            *_camera_problems(cameras),
-            *_variant_problems(variants, fusion),
+            *fusion_problems(fusion),
+            *camera_problems(cameras),
+            *variant_problems(variants, fusion),
             *twin_problems([*fusion, *variants]),
             *self._clock_problems(now),
             *own_problems(self.nodes(None, now)),
         ]
-        has_pictures = _any_online(camera for camera in cameras if camera.status.problem is None)
+        has_pictures = any_online(camera for camera in cameras if camera.status.problem is None)
         # The first heartbeat of a camera before which nothing moves may be long in coming.
         may_wait = not self.labels and all(is_still(camera.status) for camera in cameras if camera.is_online)
-        if not has_labels and _any_online(fusion) and has_pictures and not may_wait:
+        if not has_labels and any_online(fusion) and has_pictures and not may_wait:
             age = f"for {now - self.labels[-1].at:.0f} s" if self.labels else "yet"
             if self.labels or now - self._listening_since > _NO_LABEL_AFTER_S:
-                found.append(f"no label {age}, although {_why_labels_should_come(fusion)}")
+                found.append(f"no label {age}, although {why_labels_should_come(fusion)}")
         return found
 
     def _clock_problems(self, now: float) -> list[str]:
@@ -251,129 +235,3 @@ class Overview:
             "response times need both to be synchronised (NTP)"
             for camera, seconds in sorted(apart.items())
         ]
-
-
-def is_still(status: StatusMessage) -> bool:
-    """Return whether a camera node publishes heartbeats only: nothing moves before any of its cameras."""
-    return status.still is not None and set(status.still) >= set(status.regions or (status.camera,))
-
-
-def note_of(node: NodeState) -> str:
-    """Return what else there is to say of a node that is online, such as which cameras or variant it has."""
-    status = node.status
-    if not node.is_online:
-        return ""
-    if status.still:
-        return "still" if is_still(status) else f"still: {', '.join(status.still)}"
-    if status.owns is not None:
-        return _listed(status.owns) or "no cameras"
-    if status.is_replica or status.is_spare:
-        return "replica" if status.is_replica else "spare"
-    if status.claim is not None and status.variant is None:
-        return f"takes variant {status.claim}"
-    return ""
-
-
-def _listed(cameras: Sequence[str]) -> str:
-    """Return the names of a few cameras, or how many they are."""
-    return ", ".join(cameras) if len(cameras) <= _FEW_CAMERAS else f"{len(cameras)} cameras"
-
-
-def _any_online(nodes: Iterable[NodeState]) -> bool:
-    return any(node.is_online for node in nodes)
-
-
-def _names(nodes: Iterable[NodeState]) -> str:
-    return ", ".join(node.status.node for node in nodes)
-
-
-def _states(nodes: Iterable[NodeState]) -> str:
-    return ", ".join(f"'{node.status.node}' is {node.presence}" for node in nodes)
-
-
-def _fusion_problems(nodes: list[NodeState]) -> list[str]:
-    online = [node for node in nodes if node.is_online]
-    if not nodes:
-        return ["no fusion node: start vp-fusion, there is no label without"]
-    if not online:
-        return [f"no fusion node is online: {_states(nodes)}"]
-    return []
-
-
-def twin_problems(nodes: Iterable[NodeState]) -> list[str]:
-    """Return which nodes do the same work, a sentence each: fusion nodes, and boards with one variant."""
-    online = [node for node in nodes if node.is_online]
-    fusion = [node for node in online if node.status.role == "fusion"]
-    found = []
-    if len(fusion) > 1 and any(node.status.shard is None for node in fusion):
-        alone = [node for node in fusion if node.status.shard is None]
-        # Those that share the cameras make one label together.
-        found.append(
-            f"{len(fusion)} fusion nodes ({_names(fusion)}): every frame gets "
-            + (
-                "a label from each; stop one, or start all with --shard"
-                if len(alone) == len(fusion)
-                else f"{len(alone) + 1} labels, as not all share the cameras; start {_names(alone)} with --shard, too"
-            )
-        )
-    variants = [node for node in online if node.status.role == "variant"]
-    for variant in sorted({node.status.variant for node in variants if node.status.variant is not None}):
-        same = [node for node in variants if node.status.variant == variant]
-        alone = [node for node in same if not node.status.is_replica]
-        if len(same) > 1 and alone:
-            which = f"; not started with --replica: {_names(alone)}" if len(alone) < len(same) else ""
-            found.append(f"variant {variant} runs on {len(same)} boards ({_names(same)}): the first vote counts{which}")
-    return found
-
-
-def own_problems(nodes: Iterable[NodeState]) -> list[str]:
-    """Return what nodes themselves say is wrong, a sentence each, such as a camera that has no pictures."""
-    same: dict[tuple[str, str], list[str]] = {}
-    for node in nodes:
-        if node.is_online and node.status.problem is not None:
-            same.setdefault((node.status.role, node.status.problem), []).append(node.status.node)
-    # Several boards that see the same say it once.
-    return [
-        f"{role} node '{names[0]}'{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {problem}"
-        for (role, problem), names in same.items()
-    ]
-
-
-def _why_labels_should_come(fusion: list[NodeState]) -> str:
-    if any(node.is_online and node.activity is not None and node.activity.per_s for node in fusion):
-        return "the fusion node publishes them: are they passed on to this broker, and may this account read them?"
-    return "a camera and a fusion node are online: see their logs"
-
-
-def _camera_problems(nodes: list[NodeState]) -> list[str]:
-    if not nodes:
-        return ["no camera node: start vp-camera"]
-    if not _any_online(nodes):
-        return [f"no camera node is online: {_states(nodes)}"]
-    return [f"camera node {_states([node])}" for node in nodes if node.presence in {Presence.OFFLINE, Presence.SILENT}]
-
-
-def _variant_name(node: NodeState) -> str:
-    variant, name = node.status.variant, node.status.node
-    # Of a board that chooses its variant, the will does not know which.
-    return f"board '{name}'" if variant is None else f"variant {variant} ('{name}')"
-
-
-def _variant_problems(nodes: list[NodeState], fusion: list[NodeState]) -> list[str]:
-    if not _any_online(nodes):
-        states = f": {_states(nodes)}" if nodes else ": start vp-node on the boards"
-        return [f"no variant node is online{states}"]
-    found = [
-        f"{_variant_name(node)} is {node.presence}"
-        for node in nodes
-        if node.presence in {Presence.OFFLINE, Presence.SILENT}
-    ]
-    online = [node for node in nodes if node.is_online]
-    known = {digest for node in fusion if node.is_online for digest in (node.status.digest, *(node.status.ready or ()))}
-    found += [
-        f"{_variant_name(node)} runs bundle '{node.status.bundle}', "
-        "which the fusion node does not: its votes do not count"
-        for node in online
-        if known and node.status.digest is not None and node.status.digest not in known
-    ]
-    return found

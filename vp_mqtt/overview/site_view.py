@@ -13,8 +13,9 @@ from vp_mqtt.overview.activity import Outcome, outcome
 from vp_mqtt.overview.class_names import ClassNames
 from vp_mqtt.overview.compared_votes import ComparedVotes
 from vp_mqtt.overview.frames import CameraFrames, SeenFrame, SeenVote
+from vp_mqtt.overview.node_state import NodeState
 from vp_mqtt.overview.response_series import ResponseSeries
-from vp_mqtt.overview.site_overview import NodeState, Overview, SeenLabel
+from vp_mqtt.overview.site_overview import Overview, SeenLabel
 from vp_mqtt.overview.snapshots import Snapshots
 from vp_mqtt.protocol.votes import Vote
 

@@ -16,7 +16,9 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import connected
 from vp_mqtt.overview.frame_sizes import frames_of
-from vp_mqtt.overview.site_overview import NodeState, Overview, note_of, own_problems, twin_problems
+from vp_mqtt.overview.node_state import NodeState, note_of
+from vp_mqtt.overview.problems import own_problems, twin_problems
+from vp_mqtt.overview.site_overview import Overview
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.messages import StatsMessage, StatusMessage, decode_of_node
 from vp_mqtt.protocol.topics import ANY, Kind, Topics

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.statuses import status_of
 from vp_mqtt.overview.frame_sizes import frames_of, need_of
-from vp_mqtt.overview.site_overview import NodeState, Overview
+from vp_mqtt.overview.node_state import NodeState
+from vp_mqtt.overview.site_overview import Overview
 from vp_mqtt.protocol.messages import PublishedFrames, State
 
 SMALL = PublishedFrames(width=341, height=256, passed_through=False)

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tests.support.labels import label
-from vp_mqtt.overview.site_overview import Overview, note_of
+from vp_mqtt.overview.node_state import note_of
+from vp_mqtt.overview.site_overview import Overview
 from vp_mqtt.protocol.messages import State, StatsMessage, StatusMessage
 
 STATS_EVERY_S = 5.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vp_mqtt.overview.activity import Outcome
 from vp_mqtt.overview.frame_sizes import frames_of, need_of
-from vp_mqtt.overview.site_overview import NodeState, note_of
+from vp_mqtt.overview.node_state import NodeState, note_of
 from vp_mqtt.overview.site_view import STRIP_FRAMES, SiteView
 from vp_mqtt.protocol.presence import Presence
 from vp_mqtt.web.cards.words import ago, milliseconds

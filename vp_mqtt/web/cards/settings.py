@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vp_mqtt.overview.site_overview import NodeState
+from vp_mqtt.overview.node_state import NodeState
 from vp_mqtt.overview.site_view import SiteView
 from vp_mqtt.protocol.messages import StatusMessage
 from vp_mqtt.protocol.settings_values import MotionValues, SettingsInForce, StateValues
