@@ -22,6 +22,7 @@ class NodeState:
         is_heard: whether it is online and something that the broker had not kept was heard of it.
         activity: what it does; None before its first stats.
         heard_at: when it was last heard, on the monotonic clock, in seconds; None if never.
+        bundle_since: since when it has had its present bundle, as far as is known, on the same clock.
     """
 
     status: StatusMessage
@@ -29,6 +30,7 @@ class NodeState:
     is_heard: bool
     activity: NodeActivity | None = None
     heard_at: float | None = None
+    bundle_since: float = 0.0
 
     @property
     def is_online(self) -> bool:

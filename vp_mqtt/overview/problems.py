@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from vp_mqtt.overview.node_state import NodeState
 from vp_mqtt.protocol.presence import Presence
 
+_SWITCHING_S = 20.0  # while a site takes another bundle, its boards differ
+
 
 def any_online(nodes: Iterable[NodeState]) -> bool:
     """Return whether one of the nodes is online."""
@@ -111,3 +113,22 @@ def variant_problems(nodes: list[NodeState], fusion: list[NodeState]) -> list[st
         if known and node.status.digest is not None and node.status.digest not in known
     ]
     return found
+
+
+def minority_problems(nodes: list[NodeState], fusion: list[NodeState], now: float) -> list[str]:
+    """Return which boards have long run a bundle that the fusion node knows, while most boards run another.
+
+    Args:
+        nodes: the variant nodes.
+        fusion: the fusion nodes.
+        now: on the monotonic clock.
+    """
+    leading = {node.status.digest: node for node in fusion if node.is_online and node.status.digest is not None}
+    ready = {digest for node in leading.values() for digest in node.status.ready or ()} - leading.keys()
+    switched = max((node.bundle_since for node in leading.values()), default=now)
+    names = " or ".join(sorted({f"'{node.status.bundle}'" for node in leading.values()}))
+    return [
+        f"{_variant_name(node)} runs bundle '{node.status.bundle}', most boards {names}: its votes do not count"
+        for node in nodes
+        if node.is_online and node.status.digest in ready and now - max(node.bundle_since, switched) > _SWITCHING_S
+    ]

@@ -12,6 +12,7 @@ from vp_mqtt.overview.problems import (
     any_online,
     camera_problems,
     fusion_problems,
+    minority_problems,
     own_problems,
     twin_problems,
     variant_problems,
@@ -182,9 +183,15 @@ class Overview:
     def nodes(self, role: str | None, now: float) -> list[NodeState]:
         """Return the nodes of a role, or all, by variant and name."""
         of_role = (node for node in self._nodes.values() if role in {None, node.status.role})
-        activities = self._activities
         states = (
-            NodeState(node.status, node.at(now), node.is_heard(now), activities.get(node.status.node), node.heard_at)
+            NodeState(
+                node.status,
+                node.at(now),
+                node.is_heard(now),
+                self._activities.get(node.status.node),
+                node.heard_at,
+                node.bundle_since,
+            )
             for node in of_role
         )
         return sorted(states, key=lambda node: (node.status.variant or 0, node.status.node))
@@ -211,6 +218,7 @@ class Overview:
             *fusion_problems(fusion),
             *camera_problems(cameras),
             *variant_problems(variants, fusion),
+            *minority_problems(variants, fusion, now),
             *twin_problems([*fusion, *variants]),
             *self._clock_problems(now),
             *own_problems(self.nodes(None, now)),

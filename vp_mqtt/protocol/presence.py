@@ -49,6 +49,7 @@ class NodePresence:
     Attributes:
         status: its newest status.
         heard_at: when it was last heard: a status, stats or other message that was not retained; None if never.
+        bundle_since: since when it has had its present bundle, as far as is known.
     """
 
     def __init__(self, status: StatusMessage, *, retained: bool, now: float) -> None:
@@ -61,11 +62,14 @@ class NodePresence:
         """
         self.status = status
         self.heard_at: float | None = None
+        self.bundle_since = now
         self._listening_since = now
         self.note_status(status, retained=retained, now=now)
 
     def note_status(self, status: StatusMessage, *, retained: bool, now: float) -> None:
         """Note a status of the node."""
+        if status.digest != self.status.digest:
+            self.bundle_since = now
         self.status = status
         if not retained:
             # The will is the broker's message, but then the state says all.

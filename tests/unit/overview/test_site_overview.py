@@ -183,6 +183,23 @@ def test_a_board_with_a_bundle_that_fusion_does_not_know_is_named(heard: Heard) 
     ]
 
 
+def test_a_board_that_keeps_another_bundle_than_most_is_named_after_a_while(
+    heard: Heard,
+) -> None:
+    heard.all_online()
+    heard.status("fusion", bundle="new", digest="00000001", ready=("00000001", "00000002"))
+    heard.status("variant", "v0", variant=0, bundle="old", digest="00000002")
+    assert heard.wait(19) == []
+    heard.status("fusion", bundle="new", digest="00000001", ready=("00000001", "00000002"), deadline_ms=100.0)
+    assert heard.wait(3) == ["variant 0 ('v0') runs bundle 'old', most boards 'new': its votes do not count"]
+    # The fusion node follows the others later.
+    heard.status("fusion", bundle="old", digest="00000002", ready=("00000001", "00000002"))
+    heard.status("variant", "v1", variant=1, bundle="new", digest="00000001")
+    assert heard.wait(19) == []
+    heard.status("variant", "v1", variant=1, bundle="old", digest="00000002")
+    assert heard.wait(19) == []
+
+
 def test_no_labels_although_all_is_online(heard: Heard) -> None:
     heard.all_online()
     assert heard.wait(4, labels=False) == []
