@@ -151,5 +151,5 @@ def _dead(results: Sequence[Result]) -> Figure:
     axes.set_ylim(-3, 103)
     axes.set_xticks(range(most))
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure

@@ -183,9 +183,7 @@ def test_a_board_with_a_bundle_that_fusion_does_not_know_is_named(heard: Heard) 
     ]
 
 
-def test_a_board_that_keeps_another_bundle_than_most_is_named_after_a_while(
-    heard: Heard,
-) -> None:
+def test_a_board_that_keeps_another_bundle_than_most_is_named_after_a_while(heard: Heard) -> None:
     heard.all_online()
     heard.status("fusion", bundle="new", digest="00000001", ready=("00000001", "00000002"))
     heard.status("variant", "v0", variant=0, bundle="old", digest="00000002")

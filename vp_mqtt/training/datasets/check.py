@@ -13,7 +13,7 @@ import numpy as np
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.picture_folders import describe_left_out
 from vp_mqtt.training.datasets.damage import can_find_damage, find_damage
-from vp_mqtt.training.datasets.pictures import Dataset, use_one_thread
+from vp_mqtt.training.datasets.pictures import Dataset, UnusablePictureError, use_one_thread
 from vp_mqtt.training.parallel import map_pictures
 
 _DIGEST_BYTES = 16
@@ -114,7 +114,7 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
             # Before OpenCV decodes it, which would let libjpeg complain without the file's name.
             damage = find_damage(pictures.data(index)) if finds_damage else None
             if damage is not None:
-                return f"{pictures.where(index)}: damaged ({damage}); repair or remove it"
+                return str(UnusablePictureError.of(pictures.where(index), f"damaged ({damage})"))
             picture = pictures.picture(index)
         except UserError as error:
             return str(error)

@@ -66,7 +66,6 @@ def start_from_bundle(bundle: Bundle, name: str) -> Start:
             raise UserError(f"--pretrained {name}: its variants know some of the classes each; start from another")
         if any(node.op_type == "DequantizeLinear" for node in onnx.load_model_from_string(model).graph.node):
             raise UserError(f"--pretrained {name}: an int8 model; start from a float16 or float32 bundle")
-        spec = entry.spec
         plain = without_familiarity(model) if has_familiarity(model) else model
-        backbones.append(Backbone(spec, plain, len(manifest.classes), entry.params))
+        backbones.append(Backbone(entry.spec, plain, len(manifest.classes), entry.params))
     return Start(name, tuple(backbones), manifest.preprocessing)
