@@ -29,10 +29,10 @@ from vp_mqtt.training.frozen.classifier import fit_classifier
 from vp_mqtt.training.frozen.cross_validation import cross_validate, folds_of
 from vp_mqtt.training.frozen.features import Cancelled, Watcher
 from vp_mqtt.training.frozen.graph import with_classifier
-from vp_mqtt.training.frozen.outcome import find_doubts
+from vp_mqtt.training.frozen.outcome import find_doubts, outcome_of
 from vp_mqtt.training.frozen.pretrained import start_from_weights
 from vp_mqtt.training.frozen.start import Start, start_from_bundle
-from vp_mqtt.training.frozen.teach import accuracy_of, teach
+from vp_mqtt.training.frozen.teach import teach
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.pretrained.starting_weights import StartingWeights
 from vp_mqtt.training.pretrained.weight_files import as_arrays
@@ -160,7 +160,7 @@ def test_a_family_is_taught(start: Start, things: Path, tmp_path: Path) -> None:
     assert list(dict.fromkeys(stage for stage, _, _ in seen)) == ["learning", "fitting", "testing", "writing"]
     assert all(0 <= done <= total for _, done, total in seen)
     # A class that a bundle lacks is one that it gets wrong.
-    fewer = accuracy_of(bundle, ("blue", "green", "grey", "red"), dataset.test)
+    fewer = outcome_of(bundle, ("blue", "green", "grey", "red"), dataset.test).fused
     confusion = taught.held_out.confusion
     assert fewer == (np.trace(confusion) - confusion[2, 2]) / len(dataset.test)
 

@@ -163,20 +163,6 @@ def _as_outcome(found: Evaluation, unknown: float | None) -> Outcome:
     return Outcome(found.images, found.fused, found.accuracy.variants, unknown, found.confusion)
 
 
-def accuracy_of(bundle: Bundle, classes: Sequence[str], pictures: Pictures) -> float:
-    """Return the accuracy of a bundle's fused label on pictures, 0..1; those of classes that it lacks count as wrong.
-
-    Args:
-        bundle: the family.
-        classes: names of the pictures' classes, by index.
-        pictures: labelled with these indices, at least one.
-
-    Raises:
-        UserError: a model or a picture cannot be read.
-    """
-    return outcome_of(bundle, classes, pictures).fused
-
-
 def _predict(start: Start, learned: Sequence[Learned], pictures: Pictures, watcher: Watcher) -> NDArray[np.float32]:
     """Return the probabilities of pictures that were not learnt, shape (variants, N, classes)."""
     features = measure_features(start, pictures, watcher, "testing", has_mirrored=False)
