@@ -91,7 +91,11 @@ class _Provisioner:
             self._add_secrets_of_page(folder, base)
         units = [node.unit for node in nodes]
         folders = [self._plan.web.teach] if has_page and self._plan.web is not None and self._plan.web.teach else []
-        script = render.board_install(self._plan, name, wheel.name, units, folders)
+        inside = f"{folder}/settings/"
+        settings = {path.removeprefix(inside).partition("/")[0] for path in self.files if path.startswith(inside)}
+        script = render.board_install(
+            self._plan, name, package=wheel.name, units=units, settings=sorted(settings), folders=folders
+        )
         self.files[f"{folder}/install.sh"] = Content(script.encode(), PROGRAM)
 
     def _add_secrets_of_page(self, folder: str, base: Path) -> None:
@@ -159,9 +163,11 @@ def provision(
         more = f" (and {len(wrong) - 1} more: `vp site check`)" if len(wrong) > 1 else ""
         raise UserError(f"{wrong[0]}{more}")
     all_accounts = accounts(plan)
-    known = {board.name for board in plan.boards} | {person.name for person in plan.people} | {BROKER, BRIDGE}
+    known = {board.name for board in plan.boards} | {person.name for person in plan.people} | {BROKER}
+    if uplink is not None:
+        known.add(BRIDGE)
     for name in sorted(rotate - known):
-        raise UserError(f"--rotate {name}: there is no such board; there are: {', '.join(sorted(known))}")
+        raise UserError(f"--rotate {name}: there is no such board or account; there are: {', '.join(sorted(known))}")
     bundle = None if plan.bundle in builtin_bundles() else plan_bundle(plan, base)
     with locked(root):
         work = _Provisioner(plan, root, rotate=rotate, now=now)

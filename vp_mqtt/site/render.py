@@ -220,7 +220,9 @@ def broker_install(name: str, broker: BrokerPlan) -> str:
     return template("install-broker.sh", site=name, state=_folder(broker.state), address=broker_address(broker))
 
 
-def board_install(plan: SitePlan, board: str, package: str, units: list[str], folders: list[str]) -> str:
+def board_install(
+    plan: SitePlan, board: str, *, package: str, units: list[str], settings: list[str], folders: list[str]
+) -> str:
     """Return a board's install script.
 
     Args:
@@ -228,6 +230,7 @@ def board_install(plan: SitePlan, board: str, package: str, units: list[str], fo
         board: the board's name.
         package: file name of the wheel in the board's folder.
         units: the systemd units that the board runs.
+        settings: names of what is in the board's folder of settings.
         folders: that the services write to, beside their own.
     """
     return template(
@@ -236,5 +239,6 @@ def board_install(plan: SitePlan, board: str, package: str, units: list[str], fo
         board=board,
         package=shlex.quote(package),
         units=" ".join(units),
+        settings=" ".join(map(shlex.quote, settings)),
         folders=" ".join(folders) or '""',
     )

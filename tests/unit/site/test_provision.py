@@ -135,7 +135,7 @@ def test_rotate_renews_one_board(site: ProvisionedSite) -> None:
         "boards/pi-2/settings/node-2.password",
         "broker/passwords",
     }
-    with pytest.raises(UserError, match="--rotate pi-77: there is no such board"):
+    with pytest.raises(UserError, match="--rotate pi-77: there is no such board or account"):
         site.provision("pi-77")
 
 
@@ -177,7 +177,7 @@ def test_a_camera_with_a_password_has_it_in_files_of_its_owner(site: Provisioned
     (camera,) = (account.name for account in accounts(site.plan) if account.role == "camera")
     folder = site.settings_folder(camera)
     assert (folder / "camera.toml").stat().st_mode & 0o777 == 0o600
-    assert "settings/camera.toml)" in (folder.parent / "install.sh").read_text()
+    assert "| camera.toml)" in (folder.parent / "install.sh").read_text()
 
 
 def test_the_page_gets_its_passwords_and_its_board_what_it_needs(site: ProvisionedSite) -> None:

@@ -44,13 +44,31 @@ pip_install --no-index --no-deps --force-reinstall --requirement own.txt
 chown -R root:root /opt/vp-mqtt
 
 install -d -m 0755 /etc/vp-mqtt
-for file in settings/*; do
+# What an earlier plan had this board do ends: its services, and the keys for them.
+for unit in $units; do echo "unit $$unit"; done >"$$work/installed"
+for file in $settings; do echo "setting $$file"; done >>"$$work/installed"
+if [ -e /etc/vp-mqtt/installed ]; then
+    while read -r kind name; do
+        grep -qxF "$$kind $$name" "$$work/installed" && continue
+        case "$$kind" in
+            unit) if systemctl disable --now "$$name" </dev/null; then echo "Stopped: $$name"; fi ;;
+            setting) rm -rf "/etc/vp-mqtt/$$name" ;;
+        esac
+    done </etc/vp-mqtt/installed
+fi
+install -m 0644 "$$work/installed" /etc/vp-mqtt/installed
+# Not all files that are here: the folder may have been copied over an earlier one.
+for file in $settings; do
     case "$$file" in
-        *.key | *.password | *.passwords | *.source | *.token | settings/camera.toml)
-            install -o vp-mqtt -g vp-mqtt -m 0600 "$$file" /etc/vp-mqtt/
+        *.key | *.password | *.passwords | *.source | *.token | camera.toml)
+            install -o vp-mqtt -g vp-mqtt -m 0600 "settings/$$file" /etc/vp-mqtt/
             ;;
-        settings/bundle) install -d -m 0755 /etc/vp-mqtt/bundle && install -m 0644 "$$file"/* /etc/vp-mqtt/bundle/ ;;
-        *) install -m 0644 "$$file" /etc/vp-mqtt/ ;;
+        bundle)
+            rm -rf /etc/vp-mqtt/bundle
+            install -d -m 0755 /etc/vp-mqtt/bundle
+            install -m 0644 settings/bundle/* /etc/vp-mqtt/bundle/
+            ;;
+        *) install -m 0644 "settings/$$file" /etc/vp-mqtt/ ;;
     esac
 done
 for folder in $folders; do
