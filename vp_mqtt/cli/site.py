@@ -178,8 +178,9 @@ def status(
     from vp_mqtt.config.loading import load  # noqa: PLC0415
     from vp_mqtt.config.settings import WatchSettings  # noqa: PLC0415
     from vp_mqtt.site.head_plan import is_head  # noqa: PLC0415
+    from vp_mqtt.site.login import person_settings  # noqa: PLC0415
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
-    from vp_mqtt.site.status import heard_report, person_settings, site_report  # noqa: PLC0415
+    from vp_mqtt.site.status import heard_report, site_report  # noqa: PLC0415
 
     if broker is not None or name is not None or config is not None:
         flags = {field: value for field, value in (("broker", broker), ("site", name)) if value is not None}

@@ -13,9 +13,9 @@ from vp_mqtt.site.atomic_folder import Changes, Content, locked, write
 from vp_mqtt.site.broker_folder import BROKER, add_broker
 from vp_mqtt.site.head_accounts import bridge_stem, head_accounts
 from vp_mqtt.site.head_plan import Head, head_problems
+from vp_mqtt.site.login import login_settings
 from vp_mqtt.site.provision import KEEP_OUT_OF_GIT, Provisioned, provision
 from vp_mqtt.site.secret_keeping import SecretKeeping
-from vp_mqtt.site.status import login_settings
 from vp_mqtt.site.uplink import Uplink
 
 HEAD = "head"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -22,9 +21,8 @@ from vp_mqtt.overview.site_overview import Overview
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.messages import StatsMessage, StatusMessage, decode_of_node
 from vp_mqtt.protocol.topics import ANY, Kind, Topics
-from vp_mqtt.site.accounts import Account, accounts, folder_of
-from vp_mqtt.site.plan import BrokerPlan, SitePlan
-from vp_mqtt.site.render import SHARED_CA, broker_address
+from vp_mqtt.site.accounts import accounts
+from vp_mqtt.site.plan import SitePlan
 
 _WORK_COUNTERS = {"camera": "frames", "variant": "frames", "fusion": "labels"}
 _MISSING = "never seen"
@@ -107,38 +105,6 @@ class SiteReport:
                 Text(node.node), Text(node.board), state, Text((node.bundle or "").rpartition(" ")[2]), *cells
             )
         return table
-
-
-def person_settings(plan: SitePlan, root: Path, name: str) -> WatchSettings:
-    """Return the settings of a person's account, from the provisioned folder.
-
-    Raises:
-        UserError: there is no such person, or their folder has not been provisioned.
-    """
-    account = next((one for one in accounts(plan) if one.name == name and one.board is None), None)
-    if account is None:
-        raise UserError(f"--account {name}: there is no such account among [[people]]")
-    return login_settings(plan.name, plan.broker, account, root / folder_of(account))
-
-
-def login_settings(site: str, broker: BrokerPlan, account: Account, folder: Path) -> WatchSettings:
-    """Return the settings of an account, from its provisioned folder.
-
-    Raises:
-        UserError: it has not been provisioned.
-    """
-    if not (folder / f"{account.file}.key").is_file():
-        raise UserError(f"{folder}: not there; write it with `vp site provision`")
-    return WatchSettings(
-        broker=f"mqtts://{broker_address(broker)}",
-        site=site,
-        username=account.name,
-        password_file=folder / f"{account.file}.password",
-        ca_file=folder / SHARED_CA,
-        cert_file=folder / f"{account.file}.crt",
-        key_file=folder / f"{account.file}.key",
-        give_up_after=10.0,
-    )
 
 
 class _Listener:

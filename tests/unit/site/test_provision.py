@@ -21,9 +21,9 @@ from vp_mqtt.config.settings import CommonSettings, FusionSettings, VariantSetti
 from vp_mqtt.config.web_settings import WebSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.site.accounts import accounts
+from vp_mqtt.site.login import person_settings
 from vp_mqtt.site.plan import read_plan
 from vp_mqtt.site.problems import exposed_sources
-from vp_mqtt.site.status import person_settings
 
 ROOT = Path(__file__).parents[3]
 NOW = dt.datetime.now(dt.UTC)
