@@ -113,6 +113,26 @@ def test_a_new_board_gets_keys_and_a_removed_one_loses_its_folder(site: Provisio
     assert site.contents()["broker/passwords"] != before["broker/passwords"]
 
 
+def test_the_account_of_a_plan_needs_all_its_files_and_nothing_else(
+    site: ProvisionedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of another site; settings that are wrong are not looked at either.
+    for name, value in {"PASSWORD": "of another site", "KEEPALIVE": "abc", "BROKER": "mqtt://10.9.9.9"}.items():
+        monkeypatch.setenv(f"VP_{name}", value)
+    settings = person_settings(site.plan, site.root, "alice")
+    folder = site.settings_folder("alice")
+    assert settings.broker == f"mqtts://127.0.0.1:{site.port}"
+    assert settings.read_password() == (folder / "operator.password").read_text().strip()
+    for file in ("operator.password", "operator.crt", "operator.key", "ca.crt"):
+        (folder / file).rename(folder / "away")
+        with pytest.raises(UserError, match=rf"alice/{file}: not there; write it with `vp site provision`"):
+            person_settings(site.plan, site.root, "alice")
+        (folder / "away").rename(folder / file)
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match=r"people/alice: not there; write it"):
+        person_settings(site.plan, site.root, "alice")
+
+
 def test_several_addresses_of_the_broker_reach_all_settings_and_its_certificate(site: ProvisionedSite) -> None:
     site.edit('host = "127.0.0.1"', 'host = ["127.0.0.1", "broker.local", "fd00::3"]')
     site.provision()
