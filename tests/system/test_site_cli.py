@@ -54,6 +54,23 @@ def test_init_writes_a_plan_without_problems(folder: Path) -> None:
     assert (done.returncode, json.loads(done.stdout)) == (0, {"site": "home", "ok": True, "problems": [], "hints": []})
 
 
+def test_init_says_what_each_board_runs_and_what_is_to_do(folder: Path) -> None:
+    (folder / "site.toml").unlink()
+    boards = [f"pi-{n}" for n in range(7)]
+    done = vp(folder, "init", *FLAGS, "--boards", ",".join(boards), "--camera", "pi-9", "--fusion", "pi-0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "board pi-0: variant 0, fusion node",
+        *(f"board pi-{n}: variant {n}" for n in range(1, 7)),
+        "board pi-9: camera",
+        "to do: board 'pi-6': variant 6 is not in the bundle 'caltech101', which has 0 to 5; "
+        "further boards can share a variant's frames: replicas, docs/sharing.md",
+        "wrote site.toml; review it, then: vp site check site.toml && vp site provision site.toml",
+    ]
+    done = vp(folder, "init", ".", "--force", *FLAGS)
+    assert (done.returncode, done.stderr) == (2, "vp: .: this is a folder; name the file to write: site.toml\n")
+
+
 def test_init_never_overwrites_unasked_and_reports_what_is_missing(folder: Path) -> None:
     before = (folder / "site.toml").read_bytes()
     done = vp(folder, "init", *FLAGS)

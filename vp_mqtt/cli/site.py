@@ -59,7 +59,10 @@ def init(
 ) -> None:
     """Write a commented site.toml from flags, or from the answers to a few questions."""
     from vp_mqtt.site import new_plan  # noqa: PLC0415
+    from vp_mqtt.site.problems import problems  # noqa: PLC0415
 
+    if file.is_dir():
+        raise UserError(f"{file}: this is a folder; name the file to write: {file / _FILE}")
     if file.exists() and not force:
         raise UserError(f"{file} exists already; change it in an editor, or overwrite it with --force")
     answers: dict[str, str] = {}
@@ -80,7 +83,9 @@ def init(
         elif value is None and default is None:
             raise UserError(f"--{question.key} is missing: {question.text}")
         answers[question.key] = value if value is not None else str(default)
-    new_plan.write(file, answers, _names(answers["boards"]))
+    plan = new_plan.write(file, answers, _names(answers["boards"]))
+    for line in [*new_plan.summary(plan), *(f"to do: {problem}" for problem in problems(plan, file.absolute().parent))]:
+        typer.echo(line)
     typer.echo(f"wrote {file}; review it, then: vp site check {file} && vp site provision {file}")
 
 

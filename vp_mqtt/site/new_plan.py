@@ -11,10 +11,12 @@ from vp_mqtt.config.defaults import DEFAULT_BUNDLE
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import write_atomically
 from vp_mqtt.masking import holds_secret
-from vp_mqtt.site.plan import parse_plan
+from vp_mqtt.site.accounts import accounts
+from vp_mqtt.site.plan import SitePlan, parse_plan
 from vp_mqtt.site.render import toml_value
 
 Answers = Mapping[str, str]
+_ROLES = {"camera": "camera", "fusion": "fusion node", "web": "page"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ board = {fusion}
 # listen = "0.0.0.0:8321"
 # passwords_file = "page.passwords"
 # may_change = true # its operators may change regions, thresholds and the like
-# metrics_token_file = "metrics.token" # with which Prometheus reads /metrics: openssl rand -hex 32 > metrics.token
+# metrics_token_file = "metrics.token" # for Prometheus: (umask 077; openssl rand -hex 32 > metrics.token)
 
 [[cameras]]
 name = "cam0" # a level of its topics
@@ -121,19 +123,31 @@ def _variants(bundle: str, base: Path, boards: int) -> list[int]:
         manifest = open_bundle(bundle if bundle in builtin_bundles() else base / bundle).manifest
     except UserError:
         return list(range(boards))
-    # What is too much is reported by `vp site check`.
+    # What is too much is among the problems of the plan.
     return [*manifest.strongest(boards), *range(len(manifest.variants), boards)]
 
 
-def write(file: Path, answers: Answers, boards: Sequence[str]) -> None:
-    """Write a valid plan.
+def write(file: Path, answers: Answers, boards: Sequence[str]) -> SitePlan:
+    """Write a plan, and return it.
 
     Raises:
         UserError: an answer is not valid, or the file cannot be written.
     """
-    plan = text(answers, boards, _variants(answers["bundle"], file.parent, len(boards)))
-    parse_plan(plan, file.name)
+    written = text(answers, boards, _variants(answers["bundle"], file.parent, len(boards)))
+    plan = parse_plan(written, file.name)
     try:
-        write_atomically(file, plan, mode=0o600 if holds_secret(answers["source"]) else 0o644)
+        write_atomically(file, written, mode=0o600 if holds_secret(answers["source"]) else 0o644)
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None
+    return plan
+
+
+def summary(plan: SitePlan) -> list[str]:
+    """Return what each board will run, one line each."""
+    runs: dict[str, list[str]] = {board.name: [] for board in plan.boards}
+    for account in accounts(plan):
+        if account.board in runs:
+            runs[account.board].append(
+                f"variant {account.variant}" if account.variant is not None else _ROLES[account.role]
+            )
+    return [f"board {name}: {', '.join(nodes)}" for name, nodes in runs.items() if nodes]

@@ -195,7 +195,7 @@ def _variant_problems(plan: SitePlan, base: Path) -> list[str]:
     ]
     found += [
         f"board '{boards[0]}': variant {variant} is not in the bundle '{bundle.manifest.name}', "
-        f"which has 0 to {known - 1}"
+        f"which has 0 to {known - 1}; further boards can share a variant's frames: replicas, docs/sharing.md"
         for variant, boards in sorted(placed.items())
         if variant >= known
     ]
