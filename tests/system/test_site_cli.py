@@ -63,8 +63,10 @@ def test_init_says_what_each_board_runs_and_what_is_to_do(folder: Path) -> None:
         "board pi-0: variant 0, fusion node",
         *(f"board pi-{n}: variant {n}" for n in range(1, 7)),
         "board pi-9: camera",
-        "to do: board 'pi-6': variant 6 is not in the bundle 'caltech101', which has 0 to 5; "
-        "further boards can share a variant's frames: replicas, docs/sharing.md",
+        (
+            "to do: board 'pi-6': variant 6 is not in the bundle 'caltech101', which has 0 to 5; "
+            "further boards can share a variant's frames: replicas, docs/sharing.md"
+        ),
         "wrote site.toml; review it, then: vp site check site.toml && vp site provision site.toml",
     ]
     done = vp(folder, "init", ".", "--force", *FLAGS)

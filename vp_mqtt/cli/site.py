@@ -15,7 +15,7 @@ import typer
 
 from vp_mqtt import logs
 from vp_mqtt.cli.common_options import Json
-from vp_mqtt.cli.site_cells import cells, check_head, plan_of_cell, provision_all
+from vp_mqtt.cli.site_cells import CELLS_FILE, cells, check_head, plan_of_cell, provision_all
 from vp_mqtt.cli.site_options import Account, Broker, Config, Out, Wait, print_report, provisioned_folder
 from vp_mqtt.errors import UserError
 from vp_mqtt.nodes.native_output import NATIVE_OUTPUT
@@ -191,6 +191,8 @@ def status(
         flags = {field: value for field, value in (("broker", broker), ("site", name)) if value is not None}
         report = heard_report(load(WatchSettings, flags, config), wait)
     else:
+        if cell is not None and file == _FILE and not file.exists():
+            file = CELLS_FILE
         root = provisioned_folder(file, out)
         if cell is not None or is_head(file):
             plan, root = plan_of_cell(file, root, cell)

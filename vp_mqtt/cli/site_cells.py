@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from vp_mqtt.site.plan import SitePlan
     from vp_mqtt.site.provision import Provisioned
 
-_FILE = Path("cells.toml")
+CELLS_FILE = Path("cells.toml")
 
 
 def cells(
     *,
-    file: Annotated[Path, typer.Argument(help="file of the head office's plan")] = _FILE,
+    file: Annotated[Path, typer.Argument(help="file of the head office's plan")] = CELLS_FILE,
     out: Out = None,
     account: Account = None,
     broker: Broker = None,

@@ -112,8 +112,9 @@ def of_missing_feature(reason: int, options: BrokerOptions) -> Failure:
 
 def of_tls_alert(log_line: str, options: BrokerOptions) -> Failure:
     """Return why the broker ended the connection with a TLS alert, which paho only logs."""
-    problem = f"it refused our certificate ({log_line.rpartition('alert ')[2].partition(' (')[0]})"
-    return _permanent(problem, options, "; check --cert-file and --key-file")
+    alert = log_line.rpartition("alert ")[2].partition(" (")[0]
+    problem = "it wants a client certificate" if options.cert_file is None else "it refused our certificate"
+    return _permanent(f"{problem} ({alert})", options, "; check --cert-file and --key-file")
 
 
 def of_disconnect(reason: ReasonCode, options: BrokerOptions, client_id: str) -> Failure:

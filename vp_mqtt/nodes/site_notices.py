@@ -47,9 +47,14 @@ class SiteNotices:
             self._other_fusion_nodes.add(status.node)
             LOGGER.warning(
                 "another fusion node, '%s' on %s, runs on this site: every frame gets two labels; stop one of them, or "
-                "start both with --shard",
-                *(status.node, status.host),
+                "start %s with --shard",
+                *(status.node, status.host, self._without_shard(status)),
             )
+
+    def _without_shard(self, other: StatusMessage) -> str:
+        if other.shard is not None:
+            return "this one, too,"
+        return "that one, too," if self._shares else "both"
 
     def note_choice(self, family: Family, now: float) -> None:
         """Say so, once, when fewer boards than variants run others than the strongest."""

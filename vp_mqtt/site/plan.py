@@ -29,6 +29,7 @@ from vp_mqtt.fusion.state import StateRules
 from vp_mqtt.protocol.messages import MAX_FRAME_SIDE, MAX_SHARDS
 from vp_mqtt.protocol.topics import NAME_PATTERN
 
+_HOW = "make one with `vp site init`; for several sites: docs/cells.md"
 _HOST_NAME = re.compile(r"(?=.{1,253}$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 _LOOKS_LIKE_IP = re.compile(r".*:.*|(.*\.)?[0-9]+")
 """No host name has a colon, or ends in a number: such a text is an IP address, or a mistake."""
@@ -338,7 +339,9 @@ class SitePlan(Table):
         return next(person.name for person in self.people if person.role == "operator")
 
 
-def read_plan(path: Path, missing_hint: str = "make one with `vp site init`") -> SitePlan:
+def read_plan(
+    path: Path, missing_hint: str = "make one with `vp site init`; for several sites: docs/cells.md"
+) -> SitePlan:
     """Read a site's plan.
 
     Args:

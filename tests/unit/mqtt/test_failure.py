@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import replace
+from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -12,6 +14,7 @@ from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.mqtt import failure
 
 OPTIONS = BrokerOptions(url="mqtts://broker.example:1234")
+WITH_CERTIFICATE = replace(OPTIONS, cert_file=Path("own.crt"), key_file=Path("own.key"))
 ADDRESS = "broker mqtts://broker.example:1234: "
 
 
@@ -69,10 +72,14 @@ def test_a_tls_alert_points_to_our_certificate() -> None:
     reason = "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)"
     line = f"failed to receive on socket: {reason}"
     found = failure.of_tls_alert(line, OPTIONS)
-    assert found.problem == "it refused our certificate (certificate required)"
+    assert found.problem == "it wants a client certificate (certificate required)"
     assert str(found.error) == f"{ADDRESS}{found.problem}; check --cert-file and --key-file"
     assert found.is_permanent(was_connected=False)
     assert not found.is_permanent(was_connected=True)
+    found = failure.of_tls_alert(line, WITH_CERTIFICATE)
+    assert found.problem == "it refused our certificate (certificate required)"
+    assert str(found.error) == f"{ADDRESS}{found.problem}; check --cert-file and --key-file"
+    assert found.is_permanent(was_connected=False)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +102,7 @@ def test_a_close_before_the_answer_over_tls_points_to_our_certificate(
 
 def test_a_tls_alert_is_named_by_its_last_words() -> None:
     line = "failed (alert level): [SSL: X] sslv3 alert certificate expired (_ssl.c:2580) (errno 1)"
-    found = failure.of_tls_alert(line, OPTIONS)
+    found = failure.of_tls_alert(line, WITH_CERTIFICATE)
     assert found.problem == "it refused our certificate (certificate expired)"
 
 

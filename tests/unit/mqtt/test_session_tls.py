@@ -108,7 +108,7 @@ def test_a_tls_alert_after_the_handshake_is_found_in_pahos_log() -> None:
     until(lambda: one._failure is None)
     log(one._client, None, mqtt.MQTT_LOG_ERR, alert)
     assert one._failure is not None
-    assert one._failure.problem == "it refused our certificate (certificate required)"
+    assert one._failure.problem == "it wants a client certificate (certificate required)"
 
 
 def test_what_reading_fails_with_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

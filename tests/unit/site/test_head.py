@@ -104,8 +104,10 @@ def test_what_is_wrong_with_a_shared_plan_is_said_once(office: HeadOffice) -> No
     shop = office.folder / "shop.toml"
     shop.write_text(shop.read_text(encoding="utf-8").replace("variants = [0, 1]", "variants = [0, 9]"))
     assert [problem for problem in head_problems(office.head) if "variant 9" in problem] == [
-        "cell 'north': board 'pi-0': variant 9 is not in the bundle 'tiny', which has 0 to 5; "
-        "further boards can share a variant's frames: replicas, docs/sharing.md"
+        (
+            "cell 'north': board 'pi-0': variant 9 is not in the bundle 'tiny', which has 0 to 5; "
+            "further boards can share a variant's frames: replicas, docs/sharing.md"
+        ),
     ]
 
 
