@@ -185,6 +185,8 @@ class ScriptedBroker:
                 with self._changed:
                     self.packets.append(one)
                     self._changed.notify_all()
+                if one.kind == DISCONNECT:
+                    link.shutdown(socket.SHUT_RDWR)
                 answer = self._answer(one)
                 if answer is not None:
                     link.sendall(answer)

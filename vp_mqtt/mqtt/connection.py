@@ -32,6 +32,8 @@ MAX_REMAINING_LENGTH = 268_435_455
 _REMEMBERED_REFUSALS = 1000
 # Some brokers accept no more topic filters in one SUBSCRIBE.
 _MAX_FILTERS = 8
+# A busy broker takes a while to read a DISCONNECT; a dead one never does.
+_LEAVE_S = 1.0
 # Of MQTT 5.0, section 3.8.3.1.
 _SEND_RETAINED, _NO_RETAINED = 0, 2
 
@@ -128,7 +130,7 @@ class Connection:
             client.on_log = self._logged
         self._network: threading.Thread | None = None
         self._failure: Failure | None = None
-        self._is_open = False
+        self._is_open = self._is_leaving = False
         self._lost, self._settled = threading.Event(), threading.Event()
         self._subscribing: dict[int, list[str]] = {}
         self._refused: deque[int] = deque(maxlen=_REMEMBERED_REFUSALS)
@@ -169,6 +171,7 @@ class Connection:
     def close(self) -> None:
         """Disconnect cleanly, so that no will is published, and let `run` return."""
         if self._is_open:
+            self._is_leaving = True
             self._client.disconnect()
         self._end()
 
@@ -217,6 +220,8 @@ class Connection:
     def _socket_closed(self, _client: mqtt.Client, _data: object, _sock: mqtt.SocketLike) -> None:
         tcp, self._client.tcp = self._client.tcp, None
         if tcp is not None:
+            if self._is_leaving:
+                tcp.drain(_LEAVE_S)
             tcp.close()
 
     def _logged(self, _client: mqtt.Client, _data: object, level: int, text: str) -> None:

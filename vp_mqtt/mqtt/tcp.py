@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import termios
+import time
 
 from vp_mqtt.mqtt.patience import Traffic
 
@@ -15,6 +16,7 @@ _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 # Linux's struct tcp_info (linux/tcp.h): tcpi_bytes_acked and tcpi_bytes_received, 64 bits each.
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
 _MOVED = struct.Struct("=120xQQ")
+_READ_BYTES = 65_536
 _INT = struct.Struct("=i")
 
 
@@ -53,6 +55,20 @@ class TcpSocket:
         except (OSError, struct.error):
             return None
         return Traffic(acknowledged, received, waiting)
+
+    def drain(self, patience: float) -> None:
+        """Say that nothing follows, and read what still arrives until the other end closes, for so many seconds.
+
+        A socket that is closed when something has arrived unread, or still arrives, resets the connection. A broker
+        that is just sending to it finds that before it reads the DISCONNECT, and publishes the will.
+        """
+        until = time.monotonic() + patience
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            while (left := until - time.monotonic()) > 0:
+                self._socket.settimeout(left)
+                if not self._socket.recv(_READ_BYTES):
+                    return
 
     def close(self) -> None:
         """Close the duplicate: a connection ends when the last of its descriptors is closed."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 
 import pytest
 
@@ -25,6 +27,55 @@ def test_small_packets_are_sent_and_acknowledged_without_delay(family: socket.Ad
             assert peer.recv(1) == b"x"
         # Another thread may have closed it meanwhile.
         tcp.acknowledge_at_once()
+
+
+def test_what_was_sent_last_is_read_by_an_end_that_still_sends() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as link:
+        tcp = TcpSocket(link.fileno())
+        peer, _ = server.accept()
+        with peer:
+            peer.sendall(b"x" * 50_000)
+            link.sendall(b"the end")
+
+            def leave() -> None:
+                tcp.drain(10.0)
+                tcp.close()
+                link.close()
+
+            leaving = threading.Thread(target=leave)
+            leaving.start()
+            # As a broker that has many clients to serve before it reads what this one said.
+            for _ in range(20):
+                time.sleep(0.005)
+                peer.sendall(b"x" * 50_000)
+            assert peer.recv(100) == b"the end"
+            assert peer.recv(100) == b""
+        leaving.join(10.0)
+        assert not leaving.is_alive()
+
+
+@pytest.mark.parametrize("chatters", [False, True])
+def test_an_end_that_does_not_close_is_not_waited_for(*, chatters: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as link:
+        tcp = TcpSocket(link.fileno())
+        peer, _ = server.accept()
+        left = threading.Event()
+
+        def chatter() -> None:
+            while not left.wait(0.001):
+                peer.sendall(b"x")
+
+        with peer:
+            talking = threading.Thread(target=chatter, daemon=True)
+            if chatters:
+                talking.start()
+            started = time.monotonic()
+            tcp.drain(0.2)
+            assert 0.2 <= time.monotonic() - started < 10
+            left.set()
+            if chatters:
+                talking.join()
+        tcp.close()
 
 
 def test_sockets_other_than_tcp_are_left_alone() -> None:
