@@ -18,7 +18,9 @@ import pytest
 from tests.support.provisioned import SITE, ProvisionedSite, until
 from vp_mqtt.local.ports import free_port
 from vp_mqtt.protocol.messages import AnnounceMessage
+from vp_mqtt.site.login import person_settings
 from vp_mqtt.site.pki import Authority, KeyPair, new_authority, validity
+from vp_mqtt.site.problems import unreachable
 
 NOW = dt.datetime.now(dt.UTC)
 FRAME = f"vp/{SITE}/camera/gate/frame"
@@ -213,6 +215,8 @@ def test_a_broker_whose_certificate_is_out_of_date_is_refused(
     broker_with: tuple[ProvisionedSite, Authority], days: tuple[int, int], says: str
 ) -> None:
     site, authority = broker_with
+    login = person_settings(site.plan, site.root, "alice")
+    assert unreachable(site.plan.broker, login) == []
     first, last = (NOW + dt.timedelta(days=day) for day in days)
     pair = authority.server(["127.0.0.1"], (first, last))
     (site.root / "broker" / "server.crt").write_bytes(pair.certificate)
@@ -220,6 +224,12 @@ def test_a_broker_whose_certificate_is_out_of_date_is_refused(
     site.stop("broker")
     site.start_broker()
     assert_refused(watch(site), "certificate is not accepted", says, "clock")
+    checked = subprocess.run(
+        [sys.executable, "-m", "vp_mqtt", "site", "check", str(site.file)], capture_output=True, text=True, check=False
+    )
+    (problem,) = (line for line in checked.stdout.splitlines() if line.startswith("[broker]"))
+    assert problem.startswith(f"[broker] the broker's certificate: {says}: this machine's clock says ")
+    assert checked.returncode == 1
 
 
 @pytest.mark.parametrize("kind", ["none", "other authority", "expired"])

@@ -15,7 +15,7 @@ import typer
 
 from vp_mqtt import logs
 from vp_mqtt.cli.common_options import Json
-from vp_mqtt.cli.site_cells import CELLS_FILE, cells, check_head, plan_of_cell, provision_all
+from vp_mqtt.cli.site_cells import CELLS_FILE, cells, check_head, if_provisioned, plan_of_cell, provision_all
 from vp_mqtt.cli.site_options import Account, Broker, Config, Out, Wait, print_report, provisioned_folder
 from vp_mqtt.errors import UserError
 from vp_mqtt.nodes.native_output import NATIVE_OUTPUT
@@ -99,16 +99,17 @@ def check(
 ) -> None:
     """Report what is wrong with a site's plan; exit code 1 if anything is."""
     from vp_mqtt.site.head_plan import is_head  # noqa: PLC0415
+    from vp_mqtt.site.login import person_settings  # noqa: PLC0415
     from vp_mqtt.site.plan import read_plan  # noqa: PLC0415
     from vp_mqtt.site.problems import exposed_sources, hints, problems, unreachable, weak_passwords  # noqa: PLC0415
 
     if is_head(file):
-        check_head(file, is_offline=offline, as_json=json)
-    plan = read_plan(file)
-    found = problems(plan, file.absolute().parent) + weak_passwords(plan, provisioned_folder(file, out))
+        check_head(file, provisioned_folder(file, out), is_offline=offline, as_json=json)
+    plan, root = read_plan(file), provisioned_folder(file, out)
+    found = problems(plan, file.absolute().parent) + weak_passwords(plan, root)
     found += exposed_sources(plan, file)
     if not offline:
-        found += unreachable(plan.broker)
+        found += unreachable(plan.broker, if_provisioned(lambda: person_settings(plan, root, plan.operator())))
     if json:
         report = {"site": plan.name, "ok": not found, "problems": found, "hints": hints(plan)}
         typer.echo(json_module.dumps(report))

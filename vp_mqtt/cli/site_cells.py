@@ -14,6 +14,9 @@ from vp_mqtt.cli.site_options import Account, Broker, Config, Out, Wait, print_r
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vp_mqtt.config.settings import WatchSettings
     from vp_mqtt.site.plan import SitePlan
     from vp_mqtt.site.provision import Provisioned
 
@@ -48,16 +51,26 @@ def cells(
     print_report(report, json=json, is_well=bool(report.cells) and not report.problems)
 
 
-def check_head(file: Path, *, is_offline: bool, as_json: bool) -> NoReturn:
+def if_provisioned(settings: Callable[[], WatchSettings]) -> WatchSettings | None:
+    """Return the settings of an account; None if it has not been provisioned."""
+    try:
+        return settings()
+    except UserError:
+        return None
+
+
+def check_head(file: Path, root: Path, *, is_offline: bool, as_json: bool) -> NoReturn:
     """Report what is wrong with the plan of a head office and those of its cells, and end."""
     from vp_mqtt.site.head_plan import head_hints, head_problems, read_head  # noqa: PLC0415
+    from vp_mqtt.site.head_provision import head_person_settings  # noqa: PLC0415
     from vp_mqtt.site.problems import unreachable  # noqa: PLC0415
 
     head = read_head(file)
     found = head_problems(head)
     if not is_offline:
         # The cells' brokers are perhaps reached from within the cells only.
-        found += unreachable(head.plan.broker)
+        login = if_provisioned(lambda: head_person_settings(head, root, head.plan.operator()))
+        found += unreachable(head.plan.broker, login)
     hints = head_hints(head)
     if as_json:
         typer.echo(json_module.dumps({"site": head.plan.name, "ok": not found, "problems": found, "hints": hints}))

@@ -70,7 +70,7 @@ def port(host: str, port: int, *, timeout: float = PATIENCE_S) -> str:
 
 
 def tls(options: BrokerOptions) -> str:
-    """Complete a TLS handshake with the broker, with this board's certificate."""
+    """Complete a TLS handshake with the broker, with our certificate."""
     host, port = options.host, options.port
     if not options.uses_tls:
         return f"not used: {options.address}"
@@ -89,7 +89,7 @@ def tls(options: BrokerOptions) -> str:
         remedy = "is ca.crt the site's, and does the certificate name this host? provision again, copy both folders"
         if "expired" in error.verify_message or "not yet valid" in error.verify_message:
             now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-            remedy = f"this board's clock says {now}: if that is wrong, set it (timedatectl), else provision again"
+            remedy = f"this machine's clock says {now}: if that is wrong, set it (timedatectl), else provision again"
         raise CheckError(f"the broker's certificate: {error.verify_message}", remedy) from None
     except OSError as error:
         raise CheckError(f"no TLS at {host}, port {port} ({error})", "is it the TLS listener's port?") from None

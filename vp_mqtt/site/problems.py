@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vp_mqtt.bundle.folder import Bundle, builtin_bundles, open_bundle
+from vp_mqtt.config.settings import WatchSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import is_readable_by_others, read_text
 from vp_mqtt.masking import holds_secret
@@ -230,13 +231,21 @@ def exposed_sources(plan: SitePlan, file: Path) -> list[str]:
     ]
 
 
-def unreachable(broker: BrokerPlan) -> list[str]:
-    """Try to reach the broker at each of its addresses, and return what is wrong, if anything."""
+def unreachable(broker: BrokerPlan, login: WatchSettings | None = None) -> list[str]:
+    """Try to reach the broker at each of its addresses, and return what is wrong, if anything.
+
+    Args:
+        broker: the broker.
+        login: of an account that has been provisioned: for trying TLS, too.
+    """
     found = []
-    for host in broker.hosts:
+    tried = [None] * len(broker.hosts) if login is None else login.broker_options().each()
+    for host, options in zip(broker.hosts, tried, strict=True):
         try:
             broker_checks.host_name(host, broker.port)
             broker_checks.port(host, broker.port, timeout=_CONNECT_TIMEOUT_S)
+            if options is not None:
+                broker_checks.tls(options)
         except CheckError as error:
             found.append(f"[broker] {error.verdict}: {error.remedy}")
     return found
