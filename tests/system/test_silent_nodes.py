@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +58,36 @@ def test_a_short_look_does_not_call_a_node_online_that_it_has_not_heard(broker: 
         code, out, _ = run_vp("site", "status", "--broker", broker.url, "--site", SITE, "--wait", "0.5", "--json")
     assert code == 1
     assert [node["state"] for node in json.loads(out)["nodes"]] == ["not heard yet"]
+
+
+def test_two_machines_with_one_account_are_reported(broker: Mosquitto) -> None:
+    topics, ended = Topics(SITE), threading.Event()
+    publish = ["mosquitto_pub", "-p", str(broker.port), "-q", "1", "-t"]
+
+    def oust_each_other() -> None:
+        for start in itertools.count():
+            status = status_of("v7", variant=7, host=f"pi-{start % 2}", started=float(start), stats_every_s=0.3)
+            subprocess.run([*publish, topics.status("v7"), "-m", status.encode().decode()], check=True)
+            # Two processes, each with counters of its own.
+            stats = StatsMessage(node="v7", uptime_s=10.0 + start, counts={"frames": 1000 * (start % 2) + 10 * start})
+            subprocess.run([*publish, topics.stats("v7"), "-m", stats.encode().decode()], check=True)
+            if ended.wait(0.5):
+                return
+
+    machines = threading.Thread(target=oust_each_other)
+    machines.start()
+    try:
+        code, out, _ = run_vp("site", "status", "--broker", broker.url, "--site", SITE, "--wait", "4", "--json")
+    finally:
+        ended.set()
+        machines.join()
+    report = json.loads(out)
+    assert code == 1
+    assert (
+        "variant node 'v7' is started again and again, on pi-0 and pi-1: each has its name and account; stop one"
+        in report["problems"]
+    )
+    assert report["nodes"][0]["rate"] < 101
 
 
 def test_the_doctor_does_not_take_a_retained_status_for_a_node_that_runs(broker: Mosquitto) -> None:

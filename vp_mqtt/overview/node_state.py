@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vp_mqtt.overview.activity import NodeActivity
 from vp_mqtt.protocol.messages import StatusMessage
-from vp_mqtt.protocol.presence import Presence
+from vp_mqtt.protocol.presence import Presence, Restart
 
 _FEW_CAMERAS = 3
 
@@ -23,6 +23,7 @@ class NodeState:
         activity: what it does; None before its first stats.
         heard_at: when it was last heard, on the monotonic clock, in seconds; None if never.
         bundle_since: since when it has had its present bundle, as far as is known, on the same clock.
+        restarts: its latest ones, oldest first.
     """
 
     status: StatusMessage
@@ -31,6 +32,7 @@ class NodeState:
     activity: NodeActivity | None = None
     heard_at: float | None = None
     bundle_since: float = 0.0
+    restarts: tuple[Restart, ...] = ()
 
     @property
     def is_online(self) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from vp_mqtt.overview.node_state import NodeState
 from vp_mqtt.protocol.presence import Presence
 
+_RESTARTS_WITHIN_S = 60.0
+_MANY_RESTARTS = 2
 _SWITCHING_S = 20.0  # while a site takes another bundle, its boards differ
 
 
@@ -56,6 +58,25 @@ def twin_problems(nodes: Iterable[NodeState]) -> list[str]:
         if len(same) > 1 and alone:
             which = f"; not started with --replica: {_names(alone)}" if len(alone) < len(same) else ""
             found.append(f"variant {variant} runs on {len(same)} boards ({_names(same)}): the first vote counts{which}")
+    return found
+
+
+def restart_problems(nodes: Iterable[NodeState], now: float) -> list[str]:
+    """Return which nodes are started again and again, a sentence each: two machines with one account oust each other.
+
+    Args:
+        nodes: of all roles.
+        now: on the monotonic clock.
+    """
+    found = []
+    for node in nodes:
+        recent = [restart for restart in node.restarts if now - restart.at <= _RESTARTS_WITHIN_S]
+        if len(recent) < _MANY_RESTARTS:
+            continue
+        hosts = sorted({host for restart in recent for host in (restart.host, restart.host_before)})
+        cause = "each has its name and account; stop one" if len(hosts) > 1 else "does it run twice there? see its log"
+        name, where = node.status.node, " and ".join(hosts)
+        found.append(f"{node.status.role} node '{name}' is started again and again, on {where}: {cause}")
     return found
 
 

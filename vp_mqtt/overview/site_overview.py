@@ -14,6 +14,7 @@ from vp_mqtt.overview.problems import (
     fusion_problems,
     minority_problems,
     own_problems,
+    restart_problems,
     twin_problems,
     variant_problems,
     why_labels_should_come,
@@ -191,6 +192,7 @@ class Overview:
                 self._activities.get(node.status.node),
                 node.heard_at,
                 node.bundle_since,
+                tuple(node.restarts),
             )
             for node in of_role
         )
@@ -220,6 +222,7 @@ class Overview:
             *variant_problems(variants, fusion),
             *minority_problems(variants, fusion, now),
             *twin_problems([*fusion, *variants]),
+            *restart_problems(self.nodes(None, now), now),
             *self._clock_problems(now),
             *own_problems(self.nodes(None, now)),
         ]

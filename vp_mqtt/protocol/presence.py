@@ -6,6 +6,8 @@ Such a node is *silent*: its status says online, but its stats, which every node
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass
 from enum import StrEnum
 
 from vp_mqtt.protocol.messages import DEFAULT_STATS_EVERY_S, Message, Name, State, StatusMessage
@@ -14,6 +16,8 @@ SILENT_AFTER_PERIODS = 3
 """A node is silent when nothing has been heard of it for this many times the interval of its stats."""
 LEAST_SILENCE_S = 3.0
 """A busy board may be late with its stats, however often it is to send them."""
+
+_REMEMBERED_RESTARTS = 4
 
 
 class Presence(StrEnum):
@@ -43,6 +47,21 @@ def silence_s(stats_every_s: float) -> float:
     return max(LEAST_SILENCE_S, SILENT_AFTER_PERIODS * stats_every_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """A start of a node that was listened to already.
+
+    Attributes:
+        at: when it was heard, on the monotonic clock, in seconds.
+        host: the machine.
+        host_before: the machine of the node's start before.
+    """
+
+    at: float
+    host: str
+    host_before: str
+
+
 class NodePresence:
     """The presence of one node.
 
@@ -50,6 +69,7 @@ class NodePresence:
         status: its newest status.
         heard_at: when it was last heard: a status, stats or other message that was not retained; None if never.
         bundle_since: since when it has had its present bundle, as far as is known.
+        restarts: its latest ones, oldest first.
     """
 
     def __init__(self, status: StatusMessage, *, retained: bool, now: float) -> None:
@@ -63,6 +83,8 @@ class NodePresence:
         self.status = status
         self.heard_at: float | None = None
         self.bundle_since = now
+        self.restarts: deque[Restart] = deque(maxlen=_REMEMBERED_RESTARTS)
+        self._started: StatusMessage | None = None
         self._listening_since = now
         self.note_status(status, retained=retained, now=now)
 
@@ -71,6 +93,11 @@ class NodePresence:
         if status.digest != self.status.digest:
             self.bundle_since = now
         self.status = status
+        # A process that is ousted by another one of the same name leaves its will, which says when that was started.
+        if status.state is State.ONLINE:
+            before, self._started = self._started, status
+            if before is not None and before.started != status.started and not retained:
+                self.restarts.append(Restart(now, status.host, before.host))
         if not retained:
             # The will is the broker's message, but then the state says all.
             self.heard_at = now

@@ -16,7 +16,7 @@ from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import connected
 from vp_mqtt.overview.frame_sizes import frames_of
 from vp_mqtt.overview.node_state import NodeState, note_of
-from vp_mqtt.overview.problems import own_problems, twin_problems
+from vp_mqtt.overview.problems import own_problems, restart_problems, twin_problems
 from vp_mqtt.overview.site_overview import Overview
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.messages import StatsMessage, StatusMessage, decode_of_node
@@ -157,8 +157,13 @@ class _Listener:
         def has_all() -> bool:
             known = self.nodes()
             expected = names or {name for name, node in known.items() if node.is_online}
+            # Of one that was started meanwhile, the rest of the time shows whether that goes on.
             return bool(expected) and all(
-                name in known and known[name].is_heard and len(self.stats.get(name, ())) > 1 for name in expected
+                name in known
+                and known[name].is_heard
+                and len(self.stats.get(name, ())) > 1
+                and not known[name].restarts
+                for name in expected
             )
 
         site = Topics(self._site)
@@ -195,9 +200,14 @@ def site_report(plan: SitePlan, settings: WatchSettings, seconds: float) -> Site
         _report(node.name, node.board or "", node.role, known.get(node.name), listener.stats.get(node.name, []))
         for node in planned
     )
-    return SiteReport(
-        plan.name, reports, (*_problems(reports), *twin_problems(known.values()), *own_problems(known.values()))
+    nodes = known.values()
+    found = (
+        *_problems(reports),
+        *twin_problems(nodes),
+        *restart_problems(nodes, time.monotonic()),
+        *own_problems(nodes),
     )
+    return SiteReport(plan.name, reports, found)
 
 
 def heard_report(settings: WatchSettings, seconds: float) -> SiteReport:
@@ -247,7 +257,8 @@ def _report(name: str, board: str, role: str, node: NodeState | None, stats: lis
     latency = last.latency_ms
     return replace(
         report,
-        rate=_rate(role, stats[0], last),
+        # Two processes count each for itself.
+        rate=_rate(role, last if node.restarts else stats[0], last),
         dropped=sum(n for key, n in last.counts.items() if "dropped" in key or "unsent" in key),
         p50_ms=None if latency is None else round(latency.p50, 1),
         p95_ms=None if latency is None else round(latency.p95, 1),

@@ -308,3 +308,38 @@ def test_spares_are_no_twins_and_a_board_whose_variant_nobody_knows_is_named(hea
     assert heard.wait(5) == []
     heard.status("variant", "b", state=State.OFFLINE)
     assert heard.wait(5) == ["board 'b' is offline"]
+
+
+def test_a_node_that_two_machines_run_ousts_itself_again_and_again(heard: Heard) -> None:
+    heard.all_online()
+    assert heard.wait(30) == []
+    for started, host in ((10.0, "pi-9"), (20.0, "pi")):
+        # The broker publishes the will of the one that is ousted.
+        heard.status("variant", "v1", variant=1, state=State.OFFLINE, started=started - 10)
+        heard.status("variant", "v1", variant=1, started=started, host=host)
+        problems = heard.wait(5)
+    assert problems == [
+        "variant node 'v1' is started again and again, on pi and pi-9: each has its name and account; stop one"
+    ]
+    assert heard.wait(61) == []
+
+
+def test_a_node_that_crashes_is_told_from_one_that_was_started_once_more(heard: Heard) -> None:
+    heard.all_online()
+    heard.status("fusion", started=2.0)
+    assert heard.wait(5) == []
+    # Another status of the same process.
+    heard.status("fusion", started=2.0, deadline_ms=100.0)
+    assert heard.wait(5) == []
+    heard.status("fusion", started=3.0)
+    assert heard.wait(5) == [
+        "fusion node 'fusion' is started again and again, on pi: does it run twice there? see its log"
+    ]
+
+
+def test_what_the_broker_has_kept_is_no_restart(heard: Heard) -> None:
+    heard.all_online()
+    for started in (2.0, 3.0):
+        heard.status("fusion", started=started, retained=True)
+    heard.alive.add("fusion")
+    assert heard.wait(5) == []
