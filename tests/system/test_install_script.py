@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.provisioned import ProvisionedSite
+from tests.support.provisioned import SITE, ProvisionedSite
 
 _STUBS = {
     "id": "echo 0",
@@ -55,7 +55,7 @@ class Board:
         folder = self.root / "home" / "board"
         shutil.copytree(provisioned, folder, dirs_exist_ok=True)
         script = folder / "install.sh"
-        script.write_text(re.sub(r"/(etc|opt)/", rf"{self.root}/\1/", script.read_text()))
+        script.write_text(re.sub(r"/(etc|opt|var)/", rf"{self.root}/\1/", script.read_text()))
         paths = os.pathsep.join((str(self._programs), os.environ["PATH"]))
         environment = {**os.environ, "PATH": paths, "INSTALL": shutil.which("install") or ""}
         done = subprocess.run(["sh", str(script)], env=environment, capture_output=True, text=True, check=False)
@@ -106,3 +106,18 @@ def test_what_a_board_no_longer_does_ends_there(site: ProvisionedSite, tmp_path:
     assert (board.root / "etc" / "vp-mqtt" / "bundle" / "variant-5.onnx").exists()
 
     assert not any("disable" in line for line in board.install(provisioned))
+
+
+def test_a_board_of_another_site_forgets_the_bundles_of_the_former_one(site: ProvisionedSite, tmp_path: Path) -> None:
+    board = Board(tmp_path / "board")
+    board.install(site.root / "boards" / "pi-1")
+    kept = board.root / "var" / "cache" / "vp-mqtt" / "bundles" / SITE / "current.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    site.edit("deadline_ms = 2000", "deadline_ms = 500")
+    site.provision()
+    board.install(site.root / "boards" / "pi-1")
+    assert kept.exists()
+    with ProvisionedSite() as other:
+        board.install(other.root / "boards" / "pi-1")
+    assert not kept.exists()

@@ -57,6 +57,8 @@ if [ -e /etc/vp-mqtt/installed ]; then
     done </etc/vp-mqtt/installed
 fi
 install -m 0644 "$$work/installed" /etc/vp-mqtt/installed
+# Of another site, which may have the same name: a node begins with the bundle that ran last.
+cmp -s settings/ca.crt /etc/vp-mqtt/ca.crt || rm -rf /var/cache/vp-mqtt/bundles
 # Not all files that are here: the folder may have been copied over an earlier one.
 for file in $settings; do
     case "$$file" in
