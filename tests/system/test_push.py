@@ -180,6 +180,7 @@ def test_a_push_says_which_boards_took_the_bundle_and_which_are_pinned(site: Pus
         "silent": [],
         "pinned": {"v0": "one"},
         "fusion_pinned": {"fusion": "one"},
+        "reasons": {},
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vp_mqtt.protocol.messages import State, StatusMessage
@@ -21,6 +21,7 @@ class Adoption:
         pinned: boards that keep a bundle of their own (`--bundle NAME`), each with its name.
         fusion: fusion nodes that follow the site or run the bundle.
         fusion_pinned: fusion nodes pinned to another bundle, each with its name: they do not fuse votes of this one.
+        reasons: of boards that do not run it (yet), what they say is wrong.
     """
 
     taken: tuple[str, ...]
@@ -29,6 +30,7 @@ class Adoption:
     pinned: dict[str, str]
     fusion_pinned: dict[str, str]
     fusion: tuple[str, ...] = ()
+    reasons: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, nodes: Iterable[NodePresence], digest: str, now: float) -> Adoption:
@@ -46,13 +48,15 @@ class Adoption:
         silent = [node for node in followers if node.at(now) is Presence.SILENT]
         pinned = [node.status for node in boards if node not in taken and _is_pinned(node.status)]
         fusion = [node.status for node in online if node.status.role == "fusion"]
+        waiting = [node for node in followers if node not in silent]
         return cls(
             taken=_names(taken),
-            waiting=_names(node for node in followers if node not in silent),
+            waiting=_names(waiting),
             silent=_names(silent),
             pinned=_bundles(pinned),
             fusion_pinned=_bundles(one for one in fusion if _is_deaf(one, digest)),
             fusion=tuple(sorted(one.node for one in fusion if not _is_deaf(one, digest))),
+            reasons={node.status.node: node.status.problem for node in waiting if node.status.problem is not None},
         )
 
     @property
@@ -69,6 +73,7 @@ class Adoption:
             "silent": list(self.silent),
             "pinned": self.pinned,
             "fusion_pinned": self.fusion_pinned,
+            "reasons": self.reasons,
         }
 
     def lines(self, bundle: str) -> list[str]:
@@ -82,8 +87,11 @@ class Adoption:
             lines = ["no board is online: boards fetch it when they start"]
         else:
             lines = [f"{len(self.taken)} of {following} boards that follow the site run it now"]
-        if self.waiting:
-            lines.append(f"not running it yet: {', '.join(self.waiting)}; see their logs")
+        if unexplained := [name for name in self.waiting if name not in self.reasons]:
+            lines.append(f"not running it yet: {', '.join(unexplained)}; see their logs")
+        for reason in sorted(set(self.reasons.values())):
+            nodes = [node for node, its in sorted(self.reasons.items()) if its == reason]
+            lines.append(f"not running it yet: {', '.join(nodes)}: {reason}")
         if self.silent:
             lines.append(f"silent: {', '.join(self.silent)}; are they on?")
         for name in sorted(set(self.pinned.values())):

@@ -16,9 +16,10 @@ def node(
     follows: bool | None = True,
     state: State = State.ONLINE,
     retained: bool = False,
+    problem: str | None = None,
 ) -> NodePresence:
     bundle = "new" if digest == NEW else "old"
-    status = status_of(name, role, state=state, bundle=bundle, digest=digest[:8], follows=follows)
+    status = status_of(name, role, state=state, bundle=bundle, digest=digest[:8], follows=follows, problem=problem)
     return NodePresence(status, retained=retained, now=0.0)
 
 
@@ -64,6 +65,19 @@ def test_a_board_that_is_not_heard_took_nothing_whatever_the_broker_has_kept() -
     assert adoption(kept, now=15.1).lines("new")[1] == "silent: a; are they on?"
     kept.note_heard(15.0)
     assert adoption(kept, now=15.1).taken == ("a",)
+
+
+def test_boards_that_say_why_they_do_not_run_it_are_quoted() -> None:
+    lacks = "bundle 'new': it has no such variant"
+    found = adoption(
+        node("a", problem=lacks), node("b", problem=lacks), node("c"), node("d", digest=NEW, problem="dark")
+    )
+    assert found.lines("new") == [
+        "1 of 4 boards that follow the site run it now",
+        "not running it yet: c; see their logs",
+        f"not running it yet: a, b: {lacks}",
+    ]
+    assert found.as_dict()["reasons"] == {"a": lacks, "b": lacks}
 
 
 def test_a_site_without_boards_refuses_nothing() -> None:
