@@ -139,8 +139,10 @@ def test_the_page_shows_the_site_as_it_is(demo_site: Site, broker: Mosquitto, tm
         # A restart of the broker is said and heals.
         broker.stop()
         expect(live.page.locator(".problems")).to_contain_text("no connection to the broker")
+        expect(past.page.locator(".problems")).to_contain_text("no connection to the broker")
         broker.start()
         expect(live.page.locator(".problems")).not_to_contain_text("no connection")
+        expect(past.page.locator(".problems")).not_to_contain_text("no connection")
         await_another_picture(live)
 
         # So does one of the server, which ends at once although browsers listen to it.

@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from vp_mqtt.web.context import Context
-from vp_mqtt.web.pages import boards, history, live, metrics, settings, sign_in, teach, teach_class, train
+from vp_mqtt.web.pages import boards, history, live, metrics, problems, settings, sign_in, teach, teach_class, train
 
 _STATIC = Path(__file__).parents[1] / "static"
 
@@ -20,6 +20,7 @@ def all_routes(context: Context) -> list[BaseRoute]:
         *boards.routes(context),
         *history.routes(context),
         *metrics.routes(context),
+        *problems.routes(context),
         *teach.routes(context),
         *teach_class.routes(context),
         *train.routes(context),

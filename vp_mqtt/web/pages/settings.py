@@ -64,6 +64,9 @@ class _SettingsPage:
     async def _page(self, request: Request) -> Response:
         person = person_of(request)
         values = await to_thread.run_sync(self._read)
+        if "waits" in request.query_params and not values["fusion"] and not values["cameras"]:
+            # The page stays as it is.
+            return Response(status_code=204)
         after = {card.camera: card.snapshot - 1 for card in values["cameras"]}
         if person is not None and person.is_operator:
             after = {card.camera: self._ask(card) for card in values["cameras"]}
