@@ -120,12 +120,15 @@ def variant_problems(nodes: list[NodeState], fusion: list[NodeState]) -> list[st
     if not any_online(nodes):
         states = f": {_states(nodes)}" if nodes else ": start vp-node on the boards"
         return [f"no variant node is online{states}"]
+    online = [node for node in nodes if node.is_online]
+    running = {node.status.variant for node in online} - {None}
     found = [
-        f"{_variant_name(node)} is {node.presence}"
+        f"board '{node.status.node}', another one of variant {node.status.variant}, is {node.presence}"
+        if node.status.variant in running
+        else f"{_variant_name(node)} is {node.presence}"
         for node in nodes
         if node.presence in {Presence.OFFLINE, Presence.SILENT}
     ]
-    online = [node for node in nodes if node.is_online]
     known = {digest for node in fusion if node.is_online for digest in (node.status.digest, *(node.status.ready or ()))}
     found += [
         f"{_variant_name(node)} runs bundle '{node.status.bundle}', "

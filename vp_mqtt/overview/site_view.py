@@ -140,7 +140,9 @@ class SiteView:
 
     def votes(self, frame: SeenFrame, now: float) -> list[BoardVote]:
         """Return what each variant contributed to a frame's label, by variant."""
-        nodes = {node.status.variant: node for node in reversed(self.overview.nodes("variant", now))}
+        # Of several boards with one variant, that of the vote is rather one that is online.
+        boards = sorted(self.overview.nodes("variant", now), key=lambda node: node.is_online)
+        nodes = {node.status.variant: node for node in boards}
         label = None if frame.label is None else frame.label.label
         family = {*frame.votes} if label is None else {*label.voted, *label.missing}
         return [self._vote(frame, variant, nodes.get(variant)) for variant in sorted(family)]

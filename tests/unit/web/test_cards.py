@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from tests.support.labels import label, state_message
+from tests.support.statuses import status_of
 from tests.unit.overview.test_site_overview import status
 from tests.unit.overview.test_site_view import FRAME, viewed, vote
 from vp_mqtt.overview.activity import Outcome
+from vp_mqtt.overview.node_state import NodeState
 from vp_mqtt.overview.site_view import BoardVote, SiteView
 from vp_mqtt.protocol.frames import ClosedBy
 from vp_mqtt.protocol.messages import ClassScore, State, StatsMessage
+from vp_mqtt.protocol.presence import Presence
 from vp_mqtt.web.cards.boards import board_cards, response_chart, strip_paths
 from vp_mqtt.web.cards.cameras import CameraCard, camera_cards
 from vp_mqtt.web.cards.words import ago, milliseconds, outcome_words, percent, why_closed
@@ -55,7 +59,7 @@ def test_numbers_are_said_as_finely_as_one_reads_them() -> None:
     [
         (ClosedBy.COMPLETE, [Outcome.VOTED] * 3, "All 3 boards voted"),
         (ClosedBy.COMPLETE, [Outcome.VOTED], "The only board voted"),
-        (ClosedBy.COMPLETE, [Outcome.VOTED] * 2 + [Outcome.AWAY], "All 2 boards voted; 1 board not waited for"),
+        (ClosedBy.COMPLETE, [Outcome.VOTED] * 2 + [Outcome.AWAY], "All 2 boards voted"),
         (ClosedBy.DECIDED, [Outcome.VOTED, Outcome.NOT_NEEDED], "Certain after 1 of 2 votes: no other could change it"),
         (
             ClosedBy.DEADLINE,
@@ -67,6 +71,19 @@ def test_numbers_are_said_as_finely_as_one_reads_them() -> None:
 )
 def test_why_a_window_closed_is_a_sentence(closed_by: ClosedBy, outcomes: list[Outcome], said: str) -> None:
     assert why_closed(closed_by, [board_vote(outcome) for outcome in outcomes]) == said
+
+
+def test_only_boards_that_are_there_are_not_waited_for() -> None:
+    offline = NodeState(status_of("a"), Presence.OFFLINE, is_heard=False)
+    gone = BoardVote(1, offline, Outcome.AWAY, (), None, None)
+    voted, nobody = board_vote(Outcome.VOTED), board_vote(Outcome.AWAY)
+    assert why_closed(ClosedBy.COMPLETE, [voted, voted, gone, nobody]) == "All 2 boards voted; 1 board not waited for"
+    assert why_closed(ClosedBy.COMPLETE, [voted, nobody, nobody]) == "The only board voted"
+    votes = [voted, board_vote(Outcome.NOT_NEEDED), nobody]
+    assert why_closed(ClosedBy.DECIDED, votes) == "Certain after 1 of 2 votes: no other could change it"
+    assert outcome_words(gone) == "offline"
+    # It voted, and was gone when the page asked, or another board has its variant.
+    assert outcome_words(replace(gone, outcome=Outcome.VOTED)) == ""
 
 
 def test_what_became_of_a_vote_is_a_word_or_two() -> None:
@@ -133,6 +150,24 @@ def test_boards_come_first_and_say_what_they_do() -> None:
     assert facts["looks at"] == "288x288"
     assert set(cards[0].strip) == {"voted"}
     assert cards[3].strip == {}
+
+
+def test_of_two_boards_with_one_variant_the_one_that_is_there_voted() -> None:
+    view = site_of_boards()
+    for name in ("aa-twin", "zz-twin"):
+        dead = status("variant", name, variant=0, state=State.OFFLINE)
+        view.overview.note_status(dead, retained=False, now=NOW)
+    cards = {card.name: card for card in board_cards(view, NOW)}
+    assert set(cards["v0"].strip) == {"voted"}
+    assert (cards["aa-twin"].strip, cards["aa-twin"].votes) == ({}, "")
+    frame = view.frames("cam0").labelled()
+    assert frame is not None
+    board = view.votes(frame, NOW)[0].node
+    assert board is not None
+    assert board.status.node == "v0"
+    assert "board 'aa-twin', another one of variant 0, is offline" in view.overview.problems(NOW)
+    view.overview.note_status(status("variant", "v0", variant=0, state=State.OFFLINE), retained=False, now=NOW)
+    assert "variant 0 ('aa-twin') is offline" in view.overview.problems(NOW)
 
 
 def test_a_dead_board_says_for_how_long_and_keeps_no_old_figures() -> None:

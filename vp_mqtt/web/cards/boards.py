@@ -55,9 +55,12 @@ def board_cards(view: SiteView, now: float) -> list[BoardCard]:
         (node for node in nodes if node.status.variant is None),
         key=lambda node: (_ROLES.get(node.status.role, 2), node.status.node),
     )
+    online = {node.status.variant for node in boards if node.is_online}
     found = []
     for node in [*boards, *others]:
         variant = node.status.variant
+        # Votes name their variant only: they are another board's if one with the same variant is there.
+        voting = variant if node.is_online or variant not in online else None
         found.append(
             BoardCard(
                 key=node.status.node,
@@ -68,8 +71,8 @@ def board_cards(view: SiteView, now: float) -> list[BoardCard]:
                 presence=_presence(node, now),
                 problem=(node.status.problem or "") if node.is_online else "",
                 facts=tuple(_facts(view, node)),
-                strip={} if variant is None else strip_paths(view.strip(variant)),
-                votes="" if variant is None else recently.votes(variant),
+                strip={} if voting is None else strip_paths(view.strip(voting)),
+                votes="" if voting is None else recently.votes(voting),
             )
         )
     return found

@@ -41,13 +41,15 @@ def why_closed(closed_by: ClosedBy, votes: Sequence[BoardVote]) -> str:
     """Return in a sentence why a window closed when it did."""
     voted = sum(vote.outcome is Outcome.VOTED for vote in votes)
     late = sum(vote.outcome is Outcome.LATE for vote in votes)
-    away = sum(vote.outcome is Outcome.AWAY for vote in votes)
+    away = sum(vote.outcome is Outcome.AWAY and vote.node is not None for vote in votes)
+    # A variant that no board runs could not have changed anything.
+    possible = sum(vote.outcome is not Outcome.AWAY for vote in votes)
     match closed_by:
         case ClosedBy.COMPLETE:
             without = f"; {_boards(away)} not waited for" if away else ""
             return f"{'The only board' if voted == 1 else f'All {_boards(voted)}'} voted{without}"
         case ClosedBy.DECIDED:
-            return f"Certain after {voted} of {len(votes)} votes: no other could change it"
+            return f"Certain after {voted} of {possible} votes: no other could change it"
         case ClosedBy.DEADLINE:
             return f"The deadline passed with {_boards(late)} outstanding" if late else "The deadline passed"
         case ClosedBy.SKIPPED:
@@ -56,6 +58,8 @@ def why_closed(closed_by: ClosedBy, votes: Sequence[BoardVote]) -> str:
 
 def outcome_words(vote: BoardVote) -> str:
     """Return in a word or two what became of a board's vote; empty if it counted."""
+    if vote.outcome is Outcome.VOTED:
+        return ""
     if vote.node is not None and not vote.node.is_online:
         return str(vote.node.presence)
     match vote.outcome:
