@@ -121,10 +121,13 @@ class _ClassPage:
         name = upload.fields.get("name", "")
 
         def put() -> str:
-            done, refused = self._teaching.upload(name, upload.files)
-            refused += upload.too_large
-            if refused:
-                raise CollectionError(f"{done} of {done + refused} added: the others are no JPEG or PNG, or too large")
+            done = self._teaching.upload(name, upload.files)
+            refused = done.unusable + upload.too_large
+            reasons = [f"{done.repeated} there already"] if done.repeated else []
+            reasons += [f"{refused} no JPEG or PNG, or too large"] if refused else []
+            if reasons:
+                total = done.added + done.repeated + refused
+                raise CollectionError(f"{done.added} of {total} added; left out: {', '.join(reasons)}")
             return class_address(name)
 
         return await self._answers.attempt(put, class_address(name))

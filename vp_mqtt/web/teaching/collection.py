@@ -188,9 +188,10 @@ class Collection:
             raise CollectionError("the name is too long")
         if name.casefold() in _PARTS:
             raise CollectionError(f"'{name}' means a part of a data set: choose another name")
-        others = {one.name.casefold() for one in list_folders(self.folder).files if normalize(one.name) != instead_of}
-        if name.casefold() in others:
-            raise CollectionError(f"there is a class '{name}' already")
+        names = (normalize(one.name) for one in list_folders(self.folder).files)
+        others = {one.casefold(): one for one in names if one != instead_of}
+        if (same := others.get(name.casefold())) is not None:
+            raise CollectionError(f"there is a class '{same}' already")
         if len(others) >= _MOST_CLASSES:
             raise CollectionError(f"there are {_MOST_CLASSES} classes already")
         return name

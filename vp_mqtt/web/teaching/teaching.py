@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 import time
 from collections import OrderedDict, deque
@@ -40,6 +41,21 @@ class _Burst:
     paths: tuple[Path, ...]
     action: Action
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What became of pictures that were uploaded to a class: how many of them.
+
+    Attributes:
+        added: were written.
+        unusable: cannot be decoded.
+        repeated: are in the class already, or were uploaded more than once.
+    """
+
+    added: int
+    unusable: int
+    repeated: int
 
 
 class Teaching:
@@ -156,19 +172,20 @@ class Teaching:
             self._note_captured(name, path)
         return True
 
-    def upload(self, name: str, pictures: Sequence[bytes]) -> tuple[int, int]:
-        """Put pictures into a class; return how many, and how many were refused as they cannot be decoded.
+    def upload(self, name: str, pictures: Sequence[bytes]) -> Uploaded:
+        """Put pictures into a class, but those that it has already; return what became of them.
 
         Raises:
             CollectionError: there is no such class.
-            OSError: one cannot be written.
+            OSError: one cannot be read or written.
         """
         usable = [picture for picture in pictures if _is_usable(picture)]
         done: list[Path] = []
         stamp = time.strftime("%Y%m%d-%H%M%S")
         with self._lock:
+            new = self._new_ones(name, usable)
             try:
-                for number, picture in enumerate(usable, 1):
+                for number, picture in enumerate(new, 1):
                     suffix = _SUFFIXES[find_format(picture) or PictureFormat.JPEG]
                     done.append(self.collection.add(name, picture, f"upload-{stamp}-{number}{suffix}"))
             except BaseException:
@@ -176,7 +193,16 @@ class Teaching:
                 raise
         if done:
             self.actions.add(Action(f"{counted(len(done), 'picture')} uploaded to '{name}'", lambda: _remove(done)))
-        return len(done), len(pictures) - len(usable)
+        return Uploaded(len(done), unusable=len(pictures) - len(usable), repeated=len(usable) - len(new))
+
+    def _new_ones(self, name: str, pictures: Sequence[bytes]) -> list[bytes]:
+        """Return pictures that a class does not have, each once: copies would be held out as well as learnt."""
+        folder, sizes = self.collection.folder_of(name), {len(picture) for picture in pictures}
+        own = (folder / picture for picture in self.collection.get(name).pictures)
+        same_size = [path.read_bytes() for path in own if path.stat().st_size in sizes]
+        had = {hashlib.sha256(data).digest() for data in same_size}
+        found = {hashlib.sha256(picture).digest(): picture for picture in pictures}
+        return [picture for digest, picture in found.items() if digest not in had]
 
     def _note_captured(self, name: str, path: Path) -> None:
         """Make one action of the pictures of a burst."""

@@ -26,6 +26,7 @@ from vp_mqtt.web.templating import Templates
 
 NASTY = "<b onclick=x>\"'&"
 JPEG = encode_jpeg(np.full((48, 64, 3), 90, np.uint8), 90)
+ALIKE = [encode_jpeg(np.full((48, 64, 3), grey, np.uint8), 90) for grey in (90, 120, 150)]
 VIEWER = {"trusted_proxy": "127.0.0.1", "operators": "olga"}
 
 
@@ -114,9 +115,12 @@ def test_pictures_are_uploaded_within_limits(rig: Rig, monkeypatch: pytest.Monke
 
     assert upload([JPEG], "wrong")[0] == 403
     token = rig.token()
-    assert upload([JPEG, JPEG], token)[0] == 200
+    assert upload(ALIKE[:2], token)[0] == 200
     assert rig.counts()["cup"] == 2
-    assert "1 of 2 added" in upload([JPEG, b"<svg/>"], token)[1]
+    assert "1 of 2 added; left out: 1 no JPEG or PNG, or too large" in upload([ALIKE[2], b"<svg/>"], token)[1]
+    # A copy of a picture would be held out as well as learnt.
+    repeated = upload([ALIKE[0], ALIKE[1], b"<svg/>"], token)[1]
+    assert "0 of 3 added; left out: 2 there already, 1 no JPEG or PNG, or too large" in repeated
     monkeypatch.setattr(uploads, "MAX_FILES", 2)
     assert upload([JPEG] * 3, token)[0] == 413
     monkeypatch.setattr(uploads, "MAX_FILE_BYTES", 100)

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.web.teaching.test_queue import look, queue_in, sight
 from vp_mqtt.inference.pictures import Picture, encode_jpeg
 from vp_mqtt.web.teaching.collection import Collection, CollectionError
-from vp_mqtt.web.teaching.teaching import Teaching, advice
+from vp_mqtt.web.teaching.teaching import Teaching, Uploaded, advice
 
 
 @pytest.fixture
@@ -82,10 +82,22 @@ def test_what_is_uploaded_is_jpeg_or_png_that_can_be_decoded(teaching: Teaching)
     jpeg = encode_jpeg(plain(10), 90)
     png = cv2.imencode(".png", plain(10))[1].tobytes()
     bmp = cv2.imencode(".bmp", plain(10))[1].tobytes()
-    assert teaching.upload("cup", [jpeg, png, bmp, b"<svg onload=alert(1)>", jpeg[:200], b""]) == (2, 4)
+    assert teaching.upload("cup", [jpeg, png, bmp, b"<svg onload=alert(1)>", jpeg[:200], b""]) == Uploaded(
+        added=2, unusable=4, repeated=0
+    )
     assert {Path(one).suffix for one in teaching.collection.get("cup").pictures} == {".jpg", ".png"}
     teaching.actions.undo()
     assert counts(teaching)["cup"] == 0
+
+
+def test_a_picture_that_a_class_has_is_not_uploaded_again(teaching: Teaching) -> None:
+    first, second = (encode_jpeg(plain(grey), 90) for grey in (10, 200))
+    assert teaching.upload("cup", [first, first]) == Uploaded(added=1, unusable=0, repeated=1)
+    assert teaching.upload("cup", [second, first]) == Uploaded(added=1, unusable=0, repeated=1)
+    assert teaching.upload("spoon", [first]).added == 1
+    teaching.actions.undo()
+    teaching.actions.undo()
+    assert teaching.upload("cup", [second]).added == 1
 
 
 def test_classes_and_pictures_are_changed_and_all_of_it_is_undone(teaching: Teaching) -> None:
