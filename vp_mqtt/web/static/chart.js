@@ -29,13 +29,13 @@
     return {
       width: width(place),
       height: HEIGHT,
-      padding: [8, 8, 0, 0],
+      padding: [8, 32, 0, 0],
       cursor: { y: false },
       // From 1 ms on, by powers: boards and the deadline are far apart.
       scales: { x: { time: true }, y: { distr: 3, range: (_, least, most) => [Math.max(0.1, least * 0.7), most * 1.4] } },
       axes: [
         { ...axis, space: 110, values: (_, ticks) => ticks.map(clock) },
-        { ...axis, size: 48, splits: () => POWERS, values: (_, ticks) => ticks.map((ms) => `${ms}`) },
+        { ...axis, size: 48, splits: (_, _axis, least, most) => POWERS.filter((ms) => ms >= least && ms <= most), values: (_, ticks) => ticks.map((ms) => `${ms}`) },
       ],
       series: [{ label: "time", value: (_, time) => (time == null ? "" : clock(time)) }, ...series, ...(data.deadline == null ? [] : [deadline])],
     };
