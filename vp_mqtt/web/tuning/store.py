@@ -69,6 +69,8 @@ class SettingsStore:
         """Keep settings, unless they are the ones that were kept last of this topic."""
         try:
             with self._lock, self._database.connected() as database:
+                # Another page of this site, on this machine, notes the same.
+                database.execute("BEGIN IMMEDIATE")
                 newest = "SELECT payload FROM settings WHERE topic = ? ORDER BY id DESC LIMIT 1"
                 row = database.execute(newest, [topic]).fetchone()
                 if (b"" if row is None else row[0]) == payload:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -224,6 +225,27 @@ def test_the_whole_picture_is_asked_for_by_operators_and_waited_for(rig: Rig, mo
     assert rig.browser.get(address).content == JPEG
     rig.page()
     assert len(rig.published) == 1, "the picture is new"
+
+
+def test_two_pages_of_one_site_keep_a_change_once(tmp_path: Path) -> None:
+    path = tmp_path / "home.settings.sqlite"
+    stores = [SettingsStore(path) for _ in range(4)]
+    for store in stores:
+        store.open()
+    for number in range(20):
+        together = threading.Barrier(len(stores))
+
+        def note(store: SettingsStore, number: int = number, together: threading.Barrier = together) -> None:
+            together.wait(10)
+            store.note(FOR_FUSION, b"%d" % number, "", 1.0)
+
+        pages = [threading.Thread(target=note, args=(store,)) for store in stores]
+        for page in pages:
+            page.start()
+        for page in pages:
+            page.join()
+    assert [store.problem for store in stores] == [None] * len(stores)
+    assert [int(one.payload or -1) for one in stores[0].newest(100)] == list(range(19, -2, -1))
 
 
 def test_a_store_keeps_so_many_of_each_and_survives_damage(tmp_path: Path) -> None:
