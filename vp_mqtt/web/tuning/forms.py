@@ -26,6 +26,17 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _ROW = "region-"
 _MessageT = TypeVar("_MessageT", bound=Message)
 
+# What the nodes call by the names of their settings, in the words of the form.
+_ON_THE_PAGE = {
+    "state: labels and hysteresis together exceed the window: no state could end": (
+        "the labels that must agree and those more to leave a state are together more than the last labels: "
+        "no state could end"
+    ),
+    "state: the dwell exceeds the time-out": (
+        "the shortest time of a state is longer than the time after which it is unknown if no label agrees"
+    ),
+}
+
 
 def fusion_settings(form: Mapping[str, str]) -> FusionSettingsMessage:
     """Return the settings of the fusion nodes that a form holds; version and time are to be set.
@@ -69,7 +80,7 @@ def _checked(model: type[_MessageT], values: dict[str, object]) -> _MessageT:
         # As JSON is read: lists are tuples there.
         return model.model_validate({"version": 1, "changed": 0.0, **values}, strict=False)
     except ValidationError as error:
-        raise UserError("; ".join(error_lines(error))) from None
+        raise UserError("; ".join(_ON_THE_PAGE.get(line, line) for line in error_lines(error))) from None
 
 
 def _number(form: Mapping[str, str], name: str, called: str = "") -> float:
