@@ -339,9 +339,7 @@ class SitePlan(Table):
         return next(person.name for person in self.people if person.role == "operator")
 
 
-def read_plan(
-    path: Path, missing_hint: str = "make one with `vp site init`; for several sites: docs/cells.md"
-) -> SitePlan:
+def read_plan(path: Path, missing_hint: str = _HOW) -> SitePlan:
     """Read a site's plan.
 
     Args:

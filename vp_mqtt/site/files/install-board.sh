@@ -52,7 +52,7 @@ if [ -e /etc/vp-mqtt/installed ]; then
         grep -qxF "$$kind $$name" "$$work/installed" && continue
         case "$$kind" in
             unit) if systemctl disable --now "$$name" </dev/null; then echo "Stopped: $$name"; fi ;;
-            setting) rm -rf "/etc/vp-mqtt/$$name" ;;
+            setting) rm -rf "/etc/vp-mqtt/$${name:?}" ;;
         esac
     done </etc/vp-mqtt/installed
 fi
