@@ -34,6 +34,8 @@ from vp_mqtt.mqtt.tcp import TcpSocket
 # At a time: some hundred votes. Between two readings is time for what is to be sent, and for the clock.
 _READ_BYTES = 32_768
 _NO_COMMAND = 0
+# A busy broker takes a while to read a DISCONNECT; a dead one never does.
+_LEAVE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,24 @@ class Client(ThreadedClient):
     on_pause: Callable[[], None]
     _patience: PongPatience | None = None
     _stream: PacketStream
+    _is_leaving = False
+
+    def leave(self) -> None:
+        """Send DISCONNECT, and let the broker close the connection, so that it reads that and publishes no will."""
+        self._is_leaving = True
+        self.disconnect()
+
+    def note_socket(self, _client: mqtt.Client, _data: object, sock: mqtt.SocketLike) -> None:
+        """Note the socket of a new connection; paho calls it."""
+        self.tcp = TcpSocket(sock.fileno())
+
+    def let_socket_go(self, _client: mqtt.Client, _data: object, _sock: mqtt.SocketLike) -> None:
+        """Close the TCP socket of a connection that ends, drained if we leave; paho calls it."""
+        tcp, self.tcp = self.tcp, None
+        if tcp is not None:
+            if self._is_leaving:
+                tcp.drain(_LEAVE_S)
+            tcp.close()
 
     def loop_misc(self) -> MQTTErrorCode:
         """Send pings, and end a connection whose broker does not answer them; paho's loop calls it in each turn."""
@@ -228,6 +248,7 @@ def new_client(options: BrokerOptions, tls: ssl.SSLContext | None, client_id: st
     """Return a client that connects as the options say, once, and is not connected yet."""
     client = Client.to_broker(options, tls, client_id)
     client.connect_timeout = CONNECT_TIMEOUT_S
+    client.on_socket_open, client.on_socket_close = client.note_socket, client.let_socket_go
     if will is not None:
         client.will_set(will.topic, will.payload, will.qos, will.retain)
     return client

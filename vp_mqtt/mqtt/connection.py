@@ -24,7 +24,6 @@ from vp_mqtt.mqtt.failure import CONNECT_TIMEOUT_S, Failure
 from vp_mqtt.mqtt.message import Outgoing, Received, Subscription, TopicAliases
 from vp_mqtt.mqtt.publish_packet import PublishPacket, encode
 from vp_mqtt.mqtt.retries import LASTING_S
-from vp_mqtt.mqtt.tcp import TcpSocket
 
 _PACKET_TOO_LARGE = 0x95
 MAX_REMAINING_LENGTH = 268_435_455
@@ -32,8 +31,6 @@ MAX_REMAINING_LENGTH = 268_435_455
 _REMEMBERED_REFUSALS = 1000
 # Some brokers accept no more topic filters in one SUBSCRIBE.
 _MAX_FILTERS = 8
-# A busy broker takes a while to read a DISCONNECT; a dead one never does.
-_LEAVE_S = 1.0
 # Of MQTT 5.0, section 3.8.3.1.
 _SEND_RETAINED, _NO_RETAINED = 0, 2
 
@@ -118,8 +115,6 @@ class Connection:
         self._callbacks = callbacks
         self._client = client = new_client(options, tls, client_id, will)
         client.turn = turn
-        client.on_socket_open = self._socket_opened
-        client.on_socket_close = self._socket_closed
         client.on_connect = self._answered
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
@@ -130,7 +125,7 @@ class Connection:
             client.on_log = self._logged
         self._network: threading.Thread | None = None
         self._failure: Failure | None = None
-        self._is_open = self._is_leaving = False
+        self._is_open = False
         self._lost, self._settled = threading.Event(), threading.Event()
         self._subscribing: dict[int, list[str]] = {}
         self._refused: deque[int] = deque(maxlen=_REMEMBERED_REFUSALS)
@@ -171,8 +166,7 @@ class Connection:
     def close(self) -> None:
         """Disconnect cleanly, so that no will is published, and let `run` return."""
         if self._is_open:
-            self._is_leaving = True
-            self._client.disconnect()
+            self._client.leave()
         self._end()
 
     def publish(self, message: Outgoing) -> Sent | None:
@@ -213,16 +207,6 @@ class Connection:
     def _end(self) -> None:
         self._lost.set()
         self._settled.set()
-
-    def _socket_opened(self, _client: mqtt.Client, _data: object, sock: mqtt.SocketLike) -> None:
-        self._client.tcp = TcpSocket(sock.fileno())
-
-    def _socket_closed(self, _client: mqtt.Client, _data: object, _sock: mqtt.SocketLike) -> None:
-        tcp, self._client.tcp = self._client.tcp, None
-        if tcp is not None:
-            if self._is_leaving:
-                tcp.drain(_LEAVE_S)
-            tcp.close()
 
     def _logged(self, _client: mqtt.Client, _data: object, level: int, text: str) -> None:
         # With TLS 1.3 a broker refuses a certificate after the handshake; only paho's log says so.

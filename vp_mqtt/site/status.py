@@ -157,7 +157,7 @@ class _Listener:
         def has_all() -> bool:
             known = self.nodes()
             expected = names or {name for name, node in known.items() if node.is_online}
-            # Of one that was started meanwhile, the rest of the time shows whether that goes on.
+            # Of one that was started meanwhile, the rest of the time shows whether it is started again.
             return bool(expected) and all(
                 name in known
                 and known[name].is_heard

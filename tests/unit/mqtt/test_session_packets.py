@@ -23,7 +23,7 @@ from tests.support.scripted_broker import (
     until,
 )
 from vp_mqtt.config.broker import BrokerOptions
-from vp_mqtt.mqtt import connection
+from vp_mqtt.mqtt import client, connection
 from vp_mqtt.mqtt.message import Outgoing, Received, Subscription
 from vp_mqtt.mqtt.session import Session, connected
 from vp_mqtt.mqtt.tcp import TcpSocket
@@ -338,7 +338,7 @@ def test_tcp_is_kept_from_delaying_small_packets(broker: ScriptedBroker, monkeyp
             calls.append("close")
 
     calls: list[str] = []
-    monkeypatch.setattr(connection, "TcpSocket", Recorder)
+    monkeypatch.setattr(client, "TcpSocket", Recorder)
     options = BrokerOptions(url=broker.url)
     with connected(options, client_id="me", on_message=lambda _: calls.append("message")) as running:
         sent = running.publish(Outgoing("t", b"", qos=1))

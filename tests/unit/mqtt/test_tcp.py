@@ -33,6 +33,7 @@ def test_what_was_sent_last_is_read_by_an_end_that_still_sends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as link:
         tcp = TcpSocket(link.fileno())
         peer, _ = server.accept()
+        closed = threading.Event()
         with peer:
             peer.sendall(b"x" * 50_000)
             link.sendall(b"the end")
@@ -41,12 +42,13 @@ def test_what_was_sent_last_is_read_by_an_end_that_still_sends() -> None:
                 tcp.drain(10.0)
                 tcp.close()
                 link.close()
+                closed.set()
 
             leaving = threading.Thread(target=leave)
             leaving.start()
             # As a broker that has many clients to serve before it reads what this one said.
+            assert not closed.wait(0.1)
             for _ in range(20):
-                time.sleep(0.005)
                 peer.sendall(b"x" * 50_000)
             assert peer.recv(100) == b"the end"
             assert peer.recv(100) == b""
