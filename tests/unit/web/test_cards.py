@@ -174,8 +174,18 @@ def test_a_dead_board_says_for_how_long_and_keeps_no_old_figures() -> None:
     view = site_of_boards()
     view.overview.note_status(status("variant", "v0", State.OFFLINE, variant=0), retained=False, now=NOW + 1)
     dead = board_cards(view, NOW + 126)[0]
-    assert (dead.is_online, dead.presence) == (False, "offline for 2 min")
+    assert (dead.kind, dead.presence) == ("gone", "offline for 2 min")
     assert {name for name, _ in dead.facts} == {"host"}
+
+
+def test_wills_of_a_broker_that_is_stopped_do_not_make_boards_offline() -> None:
+    view = site_of_boards()
+    view.overview.note_status(status("variant", "v0", State.OFFLINE, variant=0), retained=False, now=NOW)
+    view.overview.note_connection(NOW, is_connected=False)
+    for card in board_cards(view, NOW + 60):
+        assert (card.kind, card.presence) == ("unclear", "not known: no connection to the broker")
+    view.overview.note_connection(NOW + 60, is_connected=True)
+    assert [card.kind for card in board_cards(view, NOW + 60)] == ["gone", "online", "online", "online"]
 
 
 def test_of_a_board_that_was_dead_before_one_cannot_say_for_how_long() -> None:

@@ -14,6 +14,8 @@ from vp_mqtt.web.cards.words import ago, milliseconds
 STRIP_CELLS = STRIP_FRAMES
 _KINDS = {Outcome.VOTED: "voted", Outcome.NOT_NEEDED: "unneeded", Outcome.LATE: "late", Outcome.AWAY: "away"}
 _ROLES = {"camera": 0, "fusion": 1}
+# A broker that is stopped publishes the wills of nodes that are well before it closes the connections.
+_UNCLEAR = "not known: no connection to the broker"
 _RATES = {"camera": "frames", "fusion": "labels", "variant": "votes"}
 
 
@@ -26,7 +28,7 @@ class BoardCard:
         name: the node's name.
         role: camera, variant or fusion, or something of the site's own.
         variant: the variant's index; None for other nodes.
-        is_online: whether it is online.
+        kind: "online", "gone", or "unclear" while there is no connection to the broker.
         presence: in words, with how long it has been gone.
         problem: what keeps it from its work; empty if nothing does.
         facts: names and values.
@@ -38,7 +40,7 @@ class BoardCard:
     name: str
     role: str
     variant: int | None
-    is_online: bool
+    kind: str
     presence: str
     problem: str
     facts: tuple[tuple[str, str], ...]
@@ -56,6 +58,7 @@ def board_cards(view: SiteView, now: float) -> list[BoardCard]:
         key=lambda node: (_ROLES.get(node.status.role, 2), node.status.node),
     )
     online = {node.status.variant for node in boards if node.is_online}
+    is_connected = view.overview.is_connected
     found = []
     for node in [*boards, *others]:
         variant = node.status.variant
@@ -67,8 +70,8 @@ def board_cards(view: SiteView, now: float) -> list[BoardCard]:
                 name=node.status.node,
                 role=node.status.role,
                 variant=variant,
-                is_online=node.is_online,
-                presence=_presence(node, now),
+                kind=("online" if node.is_online else "gone") if is_connected else "unclear",
+                presence=_presence(node, now) if is_connected else _UNCLEAR,
                 problem=(node.status.problem or "") if node.is_online else "",
                 facts=tuple(_facts(view, node)),
                 strip={} if voting is None else strip_paths(view.strip(voting)),
