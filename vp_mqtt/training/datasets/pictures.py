@@ -10,12 +10,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from cv2.utils import logging as cv2_logging
 from numpy.typing import NDArray
 
 from vp_mqtt import MAX_PIXELS
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.picture_formats import FILES
 from vp_mqtt.inference.pictures import Picture, PictureError, decode
+
+# Its warnings do not name the file; our errors do.
+cv2_logging.setLogLevel(cv2_logging.LOG_LEVEL_ERROR)
 
 Labels = NDArray[np.int64]
 
