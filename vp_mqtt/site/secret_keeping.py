@@ -59,8 +59,11 @@ class SecretKeeping:
             pair = new_authority(name, self._now)
         try:
             authority = Authority(pair)
-        except ValueError as error:
-            raise UserError(f"{self._root / _AUTHORITY}: ca.crt and ca.key are not usable: {error}") from None
+        except ValueError:
+            raise UserError(
+                f"{self._root / _AUTHORITY}: ca.crt or ca.key is damaged, or they do not belong together; put both "
+                "back as they were, or remove both to give every board new certificates"
+            ) from None
         self._add_pair(stem, pair)
         return authority, pair.certificate
 

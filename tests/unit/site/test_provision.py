@@ -168,6 +168,17 @@ def test_a_certificate_near_its_end_is_renewed(site: ProvisionedSite) -> None:
     assert not any(path.endswith(".password") for path in written)
 
 
+@pytest.mark.parametrize("file", ["ca.crt", "ca.key"])
+def test_a_damaged_authority_is_left_as_it_is_and_said(site: ProvisionedSite, file: str) -> None:
+    path = site.root / "authority" / file
+    for content in (b"", b"-----BEGIN NOTHING-----", path.read_bytes()[:90]):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"authority: ca\.crt or ca\.key is damaged, .* put both back") as told:
+            site.provision()
+        assert "http" not in str(told.value)
+        assert path.read_bytes() == content
+
+
 def test_a_key_for_bundles_goes_to_the_boards(site: ProvisionedSite) -> None:
     public = generate(site.folder / "operator.key")
     site.edit("deadline_ms", f'bundle_key = "{public.name}"\ndeadline_ms')
