@@ -105,3 +105,15 @@ def check_copy(dataset: Dataset, bundle: Path, out: Path, capsys: pytest.Capture
     others = dataclasses.replace(dataset, classes=tuple(reversed(dataset.classes)))
     with pytest.raises(UserError, match="other classes"):
         fine_tuning.fine_tune_copy(others, first, out, name="x", data="", seed=0, progress=SilentProgress())
+    steps.clear()
+    with pytest.raises(UserError, match="something other than a bundle"):
+        fine_tuning.fine_tune_copy(
+            dataset,
+            first,
+            out.parent,
+            name="x",
+            data="",
+            seed=0,
+            progress=ProgressLines(lambda *one: steps.append(one)),
+        )
+    assert steps == []

@@ -92,6 +92,17 @@ def test_bundles_that_do_not_fit_together_are_refused(
     assert not (tmp_path / "merged").exists()
 
 
+def test_a_bundle_of_other_classes_is_not_replaced_but_one_of_the_same_is(bundle: Path, tmp_path: Path) -> None:
+    others = other(bundle, tmp_path / "others", name="others", classes=["cup", "plate", "fork", "spoon"])
+    before = open_bundle(others).manifest
+    with pytest.raises(UserError, match="there is a bundle of other classes, 'others'; name another folder"):
+        merge([parse_part(str(bundle))], others)
+    assert open_bundle(others).manifest == before
+    same = other(bundle, tmp_path / "same", name="same")
+    merged = merge([parse_part(f"{bundle}:1")], same)
+    assert open_bundle(same).manifest == merged
+
+
 def test_a_version_of_the_preprocessing_can_be_chosen_for_all(bundle: Path, tmp_path: Path) -> None:
     newer = other(bundle, tmp_path / "newer", preprocessing={"version": 2})
     for version in (1, 2):

@@ -47,6 +47,7 @@ def train_own(
     from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets, defaults  # noqa: PLC0415
     from vp_mqtt.training.bundle_names import choose_bundle_name  # noqa: PLC0415
+    from vp_mqtt.training.bundle_writer import check_replaceable  # noqa: PLC0415
     from vp_mqtt.training.frozen.teach import teach  # noqa: PLC0415
 
     logs.set_up(json_lines=False, level="info")
@@ -56,7 +57,7 @@ def train_own(
     dataset = datasets.load(data, root, seed)
     say_left_out(dataset.left_out)
     if not resumes:
-        _refuse_other_classes(bundle, dataset)
+        check_replaceable(bundle, dataset.classes)
         if (out / "checkpoint.pt").exists():
             raise UserError(
                 f"--out {out}: there is a training already; continue it with --resume, or name another folder"
@@ -85,22 +86,6 @@ def train_own(
         typer.echo("not fine-tuned: that needs torch (docs/training.md)")
     else:
         _fine_tune(dataset, data, out, root=root, seed=seed, resumes=resumes)
-
-
-def _refuse_other_classes(bundle: Path, dataset: Dataset) -> None:
-    """Refuse to replace the bundle of another task; that of the same classes is replaced by a later training.
-
-    Raises:
-        UserError: there is such a bundle.
-    """
-    from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
-    from vp_mqtt.bundle.manifest import MANIFEST_NAME  # noqa: PLC0415
-
-    if not (bundle / MANIFEST_NAME).is_file():
-        return
-    manifest = open_bundle(bundle).manifest
-    if manifest.classes != dataset.classes:
-        raise UserError(f"{bundle}: there is a bundle of other classes, '{manifest.name}'; name another folder")
 
 
 def _fine_tune(dataset: Dataset, data: str, out: Path, *, root: Path | None, seed: int, resumes: bool) -> None:

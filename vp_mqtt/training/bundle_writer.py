@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, Manifest, Preprocessing, VariantEntry, VariantSpec
 from vp_mqtt.errors import UserError
 
@@ -31,17 +32,17 @@ class VariantModel:
 
 
 @contextlib.contextmanager
-def new_bundle_folder(out: Path) -> Iterator[Path]:
+def new_bundle_folder(out: Path, classes: Sequence[str]) -> Iterator[Path]:
     """Give an empty folder that becomes the bundle's when all is done: it appears complete or not at all.
 
     Args:
-        out: the bundle's folder; an existing bundle is replaced.
+        out: the bundle's folder; an existing bundle of the same classes is replaced.
+        classes: of the bundle.
 
     Raises:
-        UserError: the folder holds something other than a bundle, or cannot be written.
+        UserError: the folder holds something other than a bundle of these classes, or cannot be written.
     """
-    if out.exists() and not (out / MANIFEST_NAME).is_file() and any(out.iterdir() if out.is_dir() else [out]):
-        raise UserError(f"--out {out}: there is something other than a bundle; name a new folder")
+    check_replaceable(out, classes)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
@@ -53,6 +54,16 @@ def new_bundle_folder(out: Path) -> Iterator[Path]:
             folder.rename(out)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}") from None
+
+
+def check_replaceable(out: Path, classes: Sequence[str]) -> None:
+    """Check that a new bundle may be written to a folder. Raises what `new_bundle_folder` does."""
+    if (out / MANIFEST_NAME).is_file():
+        manifest = open_bundle(out).manifest
+        if manifest.classes != tuple(classes):
+            raise UserError(f"--out {out}: there is a bundle of other classes, '{manifest.name}'; name another folder")
+    elif out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+        raise UserError(f"--out {out}: there is something other than a bundle; name a new folder")
 
 
 def write_bundle(

@@ -69,7 +69,7 @@ def export_bundle(
 
     Args:
         checkpoint: the trained family.
-        out: the bundle's folder; an existing bundle is replaced.
+        out: the bundle's folder; an existing bundle of the same classes is replaced.
         name: of the bundle; by default the data set's.
         weights: how large weights are stored. The models compute in float32, but for "int8", which computes in 8 bits.
         fit: fit temperatures and vote weights on the validation part, instead of using the paper's weights.
@@ -77,14 +77,14 @@ def export_bundle(
             validation accuracy is the bundle's, without it that of the last epoch.
 
     Raises:
-        UserError: the folder holds something other than a bundle, or cannot be written; or the data set is missing or
-            not the training's.
+        UserError: the folder holds something other than a bundle of these classes, or cannot be written; or the data
+            set is missing or not the training's.
     """
     if dataset is None and (fit or needs_pictures(weights)):
         raise UserError("weights in int8 and --fit need the training's pictures: name them with --data")
     if dataset is not None and dataset.classes != checkpoint.origin.classes:
         raise UserError(f"the classes of '{dataset.name}' are not those of the training")
-    with new_bundle_folder(out) as folder:
+    with new_bundle_folder(out, checkpoint.origin.classes) as folder:
         exporter = _Exporter(checkpoint, folder, name or checkpoint.origin.dataset, dataset)
         return exporter.export(weights, fit=fit)
 

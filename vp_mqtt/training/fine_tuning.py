@@ -12,6 +12,7 @@ from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.manifest import FamilySpec, Manifest
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.builder import build_trainer
+from vp_mqtt.training.bundle_writer import new_bundle_folder
 from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.training.datasets import Dataset
 from vp_mqtt.training.evaluation.evaluate import default_encoder, evaluate_bundle
@@ -118,26 +119,28 @@ def fine_tune_copy(
     Args:
         dataset: that the family was taught.
         bundle: the family.
-        out: folder for the new bundle; an existing bundle is replaced.
+        out: folder for the new bundle; an existing bundle of the same classes is replaced.
         name: of the new bundle.
         data: where the pictures are, for later exports.
         seed: random seed.
         progress: receives every step.
 
     Raises:
-        UserError: the family has other classes, a picture cannot be read, or a file cannot be written.
+        UserError: the family has other classes, a picture cannot be read, the folder holds something other than a
+            bundle of these classes, or a file cannot be written.
     """
     if bundle.manifest.classes != dataset.classes:
         raise UserError("the bundle has other classes than the pictures: teach it these first")
     began = time.monotonic()
     origin = _origin(dataset, bundle.manifest, data=data, root=None, seed=seed)
-    with tempfile.TemporaryDirectory(prefix="vp-fine-tune-") as folder:
+    # What is wrong with `out` is said before the work of hours, not after it.
+    with new_bundle_folder(out, dataset.classes) as made, tempfile.TemporaryDirectory(prefix="vp-fine-tune-") as folder:
         work = Path(folder)
         weights = read_starting_weights([str(bundle.folder)], None, origin.family)
         build_trainer(origin, dataset, work, weights=weights, progress=progress).run()
-        export_bundle(Checkpoint.load(work / CHECKPOINT_NAME), out, name=name, dataset=dataset)
-    tuned = open_bundle(out)
-    before, after = (outcome_of(one, dataset.classes, dataset.test) for one in (bundle, tuned))
+        export_bundle(Checkpoint.load(work / CHECKPOINT_NAME), made, name=name, dataset=dataset)
+        tuned = open_bundle(made)
+        before, after = (outcome_of(one, dataset.classes, dataset.test) for one in (bundle, tuned))
     return TunedCopy(tuned.manifest, before, after, time.monotonic() - began)
 
 

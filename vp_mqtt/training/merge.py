@@ -63,7 +63,7 @@ def merge(parts: Sequence[Part], out: Path, *, name: str | None = None, preproce
 
     Args:
         parts: of the same classes in the same order.
-        out: the bundle's folder; an existing bundle is replaced.
+        out: the bundle's folder; an existing bundle of the same classes is replaced.
         name: of the bundle; by default that of the first part's.
         preprocessing: version for all variants, also for those that were trained with another.
 
@@ -83,7 +83,7 @@ def merge(parts: Sequence[Part], out: Path, *, name: str | None = None, preproce
         VariantModel(spec, weight, model, entry.params)
         for spec, weight, model, (_, entry) in zip(specs, weights, models, chosen, strict=True)
     ]
-    with new_bundle_folder(out) as folder:
+    with new_bundle_folder(out, first.classes) as folder:
         return write_bundle(
             folder,
             variants,

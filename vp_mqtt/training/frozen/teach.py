@@ -107,7 +107,7 @@ def teach(
     Args:
         dataset: its training and validation part are learnt, of many pictures a part; its test part tells how well.
         start: backbones of the family.
-        out: the bundle's folder; an existing bundle is replaced.
+        out: the bundle's folder; an existing bundle of the same classes is replaced.
         name: of the bundle.
         seed: random seed of the data set's split and of the folds.
         before: a bundle to evaluate on the test part, too.
@@ -115,13 +115,14 @@ def teach(
         watcher: follows the work, and may cancel it.
 
     Raises:
-        UserError: a picture cannot be read, or the folder holds something other than a bundle or cannot be written.
+        UserError: a picture cannot be read, or the folder holds something other than a bundle of these
+            classes, or cannot be written.
         Cancelled: the watcher says so; nothing is written.
     """
     began = time.monotonic()
     watcher = watcher or Watcher()
     pictures = _learnt_from(dataset, seed, learns_validation=learns_validation)
-    with new_bundle_folder(out) as folder:
+    with new_bundle_folder(out, dataset.classes) as folder:
         has_mirrored = len(pictures) <= FEW_PICTURES
         features = measure_features(start, pictures, watcher, "learning", has_mirrored=has_mirrored)
         learned = learn(dataset.classes, pictures.labels, features, seed, watcher)
