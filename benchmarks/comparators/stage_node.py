@@ -136,7 +136,7 @@ class StageNode:
                 batch = feature_maps.decode(message.payload, self._entry.input, digest)
             else:
                 side, preprocessing = self._entry.input[1], self._manifest.preprocessing
-                picture = pictures.decode(message.payload, side + preprocessing.margin, version=preprocessing.version)
+                picture = pictures.decode(message.payload, preprocessing.side(side), version=preprocessing.version)
                 batch = pictures.prepare(picture, side, preprocessing)
             result = self._model(batch)
         except (ValueError, cv2.error) as error:

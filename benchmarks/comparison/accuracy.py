@@ -75,7 +75,7 @@ def _predict_in_stages(pipeline: Pipeline, precision: str, pictures: Pictures) -
 
     def one(index: int) -> None:
         side = stages[0].input[1]
-        picture = decode(encode_jpeg(pictures.picture(index), CAMERA_QUALITY), side + manifest.preprocessing.margin)
+        picture = decode(encode_jpeg(pictures.picture(index), CAMERA_QUALITY), manifest.preprocessing.side(side))
         values = prepare(picture, side, manifest.preprocessing)
         for stage, model in zip(stages, models, strict=True):
             values = model(values)

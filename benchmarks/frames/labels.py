@@ -77,7 +77,7 @@ def measure_labels(
     """
     bundle = open_bundle(bundle_name)
     manifest = bundle.manifest
-    side = max(entry.resolution for entry in manifest.variants) + manifest.preprocessing.margin
+    side = max(manifest.preprocessing.side(entry.resolution) for entry in manifest.variants)
     known = {name: index for index, name in enumerate(manifest.classes)}
     files = [file for file in find_pictures(pictures).files if file.parent.name in known]
     if not files:
@@ -107,7 +107,7 @@ def _vote(case: _Case, frame: bytes, bundle: Bundle, models: Sequence[Callable[.
     preprocessing, taken, votes = bundle.manifest.preprocessing, [], []
     for entry, model in zip(bundle.manifest.variants, models, strict=True):
         started = time.thread_time()
-        picture = decode(frame, entry.resolution + preprocessing.margin, version=preprocessing.version)
+        picture = decode(frame, preprocessing.side(entry.resolution), version=preprocessing.version)
         blob = prepare(picture, entry.resolution, preprocessing)
         taken.append(time.thread_time() - started)
         votes.append(np.ravel(model(blob)))

@@ -71,9 +71,7 @@ class _TimedWorker:
         times = []
         for resolution, predict in self._models:
             marks = [time.perf_counter()]
-            picture = pictures.decode(
-                jpeg, resolution + self._preprocessing.margin, version=self._preprocessing.version
-            )
+            picture = pictures.decode(jpeg, self._preprocessing.side(resolution), version=self._preprocessing.version)
             marks.append(time.perf_counter())
             batch = pictures.prepare(picture, resolution, self._preprocessing)
             marks.append(time.perf_counter())

@@ -125,6 +125,10 @@ def test_a_bundle_is_calibrated_by_its_pictures_on_export_or_later(trained: Path
     assert later == exported
     # Familiarity is fitted anew, not built on top of itself.
     assert calibrate_bundle(open_bundle(tmp_path / "later"), dataset, tmp_path / "again") == later
+    zoomed = export_bundle(checkpoint, tmp_path / "zoomed", zoom=1.2, dataset=dataset).manifest
+    assert zoomed.preprocessing.zoom == 1.2
+    assert calibrate_bundle(open_bundle(tmp_path / "plain"), dataset, tmp_path / "zoomed-later", 1.2) == zoomed
+    assert calibrate_bundle(open_bundle(tmp_path / "zoomed"), dataset, tmp_path / "chosen") == exported
     with pytest.raises(UserError, match="it exists already"):
         calibrate_bundle(open_bundle(tmp_path / "plain"), dataset, tmp_path / "later")
     others = dataclasses.replace(dataset, classes=("a", "b"))

@@ -103,6 +103,14 @@ def test_a_bundle_of_other_classes_is_not_replaced_but_one_of_the_same_is(bundle
     assert open_bundle(same).manifest == merged
 
 
+def test_of_parts_with_different_zooms_the_merged_bundle_has_the_median(bundle: Path, tmp_path: Path) -> None:
+    parts = [
+        parse_part(str(other(bundle, tmp_path / f"{zoom}", name=f"x{zoom * 100:.0f}", preprocessing={"zoom": zoom})))
+        for zoom in (1.2, 1.0, 1.15)
+    ]
+    assert merge(parts, tmp_path / "merged").preprocessing.zoom == 1.15
+
+
 def test_a_version_of_the_preprocessing_can_be_chosen_for_all(bundle: Path, tmp_path: Path) -> None:
     newer = other(bundle, tmp_path / "newer", preprocessing={"version": 2})
     for version in (1, 2):

@@ -23,6 +23,8 @@ MAX_CLASSES = 65_536  # a class index travels as 16 bits
 SHORT_DIGEST_BYTES = 4
 STAGES = 7
 """Of inverted residuals, in the whole MobileNetV2."""
+MAX_ZOOM = 1.25
+"""Of a picture, before its centre is cropped."""
 NONE_CLASS = "none"
 """Name of the class of background, of empty scenes and of whatever else is not to be told apart."""
 
@@ -90,8 +92,8 @@ class FamilySpec(_Strict):
 class Preprocessing(_Strict):
     """How a picture becomes a model's input, in training and on the device alike.
 
-    A picture is resized to a square of resolution + margin, its centre is cropped to the resolution, the channels are
-    put in RGB order, and 0..255 is scaled to -1..1. How it is resized depends on the version:
+    A picture is resized to a square of resolution * zoom + margin, its centre is cropped to the resolution, the
+    channels are put in RGB order, and 0..255 is scaled to -1..1. How it is resized depends on the version:
 
     1. bicubic if its shorter side is not longer than that of the square, else by area;
     2. the same if its shorter side is not longer; else first by a power of two, so that its shorter side is at least as
@@ -105,6 +107,23 @@ class Preprocessing(_Strict):
         description="stretch: the whole picture, whatever its aspect ratio; cover: the largest square at its centre",
     )
     margin: int = Field(default=0, ge=0, le=256, description="pixels cropped away after the resize")
+    zoom: float = Field(
+        default=1.0,
+        ge=1,
+        le=MAX_ZOOM,
+        description="by how much the picture is enlarged before its centre is cropped: views in training are parts of "
+        "pictures, in which things look larger than in whole ones. Left out of the canonical JSON if it is 1",
+    )
+
+    @model_validator(mode="after")
+    def _crops_once(self) -> Self:
+        if self.margin and self.zoom > 1:
+            raise ValueError("there is a margin and a zoom: name one of them")
+        return self
+
+    def side(self, resolution: int) -> int:
+        """Return the side of the square that a picture is resized to, in pixels."""
+        return round(resolution * self.zoom) + self.margin
 
 
 class VariantEntry(VariantSpec):
@@ -175,6 +194,8 @@ class Manifest(_Strict):
         fields = self.model_dump(exclude={"calibration"} if self.calibration is None else None)
         if self.preprocessing.version == 1:
             del fields["preprocessing"]["version"]
+        if self.preprocessing.zoom == 1:
+            del fields["preprocessing"]["zoom"]
         for variant in fields["variants"]:
             if variant["stages"] == STAGES:
                 del variant["stages"]

@@ -11,6 +11,16 @@ from vp_mqtt.cli.common_options import require_learning, require_torch
 from vp_mqtt.cli.data import Data, Root, say_left_out
 from vp_mqtt.errors import UserError
 
+Zoom = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        max=1.25,
+        help="by how much pictures are enlarged before their centre is cropped (default: what fits best on the "
+        "validation part)",
+    ),
+]
+
 if TYPE_CHECKING:
     from vp_mqtt.bundle.manifest import Manifest
     from vp_mqtt.training.checkpoint import Origin
@@ -49,6 +59,7 @@ def export(
     fit: Annotated[
         bool, typer.Option("--fit", help="fit temperatures and vote weights on the validation part")
     ] = False,
+    zoom: Zoom = None,
     data: Annotated[
         str | None,
         typer.Option(help="the training's data, to calibrate the bundle with (default: where the training read it)"),
@@ -70,7 +81,7 @@ def export(
     origin = trained.origin
     name = choose_bundle_name(name, origin.dataset)
     dataset = _data_of_training(origin, data, root, needed=fit or needs_pictures(chosen))
-    exported = export_bundle(trained, out, name=name, weights=chosen, fit=fit, dataset=dataset)
+    exported = export_bundle(trained, out, name=name, weights=chosen, fit=fit, zoom=zoom, dataset=dataset)
     if exported.note:
         typer.echo(exported.note, err=True)
     typer.echo(
@@ -86,9 +97,10 @@ def calibrate(
     data: Data,
     *,
     out: Annotated[Path, typer.Option(help="a new folder for the calibrated bundle")],
+    zoom: Zoom = None,
     root: Root = None,
 ) -> None:
-    """Calibrate a bundle that was exported without its pictures: confidence, and what is unknown."""
+    """Calibrate a bundle that was exported without its pictures: zoom, confidence, and what is unknown."""
     require_learning()
     from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
@@ -97,12 +109,14 @@ def calibrate(
     opened = open_bundle(bundle)
     dataset = datasets.load(data, root, opened.manifest.split_seed)
     say_left_out(dataset.left_out)
-    manifest = calibrate_bundle(opened, dataset, out)
+    manifest = calibrate_bundle(opened, dataset, out, zoom)
     typer.echo(f"{out}: digest {manifest.short_digest.hex()}")
     _say_calibration(manifest)
 
 
 def _say_calibration(manifest: Manifest) -> None:
+    if manifest.preprocessing.zoom > 1:
+        typer.echo(f"pictures are enlarged by {manifest.preprocessing.zoom:g}, and their centre is cropped")
     fitted = manifest.calibration
     if fitted is not None:
         typer.echo(

@@ -267,9 +267,9 @@ def prepare(picture: Picture, resolution: int, preprocessing: Preprocessing) -> 
         resolution: the variant's, in pixels.
         preprocessing: the bundle's.
     """
-    margin = preprocessing.margin
-    square = resize_square(picture, resolution + margin, preprocessing.fit, preprocessing.version)
-    start = margin // 2
+    side = preprocessing.side(resolution)
+    square = resize_square(picture, side, preprocessing.fit, preprocessing.version)
+    start = (side - resolution) // 2
     square = square[start : start + resolution, start : start + resolution]
     blob = cv2.dnn.blobFromImage(square, 1 / _HALF_RANGE, mean=(_HALF_RANGE,) * 3, swapRB=True)
     return np.asarray(blob, dtype=np.float32)

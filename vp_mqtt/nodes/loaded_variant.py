@@ -35,7 +35,7 @@ class LoadedVariant:
     @property
     def frame_side(self) -> int:
         """Side of the square that frames are resized to, in pixels."""
-        return self.entry.resolution + self.manifest.preprocessing.margin
+        return self.manifest.preprocessing.side(self.entry.resolution)
 
     def vote(self, message: Received, look: Callable[[Picture], None] = lambda _: None) -> Vote:
         """Return the variant's vote on a frame.
@@ -63,7 +63,7 @@ def frame_side(bundle: Bundle, variant: int) -> int:
     Raises:
         UserError: the bundle has no such variant.
     """
-    return bundle.variant(variant).resolution + bundle.manifest.preprocessing.margin
+    return bundle.manifest.preprocessing.side(bundle.variant(variant).resolution)
 
 
 def load_variant(

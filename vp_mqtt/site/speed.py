@@ -129,7 +129,7 @@ def _summary(candidate: Candidate, times: dict[tuple[int, str], CallTimes], name
 
 
 def _prepare(jpeg: bytes, resolution: int, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    picture = pictures.decode(jpeg, resolution + preprocessing.margin, version=preprocessing.version)
+    picture = pictures.decode(jpeg, preprocessing.side(resolution), version=preprocessing.version)
     return pictures.prepare(picture, resolution, preprocessing)
 
 

@@ -26,6 +26,7 @@ from vp_mqtt.training.familiarity import (
     without_familiarity,
 )
 from vp_mqtt.training.merge import difference
+from vp_mqtt.training.zoom import choose_zoom, zoomed
 
 MAX_TRAINING_PICTURES = 2000
 """For the class means: so many pictures of the training part are enough."""
@@ -105,13 +106,14 @@ def describe_pictures(pictures: Pictures) -> dict[str, int | float]:
     return describe(pictures.picture(index) for index in chosen)
 
 
-def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path) -> Manifest:
-    """Write a bundle again, with familiarity in its models and a calibration, and return its manifest.
+def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path, zoom: float | None = None) -> Manifest:
+    """Write a bundle again, with a zoom, familiarity in its models and a calibration, and return its manifest.
 
     Args:
         bundle: calibrated or not.
         dataset: that it was trained on, split as in the training.
         out: a new folder.
+        zoom: of the preprocessing; by default it is chosen on the validation part.
 
     Raises:
         UserError: the data set has other classes, a model or a picture cannot be used, or the folder cannot be written.
@@ -126,6 +128,10 @@ def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path) -> Manifest:
     if out.exists():
         raise UserError(f"--out {out}: it exists already; name a new folder")
     models = [bundle.model_bytes(variant.index) for variant in manifest.variants]
+    if zoom is None:
+        plain = [without_familiarity(model) if has_familiarity(model) else model for model in models]
+        zoom = choose_zoom(manifest, plain, dataset.validation)
+    manifest = zoomed(manifest, zoom)
     calibrated = calibrate(manifest, models, dataset)
     labels = dataset.validation.labels
     accuracy = evaluate_probabilities(manifest, calibrated.probabilities, labels, k=manifest.k, by_k=[]).fused

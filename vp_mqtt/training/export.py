@@ -22,6 +22,7 @@ from vp_mqtt.training.evaluation.evaluate import evaluate_bundle, evaluate_proba
 from vp_mqtt.training.onnx_export import largest_difference, to_onnx
 from vp_mqtt.training.onnx_weights import Stored
 from vp_mqtt.training.quantize import CALIBRATION_PICTURES, quantize
+from vp_mqtt.training.zoom import choose_zoom, zoomed
 
 Weights = Stored | Literal["int8"]
 WEIGHTS: tuple[Weights, ...] = ("float16", "float32", "int8-stored", "int8")
@@ -60,6 +61,7 @@ def export_bundle(
     name: str | None = None,
     weights: Weights = "float16",
     fit: bool = False,
+    zoom: float | None = None,
     dataset: Dataset | None = None,
 ) -> Exported:
     """Write a trained family as a bundle; the folder appears complete or not at all.
@@ -73,6 +75,7 @@ def export_bundle(
         name: of the bundle; by default the data set's.
         weights: how large weights are stored. The models compute in float32, but for "int8", which computes in 8 bits.
         fit: fit temperatures and vote weights on the validation part, instead of using the paper's weights.
+        zoom: of the preprocessing; by default it is chosen on the validation part.
         dataset: the training's data; required for weights in 8 bits, fitting and calibration. With it, the manifest's
             validation accuracy is the bundle's, without it that of the last epoch.
 
@@ -85,14 +88,16 @@ def export_bundle(
     if dataset is not None and dataset.classes != checkpoint.origin.classes:
         raise UserError(f"the classes of '{dataset.name}' are not those of the training")
     with new_bundle_folder(out, checkpoint.origin.classes) as folder:
-        exporter = _Exporter(checkpoint, folder, name or checkpoint.origin.dataset, dataset)
+        exporter = _Exporter(checkpoint, folder, name or checkpoint.origin.dataset, dataset, zoom)
         return exporter.export(weights, fit=fit)
 
 
 class _Exporter:
     """Makes a bundle in a folder."""
 
-    def __init__(self, checkpoint: Checkpoint, folder: Path, name: str, dataset: Dataset | None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, folder: Path, name: str, dataset: Dataset | None, zoom: float | None
+    ) -> None:
         self.folder = folder
         self._checkpoint = checkpoint
         self._name = name
@@ -103,7 +108,8 @@ class _Exporter:
         self._provenance = _provenance(checkpoint)
         if dataset is not None:
             self._provenance |= describe_pictures(dataset.validation)
-        self._preprocessing = Preprocessing(version=checkpoint.origin.recipe.preprocessing)
+        self._zoom = zoom
+        self._preprocessing = Preprocessing(version=checkpoint.origin.recipe.preprocessing, zoom=zoom or 1.0)
 
     def export(self, weights: Weights, *, fit: bool) -> Exported:
         if fit and self._dataset is not None:
@@ -133,6 +139,9 @@ class _Exporter:
         return quantized, weights, note
 
     def _calibrate(self, manifest: Manifest, models: list[bytes], dataset: Dataset, weights: Weights) -> Manifest:
+        if self._zoom is None:
+            manifest = zoomed(manifest, choose_zoom(manifest, models, dataset.validation))
+            self._preprocessing = manifest.preprocessing
         calibrated = calibrate(manifest, models, dataset)
         labels = dataset.validation.labels
         # The bundle's own accuracy: in training, arithmetic differs and votes are not rounded.

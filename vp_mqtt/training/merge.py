@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,12 +132,14 @@ def difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
 
 
 def _common_preprocessing(parts: Sequence[Part], version: int | None) -> Preprocessing:
-    """Return the preprocessing of the merged bundle.
+    """Return the preprocessing of the merged bundle; of different zooms, which calibration chooses anew, the median.
 
     Raises:
         UserError: the parts have different ones, and no version is given for all.
     """
     ways = [part.bundle.manifest.preprocessing for part in parts]
+    zoom = statistics.median_low(way.zoom for way in ways)
+    ways = [way.model_copy(update={"zoom": zoom}) for way in ways]
     if version is not None:
         ways = [Preprocessing.model_validate({**way.model_dump(), "version": version}) for way in ways]
     for part, way in zip(parts, ways, strict=True):

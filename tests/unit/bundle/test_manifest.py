@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -129,6 +130,9 @@ def test_the_digest_changes_with_any_change_of_a_variant(folder: Path, changes: 
         ({"variants": []}, "variants: "),
         ({"preprocessing": {"fit": "squeeze"}}, "preprocessing.fit: "),
         ({"preprocessing": {"margin": -1}}, "preprocessing.margin: "),
+        ({"preprocessing": {"zoom": 0.9}}, "preprocessing.zoom: "),
+        ({"preprocessing": {"zoom": 1.3}}, "preprocessing.zoom: "),
+        ({"preprocessing": {"zoom": 1.1, "margin": 8}}, "there is a margin and a zoom: name one of them"),
         ({"surprise": 1}, "surprise: "),
         ({"two\nlines": 1}, "lines: "),
     ],
@@ -329,6 +333,18 @@ def test_the_variants_for_few_boards_have_the_largest_weights(name: str, chosen:
     manifest = open_bundle(name).manifest
     assert [manifest.strongest(count) for count in range(1, 5)] == chosen
     assert manifest.strongest(9) == tuple(range(len(manifest.variants)))
+
+
+def test_a_zoom_changes_the_digest_and_none_leaves_that_of_bundles_from_before() -> None:
+    manifest = open_bundle("cifar10").manifest
+    plain, zoomed = (
+        manifest.model_copy(update={"preprocessing": manifest.preprocessing.model_copy(update={"zoom": zoom})})
+        for zoom in (1.0, 1.1)
+    )
+    assert b"zoom" not in plain.canonical()
+    assert json.loads(zoomed.canonical())["preprocessing"]["zoom"] == 1.1
+    assert plain.digest != zoomed.digest
+    assert Manifest.model_validate_json(zoomed.canonical()) == zoomed
 
 
 def test_of_equal_weights_a_variant_without_the_last_stages_computes_less() -> None:

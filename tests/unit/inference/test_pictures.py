@@ -209,6 +209,15 @@ def test_the_margin_is_cropped_away_around_the_centre(margin: int, start: int) -
     assert batch[0] == pytest.approx(centre / 127.5 - 1, abs=1e-6)
 
 
+@pytest.mark.parametrize(("zoom", "side", "start"), [(1.0, 16, 0), (1.05, 17, 0), (1.15, 18, 1), (1.25, 20, 2)])
+def test_a_zoom_crops_as_much_at_every_edge(zoom: float, side: int, start: int) -> None:
+    preprocessing = Preprocessing(zoom=zoom)
+    assert preprocessing.side(16) == side
+    picture = noise(side, side)
+    centre = picture[start : start + 16, start : start + 16, ::-1].transpose(2, 0, 1)
+    assert prepare(picture, 16, preprocessing)[0] == pytest.approx(centre / 127.5 - 1, abs=1e-6)
+
+
 def test_stretch_keeps_the_whole_picture_and_cover_the_largest_square_at_its_centre() -> None:
     wide = np.hstack([filled(RED, 32, 32), filled(GREEN, 32, 32), filled(BLUE, 32, 32)])
     for picture in (wide, wide.transpose(1, 0, 2)):

@@ -56,7 +56,7 @@ def test_a_node_says_that_it_needs_larger_frames_before_it_has_the_larger_model(
 
     def bundle_of(resolution: int) -> Bundle:
         entry = found.variant(0).model_copy(update={"resolution": resolution})
-        preprocessing = Preprocessing(margin=20)
+        preprocessing = Preprocessing(zoom=1.25)
         update = {"variants": (entry, *found.manifest.variants[1:]), "preprocessing": preprocessing}
         return replace(found, manifest=found.manifest.model_copy(update=update))
 
@@ -68,6 +68,6 @@ def test_a_node_says_that_it_needs_larger_frames_before_it_has_the_larger_model(
         with suppress(UserError):
             node._load(bundle, 0, None)
         after.append(node._node._status.current.frame_side)
-    assert while_loading == [68, 320, 420, 320]
-    assert after == [68, 320, 320, 68]
+    assert while_loading == [60, 375, 500, 375]
+    assert after == [60, 375, 375, 60]
     node.stop()

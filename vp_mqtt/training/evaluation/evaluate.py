@@ -94,7 +94,7 @@ def run_models(
         try:
             for variant, runner in enumerate(runners):
                 resolution = variants[variant].resolution
-                picture = view(resolution + manifest.preprocessing.margin)
+                picture = view(manifest.preprocessing.side(resolution))
                 result[variant][index] = runner(prepare(picture, resolution, manifest.preprocessing))
         except PictureError as error:
             raise UnusablePictureError.of(pictures.where(index), str(error)) from None

@@ -83,7 +83,7 @@ def measure_features(
         try:
             for backbone, runner, features in zip(backbones, runners, found, strict=True):
                 side = backbone.spec.resolution
-                picture = view(side + preprocessing.margin)
+                picture = view(preprocessing.side(side))
                 seen = [picture, np.ascontiguousarray(picture[:, ::-1])][:views]
                 for place, one in enumerate(seen):
                     features[index, place] = runner(prepare(one, side, preprocessing))[backbone.outputs :]
