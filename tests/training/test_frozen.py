@@ -251,3 +251,13 @@ def test_bundles_without_float_weights_are_refused(start_folder: Path, tmp_path:
     (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(UserError, match="know some of the classes"):
         start_from_bundle(open_bundle(tmp_path), "odd")
+
+
+def test_whole_pictures_are_taught_whatever_the_zoom_of_the_bundle(start_folder: Path, tmp_path: Path) -> None:
+    manifest = json.loads((start_folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["preprocessing"] |= {"version": 2, "zoom": 1.2}
+    for file in start_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    found = start_from_bundle(open_bundle(tmp_path), "zoomed").preprocessing
+    assert (found.version, found.zoom) == (2, 1.0)

@@ -49,7 +49,7 @@ class Start:
 
 
 def start_from_bundle(bundle: Bundle, name: str) -> Start:
-    """Return the backbones of a bundle.
+    """Return the backbones of a bundle, for whole pictures.
 
     Args:
         bundle: exported with float weights, whose variants know all classes.
@@ -68,4 +68,5 @@ def start_from_bundle(bundle: Bundle, name: str) -> Start:
             raise UserError(f"--pretrained {name}: an int8 model; start from a float16 or float32 bundle")
         plain = without_familiarity(model) if has_familiarity(model) else model
         backbones.append(Backbone(entry.spec, plain, len(manifest.classes), entry.params))
-    return Start(name, tuple(backbones), manifest.preprocessing)
+    # The zoom was chosen for other pictures: one's own may show things at the edge.
+    return Start(name, tuple(backbones), manifest.preprocessing.model_copy(update={"zoom": 1.0}))
