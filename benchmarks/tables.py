@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import table_rows
-from benchmarks.accuracy import pareto_report, subset_rows
+from benchmarks.accuracy import pareto_report, subset_rows, zoom_rows
 from benchmarks.cells import report as cells_report
 from benchmarks.frames import report as frames_report
 from benchmarks.labelling import report as labelling_report
@@ -54,6 +54,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Any], Rows]]] = {
     "accuracy-fashion-mnist-small": ("accuracy-fashion-mnist-small", table_rows.accuracy),
     "accuracy-fashion-mnist-jpeg": ("accuracy-fashion-mnist", table_rows.accuracy_through_jpeg),
     "subsets": ("subsets", subset_rows.subsets),
+    "zoom": ("zoom", zoom_rows.zooms),
     "accuracy-scratch": ("accuracy-scratch", table_rows.from_scratch),
     "linear-classifier-caltech101": ("linear-classifier-caltech101", table_rows.linear_classifier),
     "fusion-rules": ("fusion-rules", table_rows.fusion_rules),
