@@ -18,10 +18,11 @@ from tests.support.site import Site
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.local.ports import free_port
+from vp_mqtt.mqtt.connection import Connection
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.mqtt.retries import BACKOFF_CAP_S
-from vp_mqtt.mqtt.session import Session
+from vp_mqtt.mqtt.session import Session, wait_until_subscribed
 from vp_mqtt.protocol.frames import FrameId
 
 MOVED_WITHIN_S = 5.0
@@ -125,6 +126,26 @@ def test_a_frozen_broker_is_detected_by_keepalive(broker: Mosquitto, listeners: 
         time.sleep(0.05)
     broker.thaw()
     assert listener.session.connected.wait(8)
+
+
+def test_a_broker_that_answers_subscriptions_late_is_waited_for(
+    broker: Mosquitto, listeners: list[Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe = Connection.subscribe
+
+    def subscribe_while_it_hangs(connection: Connection, some: Any) -> None:
+        broker.freeze()
+        threading.Timer(1.5, broker.thaw).start()
+        subscribe(connection, some)
+
+    monkeypatch.setattr(Connection, "subscribe", subscribe_while_it_hangs)
+    listener = Listener(broker.url)
+    listeners.append(listener)
+    began = time.monotonic()
+    wait_until_subscribed(listener.session)
+    assert listener.session.is_subscribed
+    assert time.monotonic() - began > 1.4
+    assert listener.until("t/birth", 5).payload == b"listener"
 
 
 def test_a_second_process_of_the_same_name_takes_over_and_the_first_ends_with_an_error(site: Site) -> None:

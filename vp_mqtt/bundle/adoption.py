@@ -9,6 +9,8 @@ from typing import Any
 from vp_mqtt.protocol.messages import State, StatusMessage
 from vp_mqtt.protocol.presence import NodePresence, Presence
 
+_HEARD_WITHIN_S = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
@@ -58,6 +60,11 @@ class Adoption:
             fusion=tuple(sorted(one.node for one in fusion if not _is_deaf(one, digest))),
             reasons={node.status.node: node.status.problem for node in waiting if node.status.problem is not None},
         )
+
+    def is_settled(self, waited_s: float) -> bool:
+        """Return whether no board is waited for; that there is none is known after a while only."""
+        has_boards = bool(self.taken or self.silent or self.pinned)
+        return not self.waiting and (has_boards or waited_s > _HEARD_WITHIN_S)
 
     @property
     def is_refused(self) -> bool:

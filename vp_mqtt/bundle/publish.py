@@ -25,7 +25,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.mqtt.message import Outgoing
-from vp_mqtt.mqtt.session import Session
+from vp_mqtt.mqtt.session import Session, wait_until_subscribed
 from vp_mqtt.protocol.bundle_pointer import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, SHORT_DIGITS, BundlePointer, BundleRef
 from vp_mqtt.protocol.chunks import HEADER_BYTES, ChunkError, split
 from vp_mqtt.protocol.topics import Topics
@@ -279,7 +279,7 @@ class Pusher:
 
     def _read_state(self) -> BundlePointer | None:
         """Wait until the broker has sent what it retains, until nothing has arrived for a while; return the pointer."""
-        self._session.wait_until_connected()
+        wait_until_subscribed(self._session)
         self._state.newest_at = time.monotonic()
         while time.monotonic() - self._state.newest_at <= _QUIET_S:
             self._session.check()
@@ -308,10 +308,10 @@ class Pusher:
 
     def _await_taken(self, ref: BundleRef) -> Adoption:
         """Wait until all boards that follow the site run a bundle, or until their time is up."""
-        until = time.monotonic() + self._taken_within_s
+        started = time.monotonic()
         while True:
             adoption = self._state.adoption(ref.digest, now := time.monotonic())
-            if not adoption.waiting or now > until:
+            if adoption.is_settled(now - started) or now - started > self._taken_within_s:
                 return adoption
             self._session.check()
             time.sleep(_POLL_S)

@@ -200,6 +200,11 @@ class Connection:
             if mid is not None:
                 self._subscribing[mid] = [one.topic for one in some]
 
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether the broker has answered all subscriptions."""
+        return not self._subscribing
+
     def unsubscribe(self, topic: str) -> None:
         """Unsubscribe from a topic filter."""
         self._client.unsubscribe(topic)

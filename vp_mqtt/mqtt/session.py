@@ -29,6 +29,9 @@ from vp_mqtt.mqtt.retained_finder import RetainedFinder
 from vp_mqtt.mqtt.retries import Retries, backoff
 from vp_mqtt.mqtt.tls import client_context
 
+_ANSWERED_WITHIN_S = 10.0
+_POLL_S = 0.02
+
 
 def _ignore(_: object) -> None:
     """Accept anything and do nothing."""
@@ -128,12 +131,7 @@ class Session:
         self._thread.start()
 
     def stop(self, last: Outgoing | None = None, timeout: float = 1.0) -> None:
-        """Publish a last message, disconnect cleanly, so that no will is published, and end.
-
-        Args:
-            last: the message.
-            timeout: for all of it, in seconds.
-        """
+        """Publish a last message, disconnect cleanly, so that no will is published, and end; within `timeout`, in s."""
         until = time.monotonic() + timeout
         if last is not None and (sent := self.publish(last)) is not None:
             sent.wait(timeout)
@@ -154,13 +152,10 @@ class Session:
             raise self.failure
 
     def wait_until_connected(self, timeout: float | None = None) -> bool:
-        """Wait until the session has been connected, or has ended.
+        """Wait until the session has been connected, or has ended; return whether it has been connected.
 
         Args:
             timeout: in seconds; None for as long as the session keeps trying.
-
-        Returns:
-            Whether the session has been connected.
 
         Raises:
             UserError: the session has ended with a permanent failure.
@@ -173,6 +168,11 @@ class Session:
         """Publish another birth message from now on, and at once if there is a connection."""
         self._birth = birth
         self.publish(birth)
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether there is a connection and the broker has answered all of its subscriptions."""
+        return (connection := self._current()) is not None and connection.is_subscribed
 
     def subscribe(self, topics: Sequence[str], qos: int = 0, *, retained: bool = True) -> None:
         """Subscribe to further topic filters, see `Subscription`; may be called from any thread."""
@@ -237,6 +237,19 @@ class Session:
         if self._birth is not None:
             self.publish(self._birth)
         self._retries.note_open()
+
+
+def wait_until_subscribed(session: Session) -> None:
+    """Wait until a broker has answered a session's subscriptions: a busy one does late, and sends nothing before.
+
+    Raises:
+        UserError: the session has ended with a permanent failure.
+    """
+    session.wait_until_connected()
+    until = time.monotonic() + _ANSWERED_WITHIN_S
+    while not session.is_subscribed and time.monotonic() < until:
+        session.check()
+        time.sleep(_POLL_S)
 
 
 @contextmanager

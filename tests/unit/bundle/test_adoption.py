@@ -86,6 +86,14 @@ def test_a_site_without_boards_refuses_nothing() -> None:
     assert found.lines("new") == ["no board is online: boards fetch it when they start"]
 
 
+def test_that_there_is_no_board_is_known_after_a_while_only() -> None:
+    fusion = node("fusion", role="fusion", digest=NEW)
+    assert [adoption(fusion).is_settled(waited) for waited in (0.0, 1.9, 2.1)] == [False, False, True]
+    assert adoption(fusion, node("a", digest=NEW)).is_settled(0.0)
+    assert adoption(fusion, node("a", follows=False)).is_settled(0.0)
+    assert not adoption(fusion, node("a", digest=NEW), node("b")).is_settled(9.0)
+
+
 def test_a_push_that_no_board_takes_is_refused() -> None:
     assert adoption(node("a")).is_refused
     assert adoption(node("a", follows=False)).is_refused
