@@ -140,6 +140,8 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
 def test_samples_are_test_pictures_by_class(tmp_path: Path) -> None:
     evaluation_set = load_evaluation_set("fashion-mnist", write_fashion_mnist(tmp_path / "data"))
     assert write_samples(evaluation_set, tmp_path / "samples", per_class=2) == 20
+    with pytest.raises(UserError, match="there is something already; name a new folder"):
+        write_samples(evaluation_set, tmp_path / "samples", per_class=3)
     files = sorted((tmp_path / "samples").rglob("*.png"))
     assert {file.parent.name for file in files} == set(FASHION_MNIST_CLASSES)
     for file in files:

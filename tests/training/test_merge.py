@@ -99,6 +99,10 @@ def test_a_bundle_of_other_classes_is_not_replaced_but_one_of_the_same_is(bundle
         merge([parse_part(str(bundle))], others)
     assert open_bundle(others).manifest == before
     same = other(bundle, tmp_path / "same", name="same")
+    (same / "notes.txt").touch()
+    with pytest.raises(UserError, match=r"there is more than a bundle: notes\.txt; name another folder"):
+        merge([parse_part(f"{bundle}:1")], same)
+    (same / "notes.txt").unlink()
     merged = merge([parse_part(f"{bundle}:1")], same)
     assert open_bundle(same).manifest == merged
 

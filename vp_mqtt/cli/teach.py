@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -146,7 +147,8 @@ def say_taught(taught: Taught, out: Path) -> None:
 
 def run_hint(out: Path) -> str:
     """Return how a bundle is run."""
-    return f"run it: vp push {out}, or vp-fusion and each vp-node with --bundle {out}"
+    quoted = shlex.quote(str(out))
+    return f"run it: vp push {quoted}, or vp-fusion and each vp-node with --bundle {quoted}"
 
 
 def find_start(pretrained: Sequence[str], dataset: Dataset) -> Start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -256,7 +257,9 @@ def _choose_recipe(
 
 
 def _next_step(out: Path, dataset: Dataset) -> str:
-    return f"make a bundle of it: vp export {out} --out bundles/{dataset.name}"
+    taken = (Path("bundles") / dataset.name).exists()
+    bundle = f"bundles/{dataset.name}" if not taken else f"bundles/{dataset.name}-{out.name}"
+    return f"make a bundle of it: vp export {shlex.quote(str(out))} --out {shlex.quote(bundle)}"
 
 
 def _run(trainer: Trainer, out: Path, variants: int, dataset: Dataset) -> None:

@@ -62,6 +62,9 @@ def check_replaceable(out: Path, classes: Sequence[str]) -> None:
         manifest = open_bundle(out).manifest
         if manifest.classes != tuple(classes):
             raise UserError(f"--out {out}: there is a bundle of other classes, '{manifest.name}'; name another folder")
+        own = {MANIFEST_NAME, *(entry.file for entry in manifest.variants)}
+        if others := sorted(path.name for path in out.iterdir() if path.name not in own):
+            raise UserError(f"--out {out}: there is more than a bundle: {others[0]}; name another folder")
     elif out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise UserError(f"--out {out}: there is something other than a bundle; name a new folder")
 

@@ -16,13 +16,15 @@ def write_samples(held_out: EvaluationSet, out: Path, per_class: int, seed: int 
 
     Args:
         held_out: pictures to choose from.
-        out: the output folder.
+        out: the output folder, new or empty.
         per_class: pictures per class; fewer if a class has fewer.
         seed: random seed.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: there is something in the folder, such as the pictures themselves, or it cannot be written.
     """
+    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+        raise UserError(f"--out {out}: there is something already; name a new folder")
     rng = np.random.default_rng(seed)
     written = 0
     for label, name in enumerate(held_out.classes):
