@@ -93,12 +93,13 @@ class FrameEncoder:
             is_reduced = sizes is not None and side is not None and sizes.pays_for_jpeg(jpeg.head.size, side)
             if not is_reduced:
                 return EncodedFrame(jpeg.bare, is_passed_through=True)
-        picture = self._view.of(self._picture(captured, side))
+        decoded = self._picture(captured, side)
+        picture = self._view.of(decoded)
         smaller = None if sizes is None or side is None else sizes.reduced(picture.shape[1::-1], side)
-        if smaller is not None:
-            picture, quality = shrink(picture, smaller), self._smaller_quality
-        else:
-            picture, quality = self._resized(picture), self._quality
+        picture = self._resized(picture) if smaller is None else shrink(picture, smaller)
+        # A JPEG that was decoded at a reduced size may be small enough by that.
+        is_smaller = smaller is not None or (jpeg is not None and max(decoded.shape[:2]) < max(jpeg.head.size))
+        quality = self._smaller_quality if is_smaller else self._quality
         data = encode_jpeg(picture, quality)
         if len(data) <= limit:
             return EncodedFrame(data)
