@@ -103,6 +103,10 @@ class MemorySession:
     def max_publish_bytes(self) -> int:
         return self._broker.max_publish_bytes
 
+    @property
+    def is_subscribed(self) -> bool:
+        return self._broker.is_reachable
+
     def __enter__(self) -> Self:
         if self._broker.is_reachable:
             self.connected.set()

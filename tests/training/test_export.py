@@ -22,7 +22,7 @@ from vp_mqtt.nodes.frame_encoder import FrameEncoder
 from vp_mqtt.training.calibrate import calibrate_bundle
 from vp_mqtt.training.checkpoint import Checkpoint
 from vp_mqtt.training.datasets import load
-from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
+from vp_mqtt.training.evaluation.evaluate import default_encoder, evaluate_bundle
 from vp_mqtt.training.export import export_bundle
 from vp_mqtt.training.familiarity import has_familiarity
 from vp_mqtt.training.networks import VariantNetwork, fold_batch_norm
@@ -169,7 +169,7 @@ def test_an_export_with_weights_in_int8_says_what_it_costs(trained: Path, tmp_pa
     stored = exported.manifest.provenance["weights"]
     assert (stored == "float32") == ("float32 is kept" in exported.note)
     bundle = open_bundle(tmp_path / "bundle")
-    of_the_bundle = evaluate_bundle(bundle, dataset.validation).fused
+    of_the_bundle = evaluate_bundle(bundle, dataset.validation, encoder=default_encoder()).fused
     assert exported.manifest.provenance["validation_accuracy"] == pytest.approx(of_the_bundle, abs=1e-4)
 
 

@@ -10,6 +10,7 @@ import pytest
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import Preprocessing
 from vp_mqtt.errors import UserError
+from vp_mqtt.inference.picture_formats import FILES
 from vp_mqtt.inference.pictures import decode
 from vp_mqtt.training.datasets.pictures import ArrayPictures
 from vp_mqtt.training.zoom import ZOOMS, best_zoom, choose_zoom, zoomed
@@ -38,7 +39,7 @@ def test_a_family_finds_out_that_things_are_smaller_than_it_learned(monkeypatch:
     bundle = open_bundle("fashion-mnist")
     manifest = bundle.manifest
     files = [file for name in manifest.classes for file in sorted((SAMPLES / name).iterdir())[:8]]
-    framed = [np.pad(decode(file.read_bytes())[..., 0], 3) for file in files]
+    framed = [np.pad(decode(file.read_bytes(), formats=FILES)[..., 0], 3) for file in files]
     pictures = np.stack(framed).astype(np.uint8)
     labels = np.array([manifest.classes.index(file.parent.name) for file in files], dtype=np.int64)
     monkeypatch.setattr("vp_mqtt.training.zoom._MAX_PICTURES", 60)

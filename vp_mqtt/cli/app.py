@@ -92,7 +92,7 @@ COMMANDS = {
     ),
     "calibrate": LazyCommand(
         "vp_mqtt.cli.export:calibrate",
-        "Calibrate a bundle that was exported without its pictures: confidence, and what is unknown.",
+        "Calibrate a bundle that was exported without its pictures: zoom, confidence, and what is unknown.",
         _TRAINING,
     ),
     "merge": LazyCommand(
