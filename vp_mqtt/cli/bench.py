@@ -63,7 +63,10 @@ class _CheckoutGroup(LazyGroup):
         """
         if _IN_CHECKOUT is None and args[0] not in self.commands and not ctx.resilient_parsing:
             own = f"; this installation has: {', '.join(self.commands)}" if self.commands else ""
-            raise UserError(f"{ctx.command_path} {args[0]}: most measurements are only in a clone of vp-mqtt{own}")
+            raise UserError(
+                f"{ctx.command_path} {args[0]}: most measurements are only in a clone of vp-mqtt: `make install` "
+                f"there, and use its .venv/bin/vp{own}"
+            )
         return super().resolve_command(ctx, args)
 
 
