@@ -65,11 +65,14 @@ def calibrate(manifest: Manifest, models: Sequence[bytes], dataset: Dataset) -> 
     known = dataset.train
     if len(known) > MAX_TRAINING_PICTURES:
         known = cut_off(known, MAX_TRAINING_PICTURES / len(known), _SEED)[1]
-    plain = [without_familiarity(model) if has_familiarity(model) else model for model in models]
-    result, found, trained_on = _add_familiarity(manifest, plain, known, dataset.validation)
+    result, found, trained_on = _add_familiarity(manifest, _plain(models), known, dataset.validation)
     probabilities = np.stack(found)
     calibration = fit_calibration(manifest, probabilities, dataset.validation.labels, np.stack(trained_on))
     return Calibrated(result, calibration, probabilities)
+
+
+def _plain(models: Sequence[bytes]) -> list[bytes]:
+    return [without_familiarity(model) if has_familiarity(model) else model for model in models]
 
 
 def _add_familiarity(
@@ -129,8 +132,7 @@ def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path, zoom: float | 
         raise UserError(f"--out {out}: it exists already; name a new folder")
     models = [bundle.model_bytes(variant.index) for variant in manifest.variants]
     if zoom is None:
-        plain = [without_familiarity(model) if has_familiarity(model) else model for model in models]
-        zoom = choose_zoom(manifest, plain, dataset.validation)
+        zoom = choose_zoom(manifest, _plain(models), dataset.validation)
     manifest = zoomed(manifest, zoom)
     calibrated = calibrate(manifest, models, dataset)
     labels = dataset.validation.labels
