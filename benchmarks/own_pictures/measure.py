@@ -20,6 +20,7 @@ from vp_mqtt.training.datasets import Pictures, load
 from vp_mqtt.training.evaluation.batch_fusion import BatchVotes, sum_alive
 from vp_mqtt.training.frozen.features import Watcher
 from vp_mqtt.training.frozen.teach import FEW_PICTURES, learn
+from vp_mqtt.training.frozen.zoom_choice import ZOOMS, best_features, looked_at
 from vp_mqtt.training.presets import load_family
 
 FAMILIES = ("mixed", "narrow")
@@ -101,24 +102,39 @@ def draw(labels: NDArray[np.int64], classes: int, pictures: int, seed: int) -> D
     return Draw(len(train), labelled(train), labelled(test), seed)
 
 
-def compare(found: FeatureCache, drawn: Draw) -> dict[str, Any]:
-    """Train on a draw in every way, and return the accuracies on its test pictures, 0..1."""
+def compare(found: Sequence[FeatureCache], drawn: Draw) -> dict[str, Any]:
+    """Train on a draw in every way, and return the accuracies on its test pictures, 0..1.
+
+    Args:
+        found: features of all pictures, by zoom, as in `ZOOMS`. The usual recipe has whole pictures, and once more
+            the zoom that is best for `mixed`.
+        drawn: the draw.
+    """
     train, labels = drawn.train
     test, truth = drawn.test
     result: dict[str, Any] = {"seed": drawn.seed, "images": len(test)}
     families = {name: load_family(name) for name in FAMILIES}
-    # Variants that several families have are trained once.
-    every = FamilySpec(name="all", variants=tuple(dict.fromkeys(s for one in families.values() for s in one.variants)))
-    probabilities, seconds = _probabilities(found, every, drawn)
+    zooms = {name: _best_zoom(found, family, drawn) for name, family in families.items()}
+    seconds = 0.0
     for name, family in families.items():
-        own = np.stack([probabilities[every.variants.index(spec)] for spec in family.variants])
-        result[name] = _accuracies(family, own, truth, drawn.classes)
-    result["fitting_s_per_variant"] = round(seconds / len(every.variants), 2)
+        own, took = _probabilities(found[zooms[name]], family, drawn)
+        seconds += took / len(family.variants) / len(families)
+        result[name] = {"zoom": ZOOMS[zooms[name]], **_accuracies(family, own, truth, drawn.classes)}
+    result["fitting_s_per_variant"] = round(seconds, 2)
     for alpha in SINGLES:
-        (features,) = found.of(FamilySpec(name="one", variants=(single(alpha),)))
-        given = train_head(features[train, 0], labels, features[test, 0], drawn.classes, drawn.seed)
-        result[f"usual {alpha}"] = round(float((given == truth).mean()), 4)
+        for suffix, cache in (("", found[0]), (" zoomed", found[zooms["mixed"]])):
+            (features,) = cache.of(FamilySpec(name="one", variants=(single(alpha),)))
+            given = train_head(features[train, 0], labels, features[test, 0], drawn.classes, drawn.seed)
+            result[f"usual {alpha}{suffix}"] = round(float((given == truth).mean()), 4)
     return result
+
+
+def _best_zoom(found: Sequence[FeatureCache], family: FamilySpec, drawn: Draw) -> int:
+    """Return the index of the zoom that `vp teach` would choose."""
+    train, labels = drawn.train
+    seen = looked_at(labels, drawn.seed)
+    candidates = [[own[train[seen], :1] for own in cache.of(family)] for cache in found]
+    return best_features(candidates, family.vote_weights(), labels[seen], drawn.classes, drawn.seed)
 
 
 def _probabilities(found: FeatureCache, family: FamilySpec, drawn: Draw) -> tuple[NDArray[np.float32], float]:
@@ -154,7 +170,7 @@ def _accuracies(
 
 
 def compare_all(
-    found: FeatureCache,
+    found: Sequence[FeatureCache],
     labels: NDArray[np.int64],
     *,
     classes: Iterable[int],
@@ -165,7 +181,7 @@ def compare_all(
     """Return a row for each number of classes and of pictures of each: the results of every seed.
 
     Args:
-        found: features of all pictures.
+        found: features of all pictures, by zoom.
         labels: of all pictures, shape (N,).
         classes: numbers of classes.
         pictures: numbers of pictures of each.

@@ -16,6 +16,7 @@ HEADING = (
     "its best variant",
     "`narrow`, fused",
     "usual recipe, width 0.35",
+    "the same, zoomed as `mixed`",
     "width 1.0",
     "lead of `mixed`",
 )
@@ -40,6 +41,7 @@ def rows(result: Mapping[str, Any]) -> list[Sequence[str]]:
                 _mean(max(one["mixed"]["variants"]) for one in draws),
                 _mean(one["narrow"]["fused"] for one in draws),
                 _mean(one["usual 0.35"] for one in draws),
+                _mean(one["usual 0.35 zoomed"] for one in draws),
                 _mean(one["usual 1.0"] for one in draws),
                 f"{100 * statistics.fmean(leads):+.1f} ± {100 * _error(leads):.1f}",
             )

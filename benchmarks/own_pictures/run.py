@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from benchmarks.own_pictures.features import read_or_measure
 from benchmarks.own_pictures.measure import all_variants, chosen_pictures, compare_all, draw
 from vp_mqtt.training.datasets import Dataset, Pictures
 from vp_mqtt.training.frozen.pretrained import start_from_files, start_from_weights
+from vp_mqtt.training.frozen.start import Start
 from vp_mqtt.training.frozen.teach import teach
+from vp_mqtt.training.frozen.zoom_choice import ZOOMS, with_zoom
 from vp_mqtt.training.parallel import cores
 from vp_mqtt.training.pretrained.starting_weights import read_starting_weights
 
@@ -47,12 +50,11 @@ def run(
     """
     _, chosen = chosen_pictures(data, root)
     family = all_variants()
-    found = read_or_measure(
-        family,
-        lambda: start_from_weights(read_starting_weights(pretrained, None, family), family, "all"),
-        chosen,
-        cache,
-    )
+
+    def start(zoom: float) -> Start:
+        return with_zoom(start_from_weights(read_starting_weights(pretrained, None, family), family, "all"), zoom)
+
+    found = [read_or_measure(family, partial(start, zoom), chosen, cache / f"zoom-{zoom:g}") for zoom in ZOOMS]
     rows = compare_all(found, chosen.labels, classes=classes, pictures=pictures, seeds=seeds, folder=cache)
     return {
         "data": Path(data).name,

@@ -48,15 +48,16 @@ def test_every_way_is_compared_and_tabulated(tmp_path: Path) -> None:
         (rng.normal(size=(len(LABELS), 2, 30)) + 3 * np.eye(30)[LABELS][:, None]).astype(np.float32)
         for _ in family.variants
     )
-    rows = compare_all(
-        FeatureCache(family.variants, features), LABELS, classes=[3], pictures=[5], seeds=[0, 1], folder=tmp_path
-    )
+    found = FeatureCache(family.variants, features)
+    rows = compare_all([found, found], LABELS, classes=[3], pictures=[5], seeds=[0, 1], folder=tmp_path)
     assert [one["seed"] for one in rows[0]["draws"]] == [0, 1]
     heading, row = report.rows({"rows": rows})
     assert len(heading) == len(row)
     assert row[:3] == ("3", "5", "2")
     assert len(list(tmp_path.iterdir())) == 2
     assert float(row[3].strip("* %")) > 90
+    # Of features that are level, those of whole pictures are taken.
+    assert rows[0]["draws"][0]["mixed"]["zoom"] == 1
 
 
 def test_features_are_kept(tmp_path: Path) -> None:

@@ -157,7 +157,13 @@ def test_a_family_is_taught(start: Start, things: Path, tmp_path: Path) -> None:
     assert [entry.params for entry in bundle.manifest.variants] == [
         sum(p.numel() for p in VariantNetwork(spec, 4).parameters()) for spec in SPECS
     ]
-    assert list(dict.fromkeys(stage for stage, _, _ in seen)) == ["learning", "fitting", "testing", "writing"]
+    assert list(dict.fromkeys(stage for stage, _, _ in seen)) == [
+        "comparing",
+        "learning",
+        "fitting",
+        "testing",
+        "writing",
+    ]
     assert all(0 <= done <= total for _, done, total in seen)
     # A class that a bundle lacks is one that it gets wrong.
     fewer = outcome_of(bundle, ("blue", "green", "grey", "red"), dataset.test).fused
@@ -165,7 +171,7 @@ def test_a_family_is_taught(start: Start, things: Path, tmp_path: Path) -> None:
     assert fewer == (np.trace(confusion) - confusion[2, 2]) / len(dataset.test)
 
 
-@pytest.mark.parametrize("stage", ["learning", "fitting", "testing"])
+@pytest.mark.parametrize("stage", ["comparing", "learning", "fitting", "testing"])
 def test_teaching_is_cancelled(start: Start, things: Path, tmp_path: Path, stage: str) -> None:
     stages: list[str] = []
     watcher = Watcher(on_progress=lambda now, _done, _total: stages.append(now), is_cancelled=lambda: stage in stages)
@@ -186,7 +192,7 @@ def test_the_command_says_what_to_expect(start_folder: Path, things: Path, tmp_p
     code, text, told = run_vp("teach", str(things), *arguments)
     assert code == 0
     progress = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
-    assert progress[0] == {"stage": "learning", "done": 1, "total": 40}
+    assert progress[0] == {"stage": "comparing", "done": 1, "total": 80}
     assert progress[-1] == {"stage": "writing", "done": 1, "total": 1}
     result = json.loads(text)
     assert result["outcome"]["fused"] == result["held_out"]["fused"]
@@ -253,7 +259,7 @@ def test_bundles_without_float_weights_are_refused(start_folder: Path, tmp_path:
         start_from_bundle(open_bundle(tmp_path), "odd")
 
 
-def test_whole_pictures_are_taught_whatever_the_zoom_of_the_bundle(start_folder: Path, tmp_path: Path) -> None:
+def test_the_zoom_of_the_bundle_to_start_from_does_not_count(start_folder: Path, tmp_path: Path) -> None:
     manifest = json.loads((start_folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["preprocessing"] |= {"version": 2, "zoom": 1.2}
     for file in start_folder.iterdir():

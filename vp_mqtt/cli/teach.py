@@ -51,6 +51,15 @@ def teach(
             metavar="BUNDLE", help="fine-tune a copy of this bundle, which was taught the same classes; needs torch"
         ),
     ] = None,
+    zoom: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            max=1.25,  # as vp_mqtt.bundle.manifest.MAX_ZOOM, whose import would slow down `--help`
+            help="by how much pictures are enlarged before their centre is cropped (default: 1 or 1.15, by "
+            "cross-validation)",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="random seed of the split, as in training")] = 0,
     json: Json = False,
     progress: Annotated[
@@ -67,7 +76,7 @@ def teach(
 
     opened = None if before is None else open_bundle(before)
     if fine_tune is not None:
-        _check_fine_tuning(has_others=bool(pretrained or before))
+        _check_fine_tuning(has_others=bool(pretrained or before or zoom))
     dataset = datasets.load(data, root, seed)
     say_left_out(dataset.left_out)
     chosen_name = choose_bundle_name(name, dataset.name)
@@ -83,6 +92,7 @@ def teach(
         name=chosen_name,
         seed=seed,
         before=opened,
+        zoom=zoom,
         watcher=progress_lines() if progress else Announcer().watcher(),
     )
     if json:
@@ -94,7 +104,9 @@ def teach(
 def _check_fine_tuning(*, has_others: bool) -> None:
     require_torch("fine-tuning")
     if has_others:
-        raise UserError("--fine-tune starts from its bundle and compares with it: leave out --pretrained and --before")
+        raise UserError(
+            "--fine-tune starts from its bundle and compares with it: leave out --pretrained, --before and --zoom"
+        )
 
 
 def _fine_tune(

@@ -58,14 +58,35 @@ def cross_validate(
         folds: of each picture, shape (N,).
         check: called before each fit; what it raises ends the work.
     """
+    probabilities = predict_unseen(features, labels, classes, folds, check=check)
+    check()
+    return CrossValidated(_fit(features, labels, classes), probabilities)
+
+
+def predict_unseen(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: int,
+    folds: NDArray[np.int64],
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> NDArray[np.float32]:
+    """Return the probabilities of each picture by a classifier that was fitted on the other folds, shape (N, classes).
+
+    Args:
+        features: of the views of each picture, shape (N, views, features); the first view counts for the result.
+        labels: class indices, shape (N,).
+        classes: number of classes.
+        folds: of each picture, shape (N,).
+        check: called before each fit; what it raises ends the work.
+    """
     probabilities = np.empty((len(labels), classes), dtype=np.float32)
     for fold in np.unique(folds):
         check()
         inside = folds == fold
         fitted = _fit(features[~inside], labels[~inside], classes)
         probabilities[inside] = fitted.probabilities(features[inside, 0])
-    check()
-    return CrossValidated(_fit(features, labels, classes), probabilities)
+    return probabilities
 
 
 def _fit(features: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> Classifier:

@@ -70,6 +70,10 @@ def as_lines(taught: Taught) -> list[str]:
     lines.append(f"accuracy on {tested}, best variant alone {max(held_out.accuracy.variants):.1%}")
     if taught.before is not None:
         lines.append(f"before, on the same held-out pictures: {taught.before.fused:.1%}")
+    zoom = taught.manifest.preprocessing.zoom
+    if zoom > 1:
+        edge = (1 - 1 / zoom) / 2
+        lines.append(f"boards see the centre of pictures, {zoom:g} times larger, without {edge:.0%} at each edge")
     lines += advice(taught)
     if taught.doubts:
         lines.append(f"perhaps wrongly labelled: {_named(taught.doubts)}")
@@ -122,6 +126,7 @@ def as_dict(taught: Taught) -> dict[str, Any]:
         "digest": taught.manifest.short_digest.hex(),
         "classes": list(taught.manifest.classes),
         "pictures": taught.pictures,
+        "zoom": taught.manifest.preprocessing.zoom,
         "chance": round(taught.chance, 4),
         "cross_validated": taught.validated.accuracy.as_dict(),
         "held_out": {"images": taught.held_out.images, **taught.held_out.accuracy.as_dict()},

@@ -36,6 +36,7 @@ from vp_mqtt.training.frozen.features import Watcher, measure_features
 from vp_mqtt.training.frozen.graph import with_classifier
 from vp_mqtt.training.frozen.outcome import Doubt, Outcome, find_doubts, outcome_of
 from vp_mqtt.training.frozen.start import Start
+from vp_mqtt.training.frozen.zoom_choice import with_best_zoom, with_zoom
 
 FEW_PICTURES = 1000
 """Up to so many, each counts a second time, mirrored."""
@@ -99,6 +100,7 @@ def teach(
     name: str,
     seed: int = 0,
     before: Bundle | None = None,
+    zoom: float | None = None,
     learns_validation: bool = True,
     watcher: Watcher | None = None,
 ) -> Taught:
@@ -111,18 +113,23 @@ def teach(
         name: of the bundle.
         seed: random seed of the data set's split and of the folds.
         before: a bundle to evaluate on the test part, too.
+        zoom: by which boards enlarge pictures, 1..MAX_ZOOM; by default 1 or 1.15, by cross-validation.
         learns_validation: whether the validation part is learnt; if not, it can compare the family with another.
         watcher: follows the work, and may cancel it.
 
     Raises:
-        UserError: a picture cannot be read, or the folder holds something other than a bundle of these
-            classes, or cannot be written.
+        UserError: a picture cannot be read, the folder holds something other than a bundle of these classes or
+            cannot be written, or the start crops a margin and does not take a zoom.
         Cancelled: the watcher says so; nothing is written.
     """
     began = time.monotonic()
     watcher = watcher or Watcher()
     pictures = _learnt_from(dataset, seed, learns_validation=learns_validation)
     with new_bundle_folder(out, dataset.classes) as folder:
+        if zoom is None:
+            start = with_best_zoom(start, pictures, len(dataset.classes), seed, watcher)
+        else:
+            start = with_zoom(start, zoom)
         has_mirrored = len(pictures) <= FEW_PICTURES
         features = measure_features(start, pictures, watcher, "learning", has_mirrored=has_mirrored)
         learned = learn(dataset.classes, pictures.labels, features, seed, watcher)
