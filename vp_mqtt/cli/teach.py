@@ -133,7 +133,11 @@ def say_tuned(tuned: TunedCopy, out: Path, *, json: bool) -> None:
     manifest, images = tuned.manifest, tuned.after.images
     if json:
         its: dict[str, object] = {"out": str(out), "bundle": manifest.name, "digest": manifest.short_digest.hex()}
-        its |= {"classes": list(manifest.classes), "seconds": round(tuned.seconds, 1)}
+        its |= {
+            "classes": list(manifest.classes),
+            "zoom": manifest.preprocessing.zoom,
+            "seconds": round(tuned.seconds, 1),
+        }
         typer.echo(json_module.dumps(its | compared(tuned.before, tuned.after)))
         return
     typer.echo(f"{out}: fine-tuned in {tuned.seconds:.0f} s, digest {manifest.short_digest.hex()}")

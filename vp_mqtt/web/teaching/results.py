@@ -48,10 +48,16 @@ class Result(BaseModel):
     seconds: float
     cross_validated: Share | None = Field(default=None, description="None of a family that was fine-tuned")
     is_tuned: bool = Field(default=False, description="whether the whole networks have learnt, not only classifiers")
+    zoom: float = Field(default=1.0, ge=1, description="by which boards enlarge pictures before they crop the centre")
     after: Held
     before: Held | None = None
     advice: tuple[str, ...] = ()
     doubtful: tuple[Doubt, ...] = ()
+
+    @property
+    def hidden_edge(self) -> float:
+        """The share of the width or height, 0..1, that boards do not see at each edge of a picture."""
+        return (1 - 1 / self.zoom) / 2
 
 
 @dataclass(frozen=True, slots=True)

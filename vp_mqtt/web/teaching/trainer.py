@@ -284,7 +284,7 @@ def choose_better(first: Result, found: dict[str, Any]) -> tuple[Tuned, Result]:
             Held.model_validate({**found[f"outcome{which}"], "interval": found[f"interval{which}"]})
             for which in ("_before", "")
         )
-        changes = {name: found[name] for name in ("bundle", "digest", "out", "seconds")}
+        changes = {name: found[name] for name in ("bundle", "digest", "out", "zoom", "seconds")}
     except KeyError as error:
         raise ValueError(f"{error} is missing") from None
     if after.fused > before.fused:
@@ -322,7 +322,7 @@ def as_result(found: dict[str, Any], split: Path) -> Result:
             }
             for one in found["doubtful"]
         ]
-        fields = ("bundle", "digest", "out", "classes", "pictures", "seconds", "advice")
+        fields = ("bundle", "digest", "out", "classes", "pictures", "zoom", "seconds", "advice")
         return Result.model_validate(
             {name: found[name] for name in fields}
             | {

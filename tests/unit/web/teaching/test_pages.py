@@ -176,6 +176,7 @@ def test_the_result_of_a_training_is_shown_with_what_is_doubtful(rig: Rig) -> No
             "out": "/nowhere",
             "classes": ["cup", "spoon"],
             "pictures": 40,
+            "zoom": 1.15,
             "seconds": 12.0,
             "cross_validated": 0.8,
             "advice": ["more pictures help"],
@@ -184,8 +185,9 @@ def test_the_result_of_a_training_is_shown_with_what_is_doubtful(rig: Rig) -> No
         }
     )
     html = rig.browser.get("/train").text
-    for text in ("75%", "of 8 pictures", "40 to 93%", "12% called unknown", "1 in cup", "More pictures help."):
+    for text in ("75%", "of 8 pictures", "40 to 93%", "12% called unknown", "1 in cup", "without 7 % at each edge"):
         assert text in html
+    assert "More pictures help." in html
     html = rig.browser.get("/teach/class", params={"name": "cup"}).text
     assert html.index("b.jpg") < html.index("a.jpg")
     assert "seems spoon" in html
@@ -235,11 +237,12 @@ def test_the_better_of_two_families_counts(tmp_path: Path, *, right: int, is_kep
     first = result_of(tmp_path)
     out = tmp_path / "tuned"
     out.mkdir()
-    found = {"bundle": "b", "digest": "1" * 8, "out": str(out), "seconds": 90.0}
+    found = {"bundle": "b", "digest": "1" * 8, "out": str(out), "zoom": 1.1, "seconds": 90.0}
     found |= {"outcome": held(right), "outcome_before": held(17)}
     tuned, result = choose_better(first, found | {"interval": [0, 1], "interval_before": [0, 1]})
     assert (tuned.is_kept, result.is_tuned, out.exists()) == (is_kept, is_kept, is_kept)
     assert result.out == (str(out) if is_kept else first.out)
+    assert result.zoom == (1.1 if is_kept else first.zoom)
     with pytest.raises(ValueError, match="missing"):
         choose_better(first, found)
 

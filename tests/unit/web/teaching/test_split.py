@@ -64,6 +64,7 @@ def test_what_vp_teach_says_becomes_a_result() -> None:
         "out": "/bundles/1",
         "classes": ["cup", "spoon"],
         "pictures": 20,
+        "zoom": 1.15,
         "seconds": 3.5,
         "advice": [],
         "cross_validated": {"fused": 0.8, "variants": [0.8]},
@@ -76,6 +77,7 @@ def test_what_vp_teach_says_becomes_a_result() -> None:
     result = as_result(found, Path("/t/split"))
     assert result.doubtful[0].file == "cup/more/a.jpg"
     assert (result.after.fused, result.before, result.cross_validated) == (0.5, None, 0.8)
+    assert (result.zoom, round(result.hidden_edge, 3)) == (1.15, 0.065)
     del found["outcome"]
     with pytest.raises(ValueError, match="outcome"):
         as_result(found, Path("/t/split"))
