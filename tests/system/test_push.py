@@ -24,6 +24,7 @@ from vp_mqtt.protocol.topics import Kind, Topics
 
 NAMES = Topics(SITE)
 BOARDS = range(3)
+_ERROR = 2
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ class Pushing(Site):
             env={**os.environ, "VP_BROKER": self.url, "VP_SITE": SITE},
         )
         assert done.returncode == code, done.stderr
-        return done.stdout if code == 0 else done.stderr
+        return done.stderr if code == _ERROR else done.stdout
 
     @staticmethod
     def push_command(*arguments: str) -> list[str]:
@@ -285,12 +286,17 @@ def test_a_site_that_trusts_one_key_accepts_nothing_else(
     trusted = ("--bundle-key", f"{keys[0]}.pub")
     site.start_boards(*trusted)
     site.await_bundle("one", *ALL)
-    none = ("--ready-within", "0", "--taken-within", "1")
-    site.push(str(bundles["two"]), *none, code=1)
-    site.await_log("v0", "is not accepted: the bundle is not signed", 20)
-    site.push(str(bundles["three"]), *none, "--sign", str(keys[1]), code=1)
+    none = ("--ready-within", "0", "--taken-within", "5")
+    said = site.push(str(bundles["two"]), *none, code=1)
+    assert "not running it yet: v0, v1, v2: the site's bundle 'two'" in said
+    assert (
+        "is not accepted: it is not signed; sign it with the key that is trusted here (--bundle-key): vp push" in said
+    )
+    site.await_log("v0", "is not accepted: it is not signed", 20)
+    said = site.push(str(bundles["three"]), *none, "--sign", str(keys[1]), code=1)
+    assert "not accepted: its signature is not by the key that is trusted here (--bundle-key)" in said
     for name in ALL:
-        site.await_log(name, "is not accepted: the bundle's signature is not by the trusted key", 20)
+        site.await_log(name, "is not accepted: its signature is not by the key that is trusted here", 20)
     assert site.label(0) == "one"
     site.push(str(bundles["three"]), "--sign", str(keys[0]))
     site.await_bundle("three", *ALL)

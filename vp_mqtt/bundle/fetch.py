@@ -154,17 +154,18 @@ class Fetcher:
         except (FetchError, SignatureError, UserError):
             return None
 
-    def is_newest(self, ref: BundleRef) -> bool:
-        """Return whether a site may switch to a bundle: no newer switch was signed. Without a key, it always may."""
+    def why_not_followed(self, ref: BundleRef) -> str | None:
+        """Return why a site's switch to a bundle is not followed; None if it is. Without a key, each one is."""
         try:
             number = self._verifier.check_switch(ref, self._topics.site)
         except SignatureError as error:
-            self._log_once(ref, error)
-            return False
-        if number is None or number >= self._cache.newest_switch:
-            return True
-        self._log_once(ref, "a newer switch was signed; to go back, sign that: vp push --rollback --sign KEY")
-        return False
+            reason = str(error)
+        else:
+            if number is None or number >= self._cache.newest_switch:
+                return None
+            reason = "a newer switch was signed; to go back, sign that: vp push --rollback --sign KEY"
+        self._log_once(ref, reason)
+        return reason
 
     def note_newest(self, ref: BundleRef) -> None:
         """Write down that a site has switched to a bundle, so that it does not go back to an older switch.

@@ -198,8 +198,8 @@ class Follower:
             is_previous = ref == pointer.previous and not is_current
             if is_previous and self._variant is not None:
                 continue
-            if is_current and not self._fetcher.is_newest(ref):
-                problem = f"'{ref.name}' ({ref.digest[:8]}) is older than what was signed last"
+            if is_current and (refusal := self._fetcher.why_not_followed(ref)) is not None:
+                problem = f"'{ref.name}' ({ref.digest[:8]}) is not accepted: {refusal}"
                 continue
             bundle = self._fetcher.try_fetch(ref, pause_while_named)
             if bundle is None:

@@ -139,7 +139,7 @@ class InitialSearch:
 
     def _candidates(self, pointer: BundlePointer) -> list[BundleRef]:
         refs = [ref for ref in (pointer.current, pointer.previous) if ref is not None]
-        return [ref for ref in refs if self._fetcher.is_newest(ref)]
+        return [ref for ref in refs if self._fetcher.why_not_followed(ref) is None]
 
     def _try_here(self, pointer: BundlePointer) -> Bundle | None:
         """Return the first bundle that is here and can be loaded: the current one, what ran last, the previous one."""

@@ -11,6 +11,9 @@ from pathlib import Path
 from vp_mqtt.errors import UserError
 from vp_mqtt.protocol.bundle_pointer import BundleRef
 
+_TRUSTED = "the key that is trusted here (--bundle-key)"
+_NOT_SIGNED = f"it is not signed; sign it with {_TRUSTED}: vp push --sign KEY"
+_OTHER_KEY = f"its signature is not by {_TRUSTED}; sign it with that one: vp push --sign KEY"
 _INSTALL = "signatures need the library 'cryptography': `pip install cryptography`"
 
 
@@ -124,11 +127,11 @@ class Verifier:
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
 
         if signature is None:
-            raise SignatureError("the bundle is not signed")
+            raise SignatureError(_NOT_SIGNED)
         try:
             self._key.verify(bytes.fromhex(signature), manifest)
         except InvalidSignature:
-            raise SignatureError("the bundle's signature is not by the trusted key") from None
+            raise SignatureError(_OTHER_KEY) from None
 
     def check_switch(self, ref: BundleRef, site: str) -> int | None:
         """Check the signature of a switch to a bundle, and return its number.
@@ -142,7 +145,7 @@ class Verifier:
         if self._key is None:
             return None
         if ref.signature is None:
-            raise SignatureError("the bundle is not signed")
+            raise SignatureError(_NOT_SIGNED)
         if ref.switch is None or ref.switch_signature is None:
             return 0
         self.check(switch_statement(site, ref.digest, ref.switch), ref.switch_signature)

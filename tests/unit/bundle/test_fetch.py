@@ -210,7 +210,7 @@ def test_where_a_key_is_trusted_nothing_is_fetched_for_a_pointer_that_it_did_not
     assert broker.sessions == [], "not even a connection"
     # A pointer of a version that signed no switches: the manifest decides, before anything of a model is asked for.
     invented = ref.model_copy(update={"signature": "ab" * 64})
-    with pytest.raises(SignatureError, match="not by the trusted key"):
+    with pytest.raises(SignatureError, match="not by the key that is trusted"):
         fetcher.fetch(invented, never)
     assert not [topic for topics in broker.asked for topic in topics if "/model/" in topic]
     assert not (tmp_path / "cache").exists()

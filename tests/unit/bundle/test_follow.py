@@ -60,8 +60,8 @@ class Site:
         bundle = Bundle(Path(ref.name), open_bundle("fashion-mnist").manifest)
         return None if ref.name in self.missing else bundle
 
-    def is_newest(self, ref: BundleRef) -> bool:
-        return ref.name not in self.old
+    def why_not_followed(self, ref: BundleRef) -> str | None:
+        return "a newer switch was signed" if ref.name in self.old else None
 
     def note_newest(self, ref: BundleRef) -> None:
         self.newest = ref.name
@@ -319,8 +319,10 @@ def test_what_is_wrong_with_the_sites_bundle_is_reported(variant: Site) -> None:
 
 
 def test_an_older_switch_is_not_followed(variant: Site, tmp_path: Path) -> None:
+    variant.follower._report_to = variant.problems.append
     variant.old = {"current"}
     assert variant.apply(pointer(CURRENT, PREVIOUS, NEXT))
     assert (variant.switched, variant.remembered(tmp_path)) == ([], None)
+    assert variant.problems == ["the site's bundle 'current' (aaaaaaaa) is not accepted: a newer switch was signed"]
     assert variant.apply(pointer(NEXT))
     assert (variant.switched, variant.newest) == (["next"], "next")

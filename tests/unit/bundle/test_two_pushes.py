@@ -77,14 +77,17 @@ def test_a_node_does_not_go_back_to_an_older_switch_unless_that_is_signed(bundle
     cache = Cache(tmp_path / "cache", SITE, verifier)
     fetcher = Fetcher(BrokerOptions(), site=SITE, client_id="me", variant=1, cache=cache, verifier=verifier)
     plain = pack(open_bundle(bundle), key).ref
-    assert fetcher.is_newest(plain), "pushed by an earlier version, and no number has been seen yet"
+    assert fetcher.why_not_followed(plain) is None, "pushed by an earlier version, and no number has been seen yet"
     old = numbered(plain, None, SITE, key)
     new = numbered(plain, pointer(old), SITE, key)
     fetcher.note_newest(new)
-    assert [fetcher.is_newest(ref) for ref in (plain, old, new)] == [False, False, True]
+    older = "a newer switch was signed; to go back, sign that: vp push --rollback --sign KEY"
+    assert [fetcher.why_not_followed(ref) for ref in (plain, old, new)] == [older, older, None]
     back = numbered(old, pointer(new), SITE, key)
-    assert fetcher.is_newest(back)
+    assert fetcher.why_not_followed(back) is None
     forged = new.model_copy(update={"switch": (new.switch or 0) + 5})
     elsewhere = numbered(plain, pointer(new), "other-site", key)
     unsigned = new.model_copy(update={"signature": None})
-    assert [fetcher.is_newest(ref) for ref in (forged, elsewhere, unsigned)] == [False] * 3
+    reasons = [str(fetcher.why_not_followed(ref)).partition(";")[0] for ref in (forged, elsewhere, unsigned)]
+    other_key = "its signature is not by the key that is trusted here (--bundle-key)"
+    assert reasons == [other_key, other_key, "it is not signed"]
