@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,9 @@ def model(resolution: int) -> bytes:
     return bytes(built.SerializeToString())
 
 
-def write_bundle(folder: Path, name: str = "tiny") -> Path:
-    """Write a bundle of six variants into the folder, and return the folder."""
-    spec = FamilySpec(name=name, variants=tuple(VariantSpec(resolution=r, head=8) for r in RESOLUTIONS))
+def write_bundle(folder: Path, name: str = "tiny", resolutions: Sequence[int] = RESOLUTIONS) -> Path:
+    """Write a bundle, by default of six variants, into the folder, and return the folder."""
+    spec = FamilySpec(name=name, variants=tuple(VariantSpec(resolution=r, head=8) for r in resolutions))
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for index, (variant, weight) in enumerate(zip(spec.variants, spec.weights(), strict=True)):

@@ -46,9 +46,11 @@ class Adoption:
         online = [node for node in nodes if node.status.state is State.ONLINE]
         boards = [node for node in online if node.status.role == "variant"]
         taken = [node for node in boards if node.status.digest == digest[:8] and node.heard_at is not None]
-        followers = [node for node in boards if node not in taken and not _is_pinned(node.status)]
+        # A spare runs nothing: it fetches what the site runs when a variant is free.
+        busy = [node for node in boards if node not in taken and not node.status.is_spare]
+        followers = [node for node in busy if not _is_pinned(node.status)]
         silent = [node for node in followers if node.at(now) is Presence.SILENT]
-        pinned = [node.status for node in boards if node not in taken and _is_pinned(node.status)]
+        pinned = [node.status for node in busy if _is_pinned(node.status)]
         fusion = [node.status for node in online if node.status.role == "fusion"]
         waiting = [node for node in followers if node not in silent]
         return cls(

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from vp_mqtt.bundle.cache import default_folder
-from vp_mqtt.bundle.fetch import Interrupted, Pause
+from vp_mqtt.bundle.fetch import POINTER_LIMIT, Interrupted, Pause
+from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.follow import Follower
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.bundle.records import ClaimedVariant, read_record
 from vp_mqtt.config.settings import VariantSettings
@@ -19,8 +21,10 @@ from vp_mqtt.files import write_to_cache
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes.base import Node
+from vp_mqtt.nodes.bundles import find_initial_bundle
 from vp_mqtt.nodes.status import NodeStatus
 from vp_mqtt.protocol import topics
+from vp_mqtt.protocol.bundle_pointer import BundlePointer
 from vp_mqtt.protocol.claims import Claim, Claimant
 from vp_mqtt.protocol.messages import StatsMessage, StatusMessage, decode_of_node
 from vp_mqtt.protocol.topics import ANY, Kind
@@ -53,19 +57,24 @@ class Claiming:
             settings: of the node.
         """
         self._node = node
+        self._settings = settings
         self._file = (settings.bundle_cache or default_folder()) / settings.site / f"claimed-{node.name}.json"
         self._lock = threading.Lock()
         self._claimant = Claimant(node.name, node.started, time.monotonic())
         self._connections = 0
         self._order: tuple[int, ...] = ()
+        self._follower: Follower | None = None
+        self._current: str | None = None
+        self._family = b""
         self._told: tuple[Claim | None, bool] = (None, False)
         node.subscribe([node.topics.status(ANY)], qos=1, limit=None)
         node.subscribe([node.topics.stats(ANY)], retained=False, limit=None)
 
     def set_family(self, manifest: Manifest) -> None:
-        """Choose among the variants of a family: the former one of this machine first, then the strongest."""
+        """Choose at first among the variants of a family: the former one of this machine first, then the strongest."""
         former = read_record(self._file, ClaimedVariant).variant
         ranked = manifest.ranked()
+        self._family = manifest.digest
         self._order = tuple(sorted(ranked, key=lambda variant: variant != former))
 
     def receive(self, message: Received) -> bool:
@@ -88,37 +97,71 @@ class Claiming:
             self._node.refusals.add(message.topic, str(error))
         return True
 
-    def run(
-        self,
-        find_family: Callable[[], Manifest],
-        begin: Callable[[int, threading.Event], None],
-        end: Callable[[], None],
-        pause: Pause,
-    ) -> None:
-        """Have the node run a variant that no other board runs; and another one if an earlier board has it, too.
+    def start(self, begin: Callable[[int, Pause, threading.Event], None], end: Callable[[], None]) -> None:
+        """Run a variant that no other board runs, in a thread of its own, until the node stops or fails.
 
         Args:
-            find_family: returns the manifest of what the site runs.
             begin: loads a variant, and follows the site's bundles until the event is set.
             end: has the node run none.
-            pause: called while waiting.
+        """
+        threading.Thread(target=self._run, args=(begin, end), name="claim", daemon=True).start()
+
+    def _run(self, begin: Callable[[int, Pause, threading.Event], None], end: Callable[[], None]) -> None:
+        pause = self._node.stopping.wait
+        try:
+            self._find_family(pause)
+            while True:
+                variant = self.await_claim(pause)
+                ended = threading.Event()
+                try:
+                    begin(variant, pause, ended)
+                    self._node.change_status(partial(NodeStatus.set_variant, variant=variant))
+                    self.await_loss(variant, pause)
+                finally:
+                    ended.set()
+                end()
+                self._node.change_status(_run_nothing)
+        except Interrupted:
+            return
+        except UserError as error:
+            self._node.fail(error)
+
+    def _find_family(self, pause: Pause) -> None:
+        """Find the family to choose among, and follow the site to others.
 
         Raises:
             UserError: the bundle cannot be used, or the broker refuses us.
             Interrupted: the node has been told to stop.
         """
-        while True:
-            self.set_family(find_family())
-            variant = self.await_claim(pause)
-            ended = threading.Event()
-            try:
-                begin(variant, ended)
-                self._node.change_status(partial(NodeStatus.set_variant, variant=variant))
-                self.await_loss(variant, pause)
-            finally:
-                ended.set()
-            end()
-            self._node.change_status(partial(NodeStatus.set_variant, variant=None))
+        # The node fetches its model at the same time, over a connection of that one's name.
+        start = find_initial_bundle(self._settings, f"{self._node.name}-family", None, lambda *_: None, pause)
+        self.set_family(start.bundle.manifest)
+        self._follower = start.follower
+        if self._follower is not None:
+            self._follower.follow(self._note_bundle, self._node.stopping)
+            self._node.subscribe([self._node.topics.bundle()], qos=1, limit=POINTER_LIMIT)
+
+    def offer(self, payload: bytes) -> None:
+        """Accept the site's pointer as the broker sent it (in the network's thread).
+
+        Raises:
+            MessageError: it is not valid.
+        """
+        if self._follower is not None and payload:
+            current = BundlePointer.decode(payload).current
+            self._current = None if current is None else current.digest
+            self._follower.offer(payload)
+
+    def _note_bundle(self, bundle: Bundle) -> None:
+        """Choose anew if this is another family, which the site runs now (in the follower's thread)."""
+        manifest = bundle.manifest
+        with self._lock:
+            if manifest.digest.hex() != self._current or manifest.digest == self._family:
+                return
+            self._family = manifest.digest
+            # What the node had before it started says nothing about this family.
+            self._order = manifest.ranked()
+            self._claimant.reconsider(self._order, time.monotonic())
 
     def await_claim(self, pause: Pause) -> int:
         """Wait until a variant is the node's, and return it; it is remembered for the next start.
@@ -140,10 +183,14 @@ class Claiming:
         Raises:
             Interrupted: the node has been told to stop.
         """
+        family = self._family
         while self._decide() == Claim(variant, is_held=True):
             if pause(_POLL_S):
                 raise Interrupted
-        LOGGER.warning("variant %d: another board has it, too, and comes first; looking for another one", variant)
+        if self._family == family:
+            LOGGER.warning("variant %d: another board has it, too, and comes first; looking for another one", variant)
+        else:
+            LOGGER.info("variant %d: the site runs another family; looking for a better one of its variants", variant)
 
     def _decide(self) -> Claim | None:
         """Decide what to claim, and tell the site if that is new; without a connection, nothing changes."""
@@ -175,6 +222,12 @@ class Claiming:
             write_to_cache(self._file, ClaimedVariant(variant=variant).encode())
         except UserError as error:
             LOGGER.warning("%s", error)
+
+
+def _run_nothing(status: NodeStatus) -> None:
+    status.set_variant(None)
+    # What the variant's follower has said last.
+    status.set_problem("bundle", None)
 
 
 def remembered(settings: VariantSettings, node: str) -> int | None:

@@ -36,8 +36,16 @@ class ModelAtWork:
         """The model for the next frame."""
         return self._newest
 
-    def replace(self, loaded: LoadedVariant) -> None:
-        """Use a model from the next frame on."""
+    def replace(self, loaded: LoadedVariant, ended: threading.Event) -> None:
+        """Use a model from the next frame on.
+
+        Args:
+            loaded: the model.
+            ended: set, before `clear`, when the node is to have none of this variant any more.
+
+        Raises:
+            Interrupted: it is set.
+        """
 
         def predict(batch: NDArray[np.float32]) -> NDArray[np.float32]:
             self._pictures += 1
@@ -48,6 +56,8 @@ class ModelAtWork:
                 self._picture = 0
 
         with self._lock:
+            if ended.is_set():
+                raise Interrupted
             self._newest = replace(loaded, predict=predict)
 
     def clear(self) -> None:

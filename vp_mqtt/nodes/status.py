@@ -119,8 +119,9 @@ class NodeStatus:
         self._message = self._message.model_copy(update={"problem": said or None})
 
     def set_variant(self, variant: int | None) -> None:
-        """Name the variant that a node runs which chooses it; None for none."""
-        self._message = self._message.model_copy(update={"variant": variant})
+        """Name the variant that a node runs which chooses it; None for none: then it works with no bundle, either."""
+        nothing = {"bundle": None, "digest": None, "frame_side": None} if variant is None else {}
+        self._message = self._message.model_copy(update={"variant": variant, **nothing})
 
     def set_claim(self, claim: Claim | None, *, is_spare: bool) -> None:
         """Say what a node claims that chooses its variant, or that it waits as a spare."""

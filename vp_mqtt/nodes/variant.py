@@ -13,9 +13,7 @@ import cv2
 from vp_mqtt.bundle import follow
 from vp_mqtt.bundle.fetch import POINTER_LIMIT, Pause
 from vp_mqtt.bundle.folder import Bundle
-from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.config.settings import VariantSettings
-from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import Picture
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.inbox import Inbox
@@ -30,6 +28,7 @@ from vp_mqtt.nodes.fit_watch import FitWatch
 from vp_mqtt.nodes.loaded_variant import LoadedVariant, frame_side, load_variant
 from vp_mqtt.nodes.model_at_work import LIMIT_S, ModelAtWork
 from vp_mqtt.nodes.replica_gate import new_gate
+from vp_mqtt.nodes.status import NodeStatus
 from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import MessageError
@@ -90,7 +89,7 @@ class VariantNode:
         check_account(self._settings)
         self._claiming = Claiming(self._node, self._settings)
         self._node.start(self._settings.broker_options(), self._settings.metrics_address)
-        threading.Thread(target=self._choose, args=(self._claiming,), name="claim", daemon=True).start()
+        self._claiming.start(self._begin, self._model.clear)
 
     def run(self) -> None:
         """Vote until stopped.
@@ -115,7 +114,7 @@ class VariantNode:
         """
 
         def load(bundle: Bundle, is_proven: bool) -> None:  # noqa: FBT001 (see `Use`)
-            self._load(bundle, variant, None if is_proven else pause)
+            self._load(bundle, variant, None if is_proven else pause, ended)
 
         start = find_initial_bundle(self._settings, self._node.name, variant, load, pause)
         self._follower = start.follower
@@ -123,25 +122,17 @@ class VariantNode:
         if self._follower is not None:
             self._node.subscribe([self._bundle_topic], qos=1, limit=POINTER_LIMIT)
             switch = partial(self._switch, variant, ended)
-            self._follower.follow(switch, ended, partial(self._node.set_problem, "bundle"))
+            self._follower.follow(switch, ended, partial(self._say_unless, ended, NodeStatus.set_problem, "bundle"))
 
-    def _choose(self, claiming: Claiming) -> None:
-        """Run a variant that no other board runs (in a thread of its own)."""
-        pause = self._node.stopping.wait
+    def _say_unless(
+        self, ended: threading.Event, change: Callable[..., None], *values: object, **named: object
+    ) -> None:
+        """Change the status, unless the node no longer runs the variant that this is about."""
+        self._node.change_status(lambda status: None if ended.is_set() else change(status, *values, **named))
 
-        def find_family() -> Manifest:
-            return find_initial_bundle(self._settings, self._node.name, None, lambda *_: None, pause).bundle.manifest
-
-        try:
-            claiming.run(
-                find_family, lambda variant, ended: self._begin(variant, pause, ended), self._model.clear, pause
-            )
-        except follow.Interrupted:
-            return
-        except UserError as error:
-            self._node.fail(error)
-
-    def _load(self, bundle: Bundle, variant: int, trial_pause: Callable[[float], bool] | None) -> None:
+    def _load(
+        self, bundle: Bundle, variant: int, trial_pause: Callable[[float], bool] | None, ended: threading.Event
+    ) -> None:
         with announced_need(self._node, self._model.newest, frame_side(bundle, variant)):
             loaded = load_variant(
                 bundle,
@@ -151,7 +142,7 @@ class VariantNode:
                 threads=self._settings.threads,
                 trial_pause=trial_pause,
             )
-            self._model.replace(loaded)
+            self._model.replace(loaded, ended)
         resolution, classes = loaded.entry.resolution, len(bundle.manifest.classes)
         LOGGER.info(
             "variant %d of '%s': %d x %d pixels, %d classes",
@@ -167,11 +158,11 @@ class VariantNode:
         """
         running = self._model.newest
         if running is None or bundle.manifest.digest != running.manifest.digest:
-            self._load(bundle, variant, ended.wait)
+            self._load(bundle, variant, ended.wait, ended)
         # Only then does the node say that it runs the bundle, and the bundle counts as one that has run.
         self._model.await_newest(ended)
         if running is None or bundle.manifest.digest != running.manifest.digest:
-            self._node.set_bundle(bundle.manifest, follows=True)
+            self._say_unless(ended, NodeStatus.set_bundle, bundle.manifest, follows=True)
 
     def _end(self, hanging: LoadedVariant) -> None:
         """End this process: the thread that is in the model cannot be ended."""
@@ -183,9 +174,11 @@ class VariantNode:
 
     def _receive(self, message: Received) -> None:
         """Keep the newest frame of each camera (in the network's thread)."""
-        if message.topic == self._bundle_topic and self._follower is not None:
+        if message.topic == self._bundle_topic:
             try:
-                self._follower.offer(message.payload)
+                for one in (self._claiming, self._follower):
+                    if one is not None:
+                        one.offer(message.payload)
             except MessageError as error:
                 self._node.refusals.add(message.topic, str(error))
             return

@@ -7,6 +7,9 @@ boards decide alike. A claim that is held, or a variant that was assigned, comes
 
 A variant is free again when its board's status says "stopped" or "offline" (its will), or when nothing was heard of the
 board for three intervals of its stats, see `vp_mqtt.protocol.presence`.
+
+When the site runs another family, boards keep their variants if these are among those worth most, of as many as there
+are boards. The others give theirs up, once, and claim again.
 """
 
 from __future__ import annotations
@@ -129,6 +132,26 @@ class Claimant:
         elif not self.claim.is_held and now - self._since >= SETTLE_S:
             self.claim = Claim(self.claim.variant, is_held=True)
         return self.claim
+
+    def reconsider(self, ranked: Sequence[int], now: float) -> bool:
+        """Give up a variant for a stronger one, now that the family is another one, and return whether that was done.
+
+        All boards do so once for each family, and only for one of the strongest variants, of as many as there are
+        boards, that nobody claims: each move is to a stronger variant, so that boards come to rest.
+
+        Args:
+            ranked: the variants of the family, those that are worth most first.
+            now: the time.
+        """
+        if self.claim is None:
+            return False
+        online = sum(presence.at(now) is Presence.ONLINE for presence in self._others.values())
+        best = ranked[: online + 1]
+        taken = {claim.variant for claim, _ in self._rivals(now)}
+        if self.claim.variant in best or taken.issuperset(best):
+            return False
+        self.claim = None
+        return True
 
     def is_crowded_out(self, order: Sequence[int], now: float) -> bool:
         """Return whether others have all the variants of the family; False while the board still looks around."""

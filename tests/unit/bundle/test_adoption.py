@@ -57,6 +57,13 @@ def test_boards_are_told_apart() -> None:
     assert found.as_dict()["taken"] == ["a", "b"]
 
 
+def test_a_spare_is_not_waited_for() -> None:
+    spare = NodePresence(status_of("s", "variant", is_spare=True), retained=False, now=0.0)
+    found = adoption(node("a", digest=NEW), spare)
+    assert found.is_settled(0.1)
+    assert found.lines("new") == ["1 of 1 boards that follow the site run it now"]
+
+
 def test_a_board_that_is_not_heard_took_nothing_whatever_the_broker_has_kept() -> None:
     kept = node("a", digest=NEW, retained=True)
     assert adoption(kept).waiting == ("a",)

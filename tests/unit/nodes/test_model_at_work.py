@@ -72,20 +72,30 @@ def test_the_newest_model_is_taken(bundle: Path) -> None:
     model = ModelAtWork()
     with model.take() as taken:
         assert taken is None
-    model.replace(loaded(bundle, first_row))
+    model.replace(loaded(bundle, first_row), threading.Event())
     with model.take() as taken:
         assert taken is not None
         assert taken is model.newest
         assert taken.predict(BATCH).shape == (8,)
 
 
+def test_a_node_that_gives_its_variant_up_takes_no_model_any_more(bundle: Path) -> None:
+    model, ended = ModelAtWork(), threading.Event()
+    model.replace(loaded(bundle, first_row), ended)
+    ended.set()
+    model.clear()
+    with pytest.raises(Interrupted):
+        model.replace(loaded(bundle, first_row), ended)
+    assert model.newest is None
+
+
 def test_a_model_is_replaced_once_the_work_is_out_of_the_one_before(bundle: Path, hanging: Hanging) -> None:
     model, stopping = ModelAtWork(), threading.Event()
-    model.replace(loaded(bundle, hanging))
+    model.replace(loaded(bundle, hanging), threading.Event())
     work = run_picture(model)
     assert hanging.entered.wait(5)
     model.await_newest(stopping)
-    model.replace(loaded(bundle, lambda batch: batch))
+    model.replace(loaded(bundle, lambda batch: batch), threading.Event())
     ends = threading.Thread(target=model.await_newest, args=(stopping,))
     ends.start()
     ends.join(0.2)
@@ -98,10 +108,10 @@ def test_a_model_is_replaced_once_the_work_is_out_of_the_one_before(bundle: Path
 
 def test_a_node_that_stops_does_not_wait_for_a_model(bundle: Path, hanging: Hanging) -> None:
     model, stopping = ModelAtWork(), threading.Event()
-    model.replace(loaded(bundle, hanging))
+    model.replace(loaded(bundle, hanging), threading.Event())
     run_picture(model)
     assert hanging.entered.wait(5)
-    model.replace(loaded(bundle, lambda batch: batch))
+    model.replace(loaded(bundle, lambda batch: batch), threading.Event())
     stopping.set()
     with pytest.raises(Interrupted):
         model.await_newest(stopping)
@@ -115,13 +125,13 @@ def test_a_picture_that_takes_too_long_is_noticed_and_many_pictures_in_time_are_
     model, stopping, hung = ModelAtWork(), threading.Event(), threading.Event()
     watch = threading.Thread(target=model.watch, args=(lambda _: hung.set(), stopping))
     watch.start()
-    model.replace(loaded(bundle, slow_row))
+    model.replace(loaded(bundle, slow_row), threading.Event())
     for _ in range(8):
         run_picture(model).join(5)
     with model.take():
         time.sleep(0.4)  # in the decoder, say
     assert not hung.is_set()
-    model.replace(loaded(bundle, hanging))
+    model.replace(loaded(bundle, hanging), threading.Event())
     run_picture(model)
     assert hung.wait(5)
     watch.join(5)
@@ -132,21 +142,21 @@ def test_a_node_whose_work_is_stuck_does_not_say_that_it_runs_the_next_bundle(
     bundle: Path, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = VariantNode(VariantSettings(variant=0, runtime="onnxruntime"))
-    said: list[str] = []
-    monkeypatch.setattr(node._node, "set_bundle", lambda manifest, **_: said.append(manifest.name))
+
+    def said() -> str | None:
+        return node._node._status.current.bundle
+
     monkeypatch.setattr("vp_mqtt.nodes.loaded_variant.Trial.run", lambda *_: "onnxruntime")
-    node._model.replace(loaded(Path("fashion-mnist"), hanging))
+    node._model.replace(loaded(Path("fashion-mnist"), hanging), threading.Event())
     work = run_picture(node._model)
     assert hanging.entered.wait(5)
     switch = threading.Thread(target=node._switch, args=(0, node._node.stopping, open_bundle(bundle)))
     switch.start()
     switch.join(0.5)
     assert switch.is_alive()
-    assert said == []
+    assert said() is None
     hanging.released.set()
     switch.join(5)
     work.join(5)
-    assert said == ["tiny"]
-    node._switch(0, node._node.stopping, open_bundle(bundle))
-    assert said == ["tiny"]
+    assert said() == "tiny"
     node.stop()

@@ -66,7 +66,7 @@ def test_a_node_says_that_it_needs_larger_frames_before_it_has_the_larger_model(
     after = []
     for bundle in (small, large, broken, small):
         with suppress(UserError):
-            node._load(bundle, 0, None)
+            node._load(bundle, 0, None, node._node.stopping)
         after.append(node._node._status.current.frame_side)
     assert while_loading == [60, 375, 500, 375]
     assert after == [60, 375, 375, 60]

@@ -34,7 +34,7 @@ class Board:
     name: str
     started: float
     claimant: Claimant
-    former: int | None = None
+    ranked: list[int] | None = None
     published: Claim | None = None
     next_stats: float = 0.0
 
@@ -50,7 +50,8 @@ class Network:
     boards: dict[str, Board] = field(default_factory=dict)
     retained: dict[str, StatusMessage] = field(default_factory=dict)
     formers: dict[str, int] = field(default_factory=dict)
-    _queue: list[tuple[float, int, str, StatusMessage | str, bool]] = field(default_factory=list)
+    moves: dict[str, int] = field(default_factory=dict)
+    _queue: list[tuple[float, int, str, StatusMessage | str | list[int], bool]] = field(default_factory=list)
     _number: int = 0
     _last: dict[str, float] = field(default_factory=dict)
 
@@ -68,6 +69,11 @@ class Network:
     def hang(self, name: str) -> None:
         """Let a board vanish without a will, as if the broker had lost power with it."""
         self.boards.pop(name)
+
+    def change_family(self, ranked: list[int]) -> None:
+        """Let each board hear, after a delay of its own, that the site runs another family."""
+        for name in self.boards:
+            self._send(name, ranked, retained=False)
 
     def run(self, seconds: float) -> None:
         until = self.now + seconds
@@ -87,8 +93,12 @@ class Network:
         claims = {name: board.claimant.claim for name, board in self.boards.items()}
         return {name: claim.variant for name, claim in claims.items() if claim is not None and claim.is_held}
 
-    def _hear(self, board: Board, message: StatusMessage | str, at: float, *, retained: bool) -> None:
-        if isinstance(message, str):
+    def _hear(self, board: Board, message: StatusMessage | str | list[int], at: float, *, retained: bool) -> None:
+        if isinstance(message, list):
+            board.ranked = message
+            board.claimant.reconsider(message, at)
+            self._decide(board, at)
+        elif isinstance(message, str):
             board.claimant.note_heard(message, at)
         else:
             board.claimant.note_status(message, retained=retained, now=at)
@@ -98,10 +108,12 @@ class Network:
         order = list(range(self.variants))[::-1]
         former = self.formers.get(board.name)
         order = order if former is None else [former, *(one for one in order if one != former)]
-        claim = board.claimant.decide(order, now)
+        claim = board.claimant.decide(board.ranked or order, now)
         if claim is not None and claim.is_held:
             self.formers[board.name] = claim.variant
         if claim != board.published:
+            if board.published is not None and board.published.is_held:
+                self.moves[board.name] = self.moves.get(board.name, 0) + 1
             board.published = claim
             self._publish(board)
 
@@ -118,7 +130,7 @@ class Network:
         for name in self.boards:
             self._send(name, message, retained=False)
 
-    def _send(self, name: str, message: StatusMessage | str, *, retained: bool) -> None:
+    def _send(self, name: str, message: StatusMessage | str | list[int], *, retained: bool) -> None:
         at = max(self.now + self.rng.uniform(0, self.longest_delay), self._last.get(name, 0.0))
         self._last[name] = at
         self._number += 1
@@ -210,6 +222,37 @@ def test_a_spare_takes_over_and_stays(seed: int, delay: float, has_will: bool) -
     site.start("pi-1")
     site.run(30)
     assert site.held() == held | {"spare": lost}
+
+
+@settings(max_examples=100, deadline=None)
+@given(NETWORKS, st.permutations(range(8)), st.integers(1, 8), st.booleans())
+def test_boards_run_what_is_worth_most_of_another_family_after_one_move_at_most(
+    given: tuple[int, int, int, float],
+    order: list[int],
+    count: int,
+    is_restless: bool,  # noqa: FBT001 (hypothesis)
+) -> None:
+    variants, boards, seed, delay = given
+    site = network(variants, seed, delay)
+    for name in names(boards):
+        site.start(name)
+    site.run(40)
+    before, site.moves = site.held(), {}
+    ranked = [variant for variant in order if variant < count]
+    if is_restless:  # two pushes in a row
+        site.change_family(ranked[::-1])
+        site.run(site.rng.uniform(0, 3))
+    site.change_family(ranked)
+    site.run(60)
+    held = site.held()
+    assert set(held.values()) == set(ranked[:boards])
+    if not is_restless:
+        stays = {name for name, variant in before.items() if variant in ranked[:boards]}
+        assert {name: held[name] for name in stays} == {name: before[name] for name in stays}
+        assert all(moves == 1 for moves in site.moves.values())
+    site.moves = {}
+    site.run(60)
+    assert site.moves == {}
 
 
 def test_the_best_variant_is_claimed_first_and_held_after_a_while() -> None:
