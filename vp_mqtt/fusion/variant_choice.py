@@ -15,29 +15,34 @@ class VariantChoice:
 
     def __init__(self) -> None:
         """Start with no boards."""
-        self._running: frozenset[int] = frozenset()
+        self._running: tuple[bytes, frozenset[int]] = b"", frozenset()
         self._since = float("-inf")
-        self._said: frozenset[int] | None = None
+        self._said: tuple[bytes, frozenset[int]] | None = None
 
-    def note(self, manifest: Manifest, running: AbstractSet[int], now: float) -> str | None:
+    def note(
+        self, manifest: Manifest, running: AbstractSet[int], now: float, chosen: AbstractSet[int] = frozenset()
+    ) -> str | None:
         """Note which variants run, and return what to say about it; None for nothing.
 
         Args:
             manifest: of the family.
             running: the variants whose boards are online.
             now: on a monotonic clock, in seconds.
+            chosen: those of them whose boards have chosen them (`--variant auto`).
         """
-        if running != self._running:
-            self._running, self._since = frozenset(running), now
+        if (now_running := (manifest.digest, frozenset(running))) != self._running:
+            self._running, self._since = now_running, now
         best = frozenset(manifest.strongest(len(running)))
-        if not running or running in {best, self._said} or now - self._since < SETTLED_AFTER_S:
+        if not running or running == best or self._running == self._said or now - self._since < SETTLED_AFTER_S:
             return None
         self._said = self._running
         missing, others = sorted(best - running), sorted(running - best)
+        # Boards keep what they have chosen while others go: they move for another family only.
+        more = " in place of --variant auto" if chosen >= set(others) else ", or leave the choice to --variant auto"
         return (
             f"{len(running)} of the {len(manifest.variants)} variants of '{manifest.name}' run; with as many boards, "
-            f"{_listed(missing)} in place of {_listed(others)} would usually be right more often: set --variant, or "
-            "leave the choice to --variant auto"
+            f"{_listed(missing)} in place of {_listed(others)} would usually be right more often: set "
+            f"--variant{more}"
         )
 
 

@@ -59,9 +59,14 @@ class SiteNotices:
     def note_choice(self, family: Family, now: float) -> None:
         """Say so, once, when fewer boards than variants run others than the strongest."""
         running = {variant for variant in range(len(family.weights)) if self._nodes.in_place((family.digest, variant))}
-        found = self._choice.note(family.manifest, running, now)
+        chosen = {variant for variant in running if self._is_chosen((family.digest, variant))}
+        found = self._choice.note(family.manifest, running, now, chosen)
         if found is not None:
             LOGGER.info("%s", found)
+
+    def _is_chosen(self, place: Place) -> bool:
+        nodes = map(self._nodes.find, self._nodes.in_place(place))
+        return all(node is not None and node.presence.status.claim is not None for node in nodes)
 
     def note_variant(self, place: Place | None) -> None:
         """Say so when several boards run this variant."""

@@ -21,6 +21,30 @@ def test_four_boards_with_the_small_variants_are_told_which_are_worth_more() -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("chosen", "advice"),
+    [
+        ({0, 1, 2, 3}, "set --variant in place of --variant auto"),
+        ({2, 3}, "set --variant in place of --variant auto"),
+        ({0, 1, 2}, "set --variant, or leave the choice to --variant auto"),
+    ],
+)
+def test_boards_that_have_chosen_the_small_variants_are_not_told_to_choose(chosen: set[int], advice: str) -> None:
+    choice = VariantChoice()
+    choice.note(MANIFEST, {0, 1, 2, 3}, 10.0, chosen)
+    found = choice.note(MANIFEST, {0, 1, 2, 3}, 10.0 + SETTLED_AFTER_S, chosen)
+    assert found is not None
+    assert found.endswith(advice)
+
+
+def test_boards_have_time_to_choose_anew_when_the_family_is_another_one() -> None:
+    choice, other = VariantChoice(), open_bundle("fashion-mnist").manifest
+    choice.note(other, {0, 1, 2, 3}, 0.0)
+    assert choice.note(other, {0, 1, 2, 3}, SETTLED_AFTER_S) is not None
+    assert choice.note(MANIFEST, {0, 1, 2, 3}, SETTLED_AFTER_S + 1) is None
+    assert choice.note(MANIFEST, {0, 1, 2, 3}, 2 * SETTLED_AFTER_S + 1) is not None
+
+
 @pytest.mark.parametrize("running", [set(), {1}, {0, 1, 4, 5}, {0, 1, 2, 3, 4, 5}])
 def test_the_strongest_variants_all_and_none_are_left_alone(running: set[int]) -> None:
     assert said(running) is None

@@ -40,9 +40,10 @@ class Site:
         state: State = State.ONLINE,
         *,
         is_replica: bool | None = None,
+        claim: int | None = None,
     ) -> None:
         runs = {"bundle": FAMILY.name, "digest": FAMILY.short_digest.hex()}
-        status = status_of(name, state=state, variant=variant, is_replica=is_replica, **runs)
+        status = status_of(name, state=state, variant=variant, is_replica=is_replica, claim=claim, **runs)
         self.hear(f"vp/home/node/{name}/status", status.encode(), now)
 
     def stats(self, name: str, now: float) -> None:
@@ -96,15 +97,22 @@ def test_a_board_that_chooses_its_variant_may_lose_it_and_its_will_does_not_know
     assert site.presence(4.0)["a"] is Presence.OFFLINE
 
 
-def test_a_weak_choice_of_variants_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("claim", "advice"),
+    [(None, "set --variant, or leave the choice to --variant auto"), (0, "set --variant in place of --variant auto")],
+)
+def test_a_weak_choice_of_variants_is_said_once(
+    claim: int | None, advice: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
     site = Site()
     for now in range(200):
-        site.status("a", float(now), variant=0)
+        site.status("a", float(now), variant=0, claim=claim)
         site.messages.tick(float(now))
     said = [record.getMessage() for record in caplog.records if "usually be right more often" in record.getMessage()]
     assert len(said) == 1
     assert said[0].startswith(f"1 of the 2 variants of '{FAMILY.name}' run; with as many boards, 1 in place of 0 would")
+    assert said[0].endswith(advice)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
