@@ -127,7 +127,9 @@ def provision(
     rotate: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="BOARD", help="issue new keys and passwords for it (of several cells: CELL/BOARD); may be repeated"
+            metavar="NAME",
+            help="issue new keys and passwords for this board or person (board:NAME or person:NAME if both have the "
+            "name; of several cells: CELL/NAME); may be repeated",
         ),
     ] = None,
     json: Json = False,

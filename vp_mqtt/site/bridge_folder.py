@@ -8,6 +8,7 @@ from vp_mqtt.site.accounts import Account, Right, retained_messages
 from vp_mqtt.site.atomic_folder import PROGRAM, SECRET, Content
 from vp_mqtt.site.pki import Authority
 from vp_mqtt.site.plan import BrokerPlan, SitePlan
+from vp_mqtt.site.rotation import rotated_as
 from vp_mqtt.site.secret_keeping import SecretKeeping
 from vp_mqtt.site.uplink import Uplink
 
@@ -43,8 +44,8 @@ def add_bridge(keeping: SecretKeeping, plan: SitePlan, uplink: Uplink, authority
         The password of the bridge's account at the cell's broker.
     """
     stem = f"{BRIDGE}/cell"
-    password = keeping.password(BRIDGE, stem)
-    keeping.client_pair(BRIDGE, stem, authority)
+    password = keeping.password(BRIDGE, stem, rotated_as(BRIDGE, BRIDGE))
+    keeping.client_pair(BRIDGE, stem, authority, rotated_as(BRIDGE, BRIDGE))
     keeping.files |= {
         f"{BRIDGE}/{render.SHARED_CA}": Content(ca),
         f"{BRIDGE}/head-ca.crt": Content(uplink.ca),

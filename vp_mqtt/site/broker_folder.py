@@ -9,6 +9,7 @@ from vp_mqtt.site.accounts import Account, access_rules
 from vp_mqtt.site.atomic_folder import PROGRAM, Content
 from vp_mqtt.site.pki import Authority
 from vp_mqtt.site.plan import BrokerPlan
+from vp_mqtt.site.rotation import rotated_as
 from vp_mqtt.site.secret_keeping import SecretKeeping
 
 BROKER = "broker"
@@ -36,7 +37,7 @@ def add_broker(
         retained: how many messages the broker retains, bundles aside.
     """
     names = list(dict.fromkeys((*broker.hosts, *broker.names)))
-    keeping.server_pair(f"{BROKER}/server", authority[0], names, BROKER)
+    keeping.server_pair(f"{BROKER}/server", authority[0], names, rotated_as(BROKER, BROKER))
     keeping.password_file(f"{BROKER}/passwords", passwords)
     configuration = render.mosquitto(name, broker, accounts=len(accounts), retained=retained)
     keeping.files |= {

@@ -15,6 +15,7 @@ from vp_mqtt.site.head_accounts import bridge_stem, head_accounts
 from vp_mqtt.site.head_plan import Head, head_problems
 from vp_mqtt.site.login import login_settings
 from vp_mqtt.site.provision import KEEP_OUT_OF_GIT, Provisioned, provision
+from vp_mqtt.site.rotation import CELL, PERSON, resolve, rotated_as
 from vp_mqtt.site.secret_keeping import SecretKeeping
 from vp_mqtt.site.uplink import Uplink
 
@@ -88,15 +89,17 @@ def head_person_settings(head: Head, root: Path, name: str) -> WatchSettings:
 
 def _split(head: Head, rotate: frozenset[str]) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
     own = frozenset(name for name in rotate if _CELL_SEPARATOR not in name)
-    known = {cell.name for cell in head.cells} | {person.name for person in head.plan.people} | {BROKER}
-    for name in sorted(own - known):
-        raise UserError(f"--rotate {name}: there is no such cell or account; a cell's board is CELL/BOARD")
+    known = {
+        CELL: [cell.name for cell in head.cells],
+        PERSON: [person.name for person in head.plan.people],
+        BROKER: [BROKER],
+    }
     of_cells: dict[str, frozenset[str]] = {}
-    for name in rotate - own:
+    for name in sorted(rotate - own):
         cell, _, what = name.partition(_CELL_SEPARATOR)
         head.cell(cell)
         of_cells[cell] = of_cells.get(cell, frozenset()) | {what}
-    return own, of_cells
+    return resolve(own, known, "there is no such cell or account; a cell's board is CELL/BOARD"), of_cells
 
 
 def _provision_own(
@@ -112,8 +115,9 @@ def _provision_own(
             is_cell = account.role == "cell"
             folder = folder_of(account)
             stem = bridge_stem(account.name) if is_cell else f"{folder}/{account.file}"
-            passwords[account.name] = keeping.password(account.name, stem)
-            keeping.client_pair(account.name, stem, authority)
+            owner = rotated_as(CELL if is_cell else PERSON, account.name)
+            passwords[account.name] = keeping.password(account.name, stem, owner)
+            keeping.client_pair(account.name, stem, authority, owner)
             if not is_cell:
                 text = "\n".join([*render.login(plan.name, plan.broker, account, "cells.toml"), ""])
                 keeping.files |= {f"{stem}.toml": Content(text.encode()), f"{folder}/{render.SHARED_CA}": Content(ca)}

@@ -19,6 +19,7 @@ from vp_mqtt.site.package import REQUIREMENTS, find_wheel, requirements
 from vp_mqtt.site.pki import Authority
 from vp_mqtt.site.plan import SitePlan
 from vp_mqtt.site.problems import plan_bundle, problems
+from vp_mqtt.site.rotation import BOARD, PERSON, resolve, rotated_as
 from vp_mqtt.site.secret_keeping import SecretKeeping
 from vp_mqtt.site.uplink import Uplink
 
@@ -55,9 +56,9 @@ class _Provisioner:
         """Add an account's settings, key and password; return the password."""
         folder = folder_of(account)
         stem = f"{folder}/{account.file}"
-        rotated_with = () if account.board is None else (account.board,)
-        password = self.keeping.password(account.name, stem, *rotated_with)
-        self.keeping.client_pair(account.name, stem, authority, *rotated_with)
+        owner = rotated_as(PERSON, account.name) if account.board is None else rotated_as(BOARD, account.board)
+        password = self.keeping.password(account.name, stem, owner)
+        self.keeping.client_pair(account.name, stem, authority, owner)
         self.files[f"{folder}/{render.SHARED_CA}"] = Content(ca)
         # The camera's names its source, which may hold a password.
         mode = SECRET if account.role == "camera" else PUBLIC
@@ -151,7 +152,8 @@ def provision(
         plan: the site's plan.
         base: folder that relative paths in the plan start from.
         root: the folder to write.
-        rotate: boards, people, "broker" or "bridge", which get new keys and passwords.
+        rotate: boards, people, "broker" or "bridge", which get new keys and passwords; `board:NAME` or `person:NAME`
+            where two have a name.
         now: with time zone.
         uplink: the head office that its broker is bridged to, if it is a cell.
 
@@ -163,11 +165,10 @@ def provision(
         more = f" (and {len(wrong) - 1} more: `vp site check`)" if len(wrong) > 1 else ""
         raise UserError(f"{wrong[0]}{more}")
     all_accounts = accounts(plan)
-    known = {board.name for board in plan.boards} | {person.name for person in plan.people} | {BROKER}
-    if uplink is not None:
-        known.add(BRIDGE)
-    for name in sorted(rotate - known):
-        raise UserError(f"--rotate {name}: there is no such board or account; there are: {', '.join(sorted(known))}")
+    known = {BOARD: [board.name for board in plan.boards], PERSON: [person.name for person in plan.people]}
+    known |= {one: [one] for one in ((BROKER,) if uplink is None else (BROKER, BRIDGE))}
+    names = ", ".join(sorted({name for of_kind in known.values() for name in of_kind}))
+    rotate = resolve(rotate, known, f"there is no such board or account; there are: {names}")
     bundle = None if plan.bundle in builtin_bundles() else plan_bundle(plan, base)
     with locked(root):
         work = _Provisioner(plan, root, rotate=rotate, now=now)

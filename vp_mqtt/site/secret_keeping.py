@@ -28,7 +28,7 @@ class SecretKeeping:
 
         Args:
             root: the provisioned folder.
-            rotate: boards, people or others, which get new keys and passwords.
+            rotate: what gets new keys and passwords, see `vp_mqtt.site.rotation`.
             now: with time zone.
             days: how long certificates are valid.
         """
@@ -67,15 +67,15 @@ class SecretKeeping:
         self._add_pair(stem, pair)
         return authority, pair.certificate
 
-    def password(self, account: str, stem: str, *others: str) -> str:
+    def password(self, account: str, stem: str, rotated_as: str) -> str:
         """Return an account's password: the existing one, whoever chose it, or a new one if it is rotated.
 
         Args:
             account: the account's name.
             stem: path of its files, without suffix.
-            others: what else it is rotated with, such as its board.
+            rotated_as: what it is rotated with, such as its board.
         """
-        is_rotated = not self._rotate.isdisjoint({account, *others})
+        is_rotated = rotated_as in self._rotate
         kept = None if is_rotated else self.kept(f"{stem}.password")
         try:
             password = (kept or b"")[:_SECRET_LIMIT].decode().rstrip("\r\n")
@@ -88,9 +88,9 @@ class SecretKeeping:
         self.files[f"{stem}.password"] = Content(password.encode() + b"\n", SECRET)
         return password
 
-    def client_pair(self, account: str, stem: str, authority: Authority, *others: str) -> None:
+    def client_pair(self, account: str, stem: str, authority: Authority, rotated_as: str) -> None:
         """Add an account's certificate and key; see `password`."""
-        pair = self._kept_pair(stem) if self._rotate.isdisjoint({account, *others}) else None
+        pair = None if rotated_as in self._rotate else self._kept_pair(stem)
         if pair is None or not authority.is_valid(pair, [account], self._now):
             pair = authority.client(account, self._valid)
         self._add_pair(stem, pair)

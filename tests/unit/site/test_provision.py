@@ -159,6 +159,32 @@ def test_rotate_renews_one_board(site: ProvisionedSite) -> None:
         site.provision("pi-77")
 
 
+def test_a_board_and_a_person_of_one_name_are_rotated_each_for_itself(site: ProvisionedSite) -> None:
+    site.edit('name = "bob"', 'name = "pi-2"')
+    site.provision()
+    before = site.contents()
+    with pytest.raises(UserError) as refused:
+        site.provision("pi-2")
+    assert str(refused.value) == "--rotate pi-2: which one? write --rotate board:pi-2 or --rotate person:pi-2"
+    assert site.contents() == before
+    assert set(site.provision("board:pi-2").changes.written) == {
+        *(f"boards/pi-2/settings/node-2.{suffix}" for suffix in ("crt", "key", "password")),
+        "broker/passwords",
+    }
+    assert set(site.provision("person:pi-2").changes.written) == {
+        *(f"people/pi-2/watch.{suffix}" for suffix in ("crt", "key", "password")),
+        "broker/passwords",
+    }
+
+
+def test_rotating_a_board_that_is_called_like_a_node_renews_that_board_only(site: ProvisionedSite) -> None:
+    text = site.file.read_text()
+    site.file.write_text(text.replace('"pi-2"', '"variant-1"'))
+    site.provision()
+    written = site.provision("variant-1").changes.written
+    assert {path.rpartition("/")[0] for path in written} == {"boards/variant-1/settings", "broker"}
+
+
 def test_a_certificate_near_its_end_is_renewed(site: ProvisionedSite) -> None:
     later = NOW + dt.timedelta(days=700)
     written = site.provision(now=later).changes.written
