@@ -43,6 +43,11 @@ class TeachFolder:
         """What the newest training said, as JSON."""
         return self.path / "result.json"
 
+    @property
+    def first_push(self) -> Path:
+        """What the site ran before the first push, as JSON."""
+        return self.path / "first-push.json"
+
     def open(self) -> None:
         """Create the folder if there is none; nobody else may look into it.
 

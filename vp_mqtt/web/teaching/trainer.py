@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vp_mqtt.config.web_settings import WebSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import write_atomically
 from vp_mqtt.web.teaching.collection import CollectionError
+from vp_mqtt.web.teaching.first_push import FirstPush
 from vp_mqtt.web.teaching.job import Job, JobView
 from vp_mqtt.web.teaching.place import TeachFolder
 from vp_mqtt.web.teaching.results import Held, Result, read_result
@@ -88,6 +90,7 @@ class Trainer:
         self._folder = folder
         self._teaching = teaching
         self._running = running
+        self._first = FirstPush(folder.first_push)
         self._lock = threading.Lock()
         self._job: Job | None = None
         self._tuning: Job | None = None
@@ -181,11 +184,11 @@ class Trainer:
         result = self.result
         if result is None or not Path(result.out).is_dir():
             raise CollectionError("train first: there is no bundle to send")
-        self._push("send", [result.out])
+        self._push("send", result.out, self._bundle_of(self._running()))
 
     def roll_back(self) -> None:
         """Begin to return to the bundle before. Raises as `send` does."""
-        self._push("roll back", ["--rollback"])
+        self._push("roll back", self._first.before(self._running()) or "--rollback")
 
     def cancel(self) -> None:
         """End the job that runs."""
@@ -203,27 +206,22 @@ class Trainer:
             if job is not None:
                 job.stop()
 
-    def _push(self, kind: str, arguments: Sequence[str]) -> None:
+    def _push(self, kind: str, what: str, before: str | None = None) -> None:
         with self._lock:
             self._check_idle()
             self.sent = None
             environment = _variables() | self._account()
             # It ends with 1 where no board has taken it, and says so.
             codes = frozenset({0, 1})
-            job = Job(
-                kind, ["push", *arguments, "--json"], on_done=self._note_sent, environment=environment, good_codes=codes
-            )
-            self._begin(job)
+            on_done = partial(self._note_sent, before)
+            self._begin(Job(kind, ["push", what, "--json"], on_done=on_done, environment=environment, good_codes=codes))
 
-    def _note_sent(self, text: str) -> None:
+    def _note_sent(self, before: str | None, text: str) -> None:
         if not text.startswith("{"):
             raise ValueError("it was not sent")
         done = json.loads(text)
-        boards = done["boards"]
-        others = [f"{name} not yet" for name in boards["waiting"]]
-        others += [f"{name} is silent" for name in boards["silent"]]
-        others += [f"{name} keeps '{its}'" for name, its in (boards["pinned"] | boards["fusion_pinned"]).items()]
-        self.sent = Sent(str(done["bundle"]), tuple(boards["taken"]), tuple(others))
+        self.sent = as_sent(done)
+        self._first.note(done["digest"], done["previous"], before)
 
     def _begin(self, job: Job) -> None:
         job.start()
@@ -292,6 +290,15 @@ def choose_better(first: Result, found: dict[str, Any]) -> tuple[Tuned, Result]:
         return Tuned(before, after, is_kept=True), first.model_copy(update=changes)
     shutil.rmtree(changes["out"], ignore_errors=True)
     return Tuned(before, after, is_kept=False), first
+
+
+def as_sent(done: dict[str, Any]) -> Sent:
+    """Return what `vp push --json` says for the page."""
+    boards = done["boards"]
+    others = [f"{name} not yet" for name in boards["waiting"]]
+    others += [f"{name} is silent" for name in boards["silent"]]
+    others += [f"{name} keeps '{its}'" for name, its in (boards["pinned"] | boards["fusion_pinned"]).items()]
+    return Sent(str(done["bundle"]), tuple(boards["taken"]), tuple(others))
 
 
 def can_fine_tune() -> bool:
