@@ -295,7 +295,8 @@ def choose_better(first: Result, found: dict[str, Any]) -> tuple[Tuned, Result]:
 def as_sent(done: dict[str, Any]) -> Sent:
     """Return what `vp push --json` says for the page."""
     boards = done["boards"]
-    others = [f"{name} not yet" for name in boards["waiting"]]
+    reasons = boards["reasons"]
+    others = [f"{name} not yet{f': {reasons[name]}' if name in reasons else ''}" for name in boards["waiting"]]
     others += [f"{name} is silent" for name in boards["silent"]]
     others += [f"{name} keeps '{its}'" for name, its in (boards["pinned"] | boards["fusion_pinned"]).items()]
     return Sent(str(done["bundle"]), tuple(boards["taken"]), tuple(others))
