@@ -16,8 +16,9 @@ import torch
 
 from tests.support.training_data import write_class_folders
 from vp_mqtt.bundle.folder import open_bundle
-from vp_mqtt.bundle.manifest import VariantSpec
+from vp_mqtt.bundle.manifest import Preprocessing, VariantSpec
 from vp_mqtt.errors import UserError
+from vp_mqtt.inference.pictures import Picture, prepare
 from vp_mqtt.nodes.frame_encoder import FrameEncoder
 from vp_mqtt.training.calibrate import calibrate_bundle
 from vp_mqtt.training.checkpoint import Checkpoint
@@ -99,6 +100,24 @@ def test_int8_and_fitted_bundles_are_judged_on_the_validation_part(trained: Path
     others = dataclasses.replace(dataset, classes=("a", "b"))
     with pytest.raises(UserError, match="not those of the training"):
         export_bundle(checkpoint, tmp_path / "bundle", fit=True, dataset=others)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_int8_models_are_calibrated_on_what_boards_will_see(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zooms: list[float] = []
+
+    def spy(picture: Picture, side: int, preprocessing: Preprocessing) -> np.ndarray:
+        zooms.append(preprocessing.zoom)
+        return prepare(picture, side, preprocessing)
+
+    monkeypatch.setattr("vp_mqtt.training.export.choose_zoom", lambda *_: 1.2)
+    monkeypatch.setattr("vp_mqtt.training.export.prepare", spy)
+    dataset = load("fashion-mnist", trained / "data")
+    exported = export_bundle(Checkpoint.load(trained / "run"), tmp_path / "bundle", weights="int8", dataset=dataset)
+    assert exported.manifest.preprocessing.zoom == 1.2
+    assert set(zooms) == {1.2}
 
 
 def test_a_bundle_records_the_seed_of_the_split_not_that_of_the_training(trained: Path, tmp_path: Path) -> None:

@@ -112,9 +112,14 @@ class _Exporter:
         self._preprocessing = Preprocessing(version=checkpoint.origin.recipe.preprocessing, zoom=zoom or 1.0)
 
     def export(self, weights: Weights, *, fit: bool) -> Exported:
-        if fit and self._dataset is not None:
-            self._fit(self._dataset)
-        models, difference = self._convert("float16" if weights == "float16" else "float32")
+        stored: Stored = "float16" if weights == "float16" else "float32"
+        models, difference = self._convert(stored)
+        if self._dataset is not None:
+            # First, since what is fitted, quantised and calibrated is so for what boards will see.
+            self._choose_zoom(models, self._dataset)
+            if fit:
+                self._fit(models, self._dataset)
+                models, difference = self._convert(stored)
         note = None
         if needs_pictures(weights) and self._dataset is not None:
             models, weights, note = self._try_int8(models, weights, self._dataset)
@@ -138,10 +143,12 @@ class _Exporter:
             return models, "float32", f"{note}; {weights} loses too much, float32 is kept"
         return quantized, weights, note
 
-    def _calibrate(self, manifest: Manifest, models: list[bytes], dataset: Dataset, weights: Weights) -> Manifest:
+    def _choose_zoom(self, models: list[bytes], dataset: Dataset) -> None:
         if self._zoom is None:
-            manifest = zoomed(manifest, choose_zoom(manifest, models, dataset.validation))
-            self._preprocessing = manifest.preprocessing
+            manifest = self._write(models, "float32")
+            self._preprocessing = zoomed(manifest, choose_zoom(manifest, models, dataset.validation)).preprocessing
+
+    def _calibrate(self, manifest: Manifest, models: list[bytes], dataset: Dataset, weights: Weights) -> Manifest:
         calibrated = calibrate(manifest, models, dataset)
         labels = dataset.validation.labels
         # The bundle's own accuracy: in training, arithmetic differs and votes are not rounded.
@@ -159,9 +166,9 @@ class _Exporter:
         compared = zip(self._specs, self._networks, models, strict=True)
         return max(largest_difference(network, model, spec.resolution) for spec, network, model in compared)
 
-    def _fit(self, dataset: Dataset) -> None:
+    def _fit(self, models: list[bytes], dataset: Dataset) -> None:
         """Fit temperatures, which are folded into the classifiers, and vote weights."""
-        manifest = self._write(self._convert("float32")[0], "float32")
+        manifest = self._write(models, "float32")
         probabilities = predict(open_bundle(str(self.folder)), dataset.validation)
         fitted = fit_fusion(probabilities, dataset.validation.labels, manifest.k, sum(self._vote_weights))
         self._vote_weights = list(fitted.weights)
