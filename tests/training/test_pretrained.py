@@ -249,7 +249,7 @@ def test_imagenet_stands_for_the_published_weights_of_every_width(
         assert match.unused == ()
         ours, theirs = new.state_dict(), published[spec.alpha, nearest].state_dict()
         assert all(torch.equal(ours[name], theirs[name]) for name in match.loaded if name.startswith("features."))
-    with pytest.raises(UserError, match="of another width"):
+    with pytest.raises(UserError, match=r"of another width; add weights of every width .*--family"):
         load_first_fitting(network(alpha=0.75), [file.arrays for file in files])
     with pytest.raises(UserError, match=r"no weights of width 0\.4"):
         read_starting_weights(

@@ -15,8 +15,9 @@ def test_the_command_says_what_to_do_next_and_what_is_odd(tmp_path: Path) -> Non
     data = ("fashion-mnist", "--root", str(write_fashion_mnist(tmp_path / "data")))
     flags = (*data, "--family", str(tmp_path / "family.toml"), "--batch", "40", "--only", "0")
     out = tmp_path / "run"
-    code, printed, _ = run_vp("train", *flags, "--epochs", "1", "--out", str(out))
+    code, printed, said = run_vp("train", *flags, "--epochs", "1", "--out", str(out))
     assert (code, printed) == (0, f"{out}: make a bundle of it: vp export {out} --out bundles/fashion-mnist\n")
+    assert "start from pretrained weights (--pretrained), give more --epochs" in said
     code, printed, _ = run_vp("train", *data, "--out", str(out), "--resume")
     assert code == 0
     assert printed.startswith(f"{out}: all 1 epochs are done already; make a bundle of it: ")
@@ -31,8 +32,11 @@ def test_the_command_says_what_to_do_next_and_what_is_odd(tmp_path: Path) -> Non
     stopped.save(tmp_path / "stopped")
     teachers = ("--teacher", str(tmp_path / "stopped"), "--teacher", str(out))
     taught = tmp_path / "taught"
-    code, _, said = run_vp("train", *flags, "--epochs", "1", "--seed", "1", *teachers, "--out", str(taught))
+    start = ("--pretrained", str(out))
+    code, _, said = run_vp("train", *flags, "--epochs", "1", "--seed", "1", *start, *teachers, "--out", str(taught))
     assert code == 0
+    # What was done already is not advised.
+    assert "; give more --epochs" in said
     assert f"--teacher {tmp_path / 'stopped'}: this training has done 1 of 5 epochs" in said
     assert f"--teacher {out}: it was trained with --seed 0, not 1" in said
     assert Checkpoint.load(taught).origin.teachers == (str(tmp_path / "stopped"), str(out))

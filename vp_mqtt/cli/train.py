@@ -192,7 +192,7 @@ def train(
     if trainer.epoch == trainer.epochs:
         typer.echo(f"{out}: all {trainer.epochs} epochs are done already; {_next_step(out, dataset)}")
         return
-    _run(trainer, out, len(origin.family.variants), dataset)
+    _run(trainer, out, origin, dataset)
 
 
 def _load_teachers(folders: list[Path], resumed: Origin | None, seed: int) -> tuple[tuple[str, ...], list[Checkpoint]]:
@@ -262,10 +262,11 @@ def _next_step(out: Path, dataset: Dataset) -> str:
     return f"make a bundle of it: vp export {shlex.quote(str(out))} --out {shlex.quote(bundle)}"
 
 
-def _run(trainer: Trainer, out: Path, variants: int, dataset: Dataset) -> None:
+def _run(trainer: Trainer, out: Path, origin: Origin, dataset: Dataset) -> None:
     """Train, say what is next, and if the family ends no better than one that always names the largest class."""
     from vp_mqtt.training.frozen.report import is_no_better_than_chance  # noqa: PLC0415
 
+    variants = len(origin.family.variants)
     logs.LOGGER.info(
         "%s on '%s': %d pictures to train on, %d to validate on, %d classes",
         "1 variant" if variants == 1 else f"{variants} variants",
@@ -283,7 +284,8 @@ def _run(trainer: Trainer, out: Path, variants: int, dataset: Dataset) -> None:
     if is_no_better_than_chance(accuracy, chance, len(labels)):
         logs.LOGGER.warning(
             "validation accuracy %.1f %%: by %d pictures, it cannot be told from always naming one class (%.1f %%); "
-            "start from pretrained weights (--pretrained), give more --epochs, or leave all flags out",
+            "%sgive more --epochs, or leave all flags out",
             *(100 * accuracy, len(labels), 100 * chance),
+            "" if origin.pretrained else "start from pretrained weights (--pretrained), ",
         )
     typer.echo(f"{out}: {_next_step(out, dataset)}")

@@ -19,6 +19,7 @@ from vp_mqtt.training.pretrained.keras import fetch_imagenet, nearest_published
 from vp_mqtt.training.pretrained.weight_files import COUNTER, Arrays, Convention, as_arrays, read_weights
 
 _BACKBONE = "features."
+_FIRST_RESIDUAL = "features.1.conv.0.0.weight"
 # The last 1x1 convolution and its batch norm: the head of the base model, replaced by a narrow one in a variant.
 _LAST = {"features.18.0.": "head.0.", "features.18.1.": "head.1."}
 _UNUSED_ON_PURPOSE = ("features.18.", "classifier.")
@@ -76,9 +77,9 @@ def load_backbone(network: VariantNetwork, weights: Arrays) -> WeightMatch:
             found |= {name: found.pop(old) for name, old in moved.items()}
     for name in (name for name in state if name.startswith(_BACKBONE)):
         if name not in found:
-            raise UserError(
-                f"--pretrained: the file has no '{name}': it is not MobileNetV2 in torchvision's or timm's names"
-            )
+            is_cut = _FIRST_RESIDUAL in found
+            reason = "of fewer stages" if is_cut else "not MobileNetV2 in torchvision's or timm's names"
+            raise UserError(f"--pretrained: the file has no '{name}': it is {reason}")
         if found[name].shape != state[name]:
             raise UserError(
                 f"--pretrained: '{name}' has shape {found[name].shape}, but this family needs {state[name]}: the file "
@@ -96,13 +97,16 @@ def load_first_fitting(network: VariantNetwork, candidates: Sequence[Arrays]) ->
     Raises:
         UserError: none fit; nothing is loaded.
     """
-    refused: UserError | None = None
+    reason = "--pretrained: no file"
     for weights in candidates:
         try:
             return load_backbone(network, weights)
         except UserError as error:
-            refused = error
-    raise refused or UserError("--pretrained: no file")
+            reason = str(error)
+    raise UserError(
+        f"{reason}; add weights of every width in the family (one more --pretrained, such as imagenet), or choose a "
+        "family that they fit with --family"
+    )
 
 
 def candidates_for(
