@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import codecs
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -25,6 +26,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
 
 _TEMPORARY: list[Path] = []
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 PARTIAL_FILES = ".*.part"
 """Glob pattern of the files that an atomic write is writing to, or that a crash in the middle of one has left."""
 
@@ -86,6 +88,40 @@ def write_atomically(path: Path, data: bytes | str, *, mode: int | None = None) 
     """
     with open_atomically(path, mode=mode) as file:
         file.write(data.encode() if isinstance(data, str) else data)
+
+
+def prepare_folder(folder: Path, name: str) -> None:
+    """Make a folder, and see whether files can be written to it: before long work, whose result it is to hold.
+
+    Args:
+        folder: it may be there already.
+        name: what error messages call it.
+
+    Raises:
+        UserError: it cannot be made, or nothing can be written to it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{name}: {why_unwritable(folder, error)}") from None
+
+
+def why_unwritable(folder: Path, error: OSError) -> str:
+    """Return why a folder cannot be made or written to, and what to do, in a few words.
+
+    Args:
+        folder: that was to be written to.
+        error: that came of it.
+    """
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        files = (path for path in (folder, *folder.parents) if path.exists() and not path.is_dir())
+        if (file := next(files, None)) is not None:
+            return f"{'this' if file == folder else file} is a file; name a folder"
+    if error.errno in _FORBIDDEN:
+        return f"{error.strerror}; name a folder that you may write to"
+    return error.strerror or str(error)
 
 
 def cache_folder() -> Path:

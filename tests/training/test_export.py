@@ -129,7 +129,9 @@ def test_a_bundle_records_the_seed_of_the_split_not_that_of_the_training(trained
     assert exported.manifest.provenance["seed"] == recipe.seed + 1
 
 
-def test_a_bundle_is_calibrated_by_its_pictures_on_export_or_later(trained: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_calibrated_by_its_pictures_on_export_or_later(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpoint = Checkpoint.load(trained / "run")
     dataset = load("fashion-mnist", trained / "data")
     plain = export_bundle(checkpoint, tmp_path / "plain")
@@ -153,6 +155,9 @@ def test_a_bundle_is_calibrated_by_its_pictures_on_export_or_later(trained: Path
     others = dataclasses.replace(dataset, classes=("a", "b"))
     with pytest.raises(UserError, match="other classes than the bundle"):
         calibrate_bundle(open_bundle(tmp_path / "plain"), others, tmp_path / "new")
+    monkeypatch.setattr("vp_mqtt.training.calibrate.calibrate", lambda *_: pytest.fail("it has begun"))
+    with pytest.raises(UserError, match=r"--out .*plain/manifest\.json"):
+        calibrate_bundle(open_bundle(tmp_path / "plain"), dataset, tmp_path / "plain" / "manifest.json" / "new", 1)
 
 
 def test_int8_models_are_small_and_nearly_right() -> None:

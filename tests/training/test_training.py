@@ -206,6 +206,16 @@ def test_something_else_is_not_taken_for_a_checkpoint(tmp_path: Path, content: b
         Checkpoint.load(tmp_path)
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_first_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    trainer = training(tmp_path, tmp_path / "file" / "run")
+    monkeypatch.setattr(trainer, "_train_epoch", lambda _drawn: pytest.fail("it has begun"))
+    with pytest.raises(UserError, match=r"--out .*file is a file; name a folder"):
+        trainer.run()
+
+
 def test_too_few_pictures_for_a_batch_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="fewer than one batch"):
         training(tmp_path, tmp_path / "run", batch=1000)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +18,9 @@ from vp_mqtt.files import (
     first_error,
     open_atomically,
     parse_toml,
+    prepare_folder,
     read_toml,
+    why_unwritable,
     write_atomically,
     write_to_cache,
 )
@@ -114,6 +117,33 @@ def test_a_file_system_that_cannot_flush_folders_is_enough(tmp_path: Path, monke
     monkeypatch.setattr(os, "fsync", files_only)
     write_atomically(tmp_path / "file", b"whole")
     assert (tmp_path / "file").read_bytes() == b"whole"
+
+
+def test_a_folder_for_long_work_is_made_and_left_empty(tmp_path: Path) -> None:
+    for _ in range(2):
+        prepare_folder(tmp_path / "new" / "run", "--out run")
+        assert list((tmp_path / "new" / "run").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UserError, match=r"^--out run: this is a file; name a folder$"):
+        prepare_folder(file, "--out run")
+    with pytest.raises(UserError, match=rf"^--out run: {file} is a file; name a folder$"):
+        prepare_folder(file / "sub" / "run", "--out run")
+
+    def refuse(dir: Path) -> None:  # noqa: A002 (as in tempfile)
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    # Not by its permissions, which do not stop root.
+    monkeypatch.setattr("vp_mqtt.files.tempfile.TemporaryFile", refuse)
+    with pytest.raises(UserError, match=r"^--out run: Read-only file system; name a folder that you may write to$"):
+        prepare_folder(tmp_path / "run", "--out run")
+    assert why_unwritable(tmp_path, OSError(errno.ENOSPC, "No space left on device")) == "No space left on device"
+    assert why_unwritable(tmp_path, FileExistsError(errno.EEXIST, "File exists")) == "File exists"
 
 
 def test_the_cache_is_systemds_then_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

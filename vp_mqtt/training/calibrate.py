@@ -14,6 +14,7 @@ from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, Manifest
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.picture_fit import describe
+from vp_mqtt.training.bundle_writer import new_bundle_folder
 from vp_mqtt.training.confidence_fit import fit_calibration
 from vp_mqtt.training.datasets import Dataset, Pictures
 from vp_mqtt.training.datasets.split import cut_off
@@ -112,6 +113,8 @@ def describe_pictures(pictures: Pictures) -> dict[str, int | float]:
 def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path, zoom: float | None = None) -> Manifest:
     """Write a bundle again, with a zoom, familiarity in its models and a calibration, and return its manifest.
 
+    The folder appears complete or not at all.
+
     Args:
         bundle: calibrated or not.
         dataset: that it was trained on, split as in the training.
@@ -130,13 +133,24 @@ def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path, zoom: float | 
         )
     if out.exists():
         raise UserError(f"--out {out}: it exists already; name a new folder")
-    models = [bundle.model_bytes(variant.index) for variant in manifest.variants]
-    if zoom is None:
-        zoom = choose_zoom(manifest, _plain(models), dataset.validation)
-    manifest = zoomed(manifest, zoom)
-    calibrated = calibrate(manifest, models, dataset)
-    labels = dataset.validation.labels
-    accuracy = evaluate_probabilities(manifest, calibrated.probabilities, labels, k=manifest.k, by_k=[]).fused
+    # What is wrong with `out` is said before the work, not after it.
+    with new_bundle_folder(out, manifest.classes) as folder:
+        models = [bundle.model_bytes(variant.index) for variant in manifest.variants]
+        if zoom is None:
+            zoom = choose_zoom(manifest, _plain(models), dataset.validation)
+        manifest = zoomed(manifest, zoom)
+        calibrated = calibrate(manifest, models, dataset)
+        written = _with(manifest, calibrated, dataset.validation)
+        for entry, model in zip(manifest.variants, calibrated.models, strict=True):
+            (folder / entry.file).write_bytes(model)
+        (folder / MANIFEST_NAME).write_bytes(written.canonical())
+    return written
+
+
+def _with(manifest: Manifest, calibrated: Calibrated, validation: Pictures) -> Manifest:
+    """Return the manifest of a calibrated bundle."""
+    probabilities, labels = calibrated.probabilities, validation.labels
+    accuracy = evaluate_probabilities(manifest, probabilities, labels, k=manifest.k, by_k=[]).fused
     variants = [
         {**entry.model_dump(), "sha256": hashlib.sha256(model).hexdigest()}
         for entry, model in zip(manifest.variants, calibrated.models, strict=True)
@@ -145,17 +159,9 @@ def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path, zoom: float | 
         "variants": variants,
         "provenance": {
             **manifest.provenance,
-            **describe_pictures(dataset.validation),
+            **describe_pictures(validation),
             "validation_accuracy": round(accuracy, 4),
         },
         "calibration": calibrated.calibration,
     }
-    written = Manifest.model_validate({**manifest.model_dump(), **changes})
-    try:
-        out.mkdir(parents=True)
-        for entry, model in zip(manifest.variants, calibrated.models, strict=True):
-            (out / entry.file).write_bytes(model)
-        (out / MANIFEST_NAME).write_bytes(written.canonical())
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}") from None
-    return written
+    return Manifest.model_validate({**manifest.model_dump(), **changes})

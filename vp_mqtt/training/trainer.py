@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import prepare_folder
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.training.engine import VariantThreads
@@ -95,6 +96,7 @@ class Trainer:
         Raises:
             UserError: a picture cannot be read, or a checkpoint cannot be written.
         """
+        prepare_folder(self._out, f"--out {self._out}")
         checkpoint = self.checkpoint()
         on_gpu = self._learner.device.type == "cuda"
         drawn = self._batches.ahead(cores() if on_gpu else 1, epoch=self._epoch, pinned=on_gpu)
