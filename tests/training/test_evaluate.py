@@ -305,8 +305,16 @@ def test_plots_say_what_they_show(result: Evaluation, tmp_path: Path) -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("fused label", "true class")
     assert [tick.get_text() for tick in axes.get_yticklabels()] == list(CLASSES)
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    with pytest.raises(UserError, match=r"--plots .*file"):
+    with pytest.raises(UserError, match=r"--plots .*file: this is a file; name a folder"):
         write_plots(result, CLASSES, "tiny", tmp_path / "file")
+
+
+def test_a_folder_for_plots_that_cannot_be_is_told_before_anything_is_read(bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = vp("eval", str(bundle), "no-such-data", "--plots", str(file))
+    assert done.returncode == 2
+    assert done.stderr == f"vp: --plots {file}: this is a file; name a folder\n"
 
 
 def test_a_hundred_classes_get_a_label_each() -> None:

@@ -107,6 +107,13 @@ def test_a_bundle_of_other_classes_is_not_replaced_but_one_of_the_same_is(bundle
     assert open_bundle(same).manifest == merged
 
 
+def test_a_bundle_is_not_written_below_a_file(bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UserError, match=rf"^--out {file}/sub: {file} is a file; name a folder$"):
+        merge([parse_part(str(bundle))], file / "sub")
+
+
 def test_of_parts_with_different_zooms_the_merged_bundle_has_the_median(bundle: Path, tmp_path: Path) -> None:
     parts = [
         parse_part(str(other(bundle, tmp_path / f"{zoom}", name=f"x{zoom * 100:.0f}", preprocessing={"zoom": zoom})))

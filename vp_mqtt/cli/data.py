@@ -88,12 +88,14 @@ def evaluate(
     if no_jpeg and jpeg is not None:
         raise UserError("--no-jpeg: give either --jpeg or --no-jpeg")
     from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
+    from vp_mqtt.files import prepare_folder  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
     from vp_mqtt.training.evaluation import plots as drawing  # noqa: PLC0415
     from vp_mqtt.training.evaluation.evaluate import evaluate_bundle  # noqa: PLC0415
 
     if plots is not None:
         drawing.need_matplotlib()
+        prepare_folder(plots, f"--plots {plots}")
     opened = open_bundle(bundle)
     for number in ks or ():
         opened.manifest.check_k(number, "--k")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.files import write_atomically
+from vp_mqtt.files import why_unwritable, write_atomically
 from vp_mqtt.inference.near_duplicates import SeenPictures, perceptual_hash
 from vp_mqtt.inference.picture_folders import find_pictures
 from vp_mqtt.inference.picture_formats import FILES
@@ -71,7 +71,7 @@ class ClassFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{self.folder}: {error.strerror}") from None
+            raise UserError(f"{self.folder}: {why_unwritable(self.folder, error)}") from None
         files = find_pictures(self.folder).files
         hashes = []
         for file in files:

@@ -12,6 +12,7 @@ from pathlib import Path
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, Calibration, Manifest, Preprocessing, VariantEntry, VariantSpec
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import why_unwritable
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def new_bundle_folder(out: Path, classes: Sequence[str]) -> Iterator[Path]:
                 out.rename(Path(temporary) / "previous")
             folder.rename(out)
     except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}") from None
+        raise UserError(f"--out {out}: {why_unwritable(out, error)}") from None
 
 
 def check_replaceable(out: Path, classes: Sequence[str]) -> None:

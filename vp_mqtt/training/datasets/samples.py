@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import why_unwritable
 from vp_mqtt.training.datasets import EvaluationSet
 
 
@@ -39,5 +40,5 @@ def write_samples(held_out: EvaluationSet, out: Path, per_class: int, seed: int 
                 (folder / f"{index:05d}.png").write_bytes(data.tobytes())
                 written += 1
         except OSError as error:
-            raise UserError(f"--out {folder}: {error.strerror}") from None
+            raise UserError(f"--out {folder}: {why_unwritable(folder, error)}") from None
     return written

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.files import why_unwritable
 from vp_mqtt.training.evaluation.results import Evaluation
 
 if TYPE_CHECKING:
@@ -126,5 +127,5 @@ def write_plots(evaluation: Evaluation, classes: Sequence[str], name: str, folde
         for file, figure in figures.items():
             figure.savefig(folder / file, dpi=_DOTS_PER_INCH)
     except OSError as error:
-        raise UserError(f"--plots {folder}: {error.strerror}") from None
+        raise UserError(f"--plots {folder}: {why_unwritable(folder, error)}") from None
     return [folder / file for file in figures]
