@@ -183,6 +183,30 @@ def test_a_check_finds_nothing_in_a_good_set(tmp_path: Path) -> None:
     assert list(report.lines(5))[-1] == "all pictures can be used"
 
 
+def test_check_data_lists_all_classes_with_too_few_pictures_and_reads_the_others(tmp_path: Path) -> None:
+    things = write_class_folders(tmp_path / "things")
+    (things / "class 2" / "5.png").write_bytes(b"nothing")
+    for name, numbers in (("few", (0, 1)), ("hollow", ()), ("void", ())):
+        (things / name).mkdir()
+        for number in numbers:
+            (things / "class 0" / f"{number}.png").rename(things / name / f"{number}.png")
+    report = check_dataset(load(str(things), is_check=True))
+    assert report.unusable == [
+        f"{things}/hollow: no pictures in this class folder; add some, or remove the folder",
+        f"{things}/void: no pictures in this class folder; add some, or remove the folder",
+        f"{things}/few: too few pictures of this class to split; give it at least three",
+        f"{things}/class 2/5.png: not a picture; repair or remove it",
+    ]
+    assert (report.classes, report.per_class) == (6, (0, 12))
+    # For everything else, they are an error.
+    with pytest.raises(UserError, match=r"hollow: no pictures .* \(and 1 more like it; `vp check-data` lists all\)$"):
+        load(str(things))
+    (tmp_path / "none" / "a").mkdir(parents=True)
+    (tmp_path / "none" / "b").mkdir()
+    with pytest.raises(UserError, match=r"a: no pictures in this class folder"):
+        load(str(tmp_path / "none"), is_check=True)
+
+
 def test_check_data_lists_what_is_wrong(tmp_path: Path) -> None:
     for part in ("train", "test"):
         write_class_folders(tmp_path / "things" / part, per_class=6 if part == "train" else 2)

@@ -244,7 +244,7 @@ def check_data(
 
     # Decoders print complaints without a file's name; the report names the files.
     NATIVE_OUTPUT.capture()
-    report = check_dataset(datasets.load(data, root, seed))
+    report = check_dataset(datasets.load(data, root, seed, is_check=True))
     if json:
         typer.echo(json_module.dumps(report.as_dict()))
     else:

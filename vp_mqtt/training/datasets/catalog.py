@@ -86,19 +86,20 @@ def _class_folders(data: str, root: Path | None) -> tuple[Path, str | None] | No
     return None
 
 
-def load(data: str, root: Path | None = None, seed: int = 0) -> Dataset:
+def load(data: str, root: Path | None = None, seed: int = 0, *, is_check: bool = False) -> Dataset:
     """Return a data set by its name, or a folder of class folders.
 
     Args:
         data: a name, or a folder.
         root: folder of a named data set: its files as published, or train/CLASS and test/CLASS.
         seed: random seed of the splits that neither the authors nor the folder define.
+        is_check: classes with too few pictures, or none, are no error but `problems` of the data set.
 
     Raises:
         UserError: there is no such data set, or its files cannot be used.
     """
     found = _class_folders(data, root)
-    dataset = NAMED[data](root, seed) if found is None else picture_folder(found[0], seed, found[1])
+    dataset = NAMED[data](root, seed) if found is None else picture_folder(found[0], seed, found[1], is_check=is_check)
     for part, pictures in (("train", dataset.train), ("test", dataset.test)):
         if not len(pictures):
             raise UserError(f"'{dataset.name}': its part '{part}' has no pictures")

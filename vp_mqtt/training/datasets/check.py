@@ -32,7 +32,7 @@ class DatasetReport:
         per_class: fewest and most pictures of a class.
         smallest: height and width of the picture with the shortest side, in pixels; None if none can be read.
         largest: height and width of the picture with the most pixels; None if none can be read.
-        unusable: an error message for each picture that cannot be used.
+        unusable: an error message for each class folder and each picture that cannot be used.
         leaks: pairs of identical pictures, one in the training or validation part, one in the test part.
         contradictions: pairs of identical pictures with different labels.
         left_out: number of files that are not used, by kind.
@@ -122,7 +122,7 @@ def check_dataset(dataset: Dataset) -> DatasetReport:
         digest.update(repr(picture.shape).encode())
         return digest.digest(), (picture.shape[0], picture.shape[1])
 
-    unusable: list[str] = []
+    unusable = list(dataset.problems)
     sizes: set[tuple[int, int]] = set()
     alike: dict[bytes, list[int]] = defaultdict(list)
     for index, found in enumerate(map_pictures(read, len(pictures), "reading")):

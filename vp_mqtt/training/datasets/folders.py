@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,37 +45,53 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return tuple(_class_folders(folder).folders)
 
 
-def _read_part(folder: Path, classes: Sequence[str]) -> tuple[PictureFiles, Counter[str]]:
+def _read_part(
+    folder: Path, classes: Sequence[str], problems: list[str] | None = None
+) -> tuple[PictureFiles, Counter[str]]:
     """Return (the pictures of these classes in a folder, what was left out).
 
+    Args:
+        folder: with class folders.
+        classes: their names.
+        problems: takes a message for each class without pictures, which is no error then.
+
     Raises:
-        UserError: a class has no pictures.
+        UserError: classes have no pictures.
     """
     within = _class_folders(folder)
     files: list[Path] = []
     labels: list[int] = []
     left_out = Counter(within.left_out)
+    empty: list[str] = []
     for index, name in enumerate(classes):
         lots = [find_pictures(path) for path in within.folders[name]]
         own = [file for lot in lots for file in lot.files]
         others = sum((lot.left_out for lot in lots), Counter[str]())
         if not own:
             there = f" (but {describe_left_out(others)})" if others else ""
-            raise UserError(
+            empty.append(
                 f"{within.folders[name][0]}: no pictures in this class folder{there}; add some, or remove the folder"
             )
         files += own
         labels += [index] * len(own)
         left_out += others
+    if problems is not None and files:
+        problems += empty
+    elif empty:
+        more = f" (and {len(empty) - 1} more like it; `vp check-data` lists all)" if len(empty) > 1 else ""
+        raise UserError(f"{empty[0]}{more}")
     return PictureFiles(files, np.array(labels, dtype=np.int64)), left_out
 
 
-def pictures_by_class(folder: Path, without: Sequence[str] = ()) -> tuple[tuple[str, ...], PictureFiles, Counter[str]]:
+def pictures_by_class(
+    folder: Path, without: Sequence[str] = (), *, problems: list[str] | None = None
+) -> tuple[tuple[str, ...], PictureFiles, Counter[str]]:
     """Return (class names, pictures, what was left out by kind) of a folder of class folders.
 
     Args:
         folder: with class folders.
         without: names of class folders to leave out.
+        problems: takes a message for each class without pictures, which is no error then.
 
     Raises:
         UserError: fewer than two classes, or one without pictures.
@@ -88,7 +104,7 @@ def pictures_by_class(folder: Path, without: Sequence[str] = ()) -> tuple[tuple[
             )
     if len(classes) < _MIN_CLASSES:
         raise UserError(f"{folder}: {len(classes)} class folder(s); a family needs at least two classes")
-    return classes, *_read_part(folder, classes)
+    return classes, *_read_part(folder, classes, problems)
 
 
 def loose_pictures(folder: Path) -> tuple[PictureFiles, Counter[str]]:
@@ -128,13 +144,14 @@ def has_class_folders(folder: Path) -> bool:
     return (folder / "train").is_dir() and bool(_class_names(folder / "train"))
 
 
-def picture_folder(folder: Path, seed: int, name: str | None = None) -> Dataset:
+def picture_folder(folder: Path, seed: int, name: str | None = None, *, is_check: bool = False) -> Dataset:
     """Return a folder of class folders as a data set, split here where it is not (stratified, seeded).
 
     Args:
         folder: with class folders, or with `train` and perhaps `val` and `test` inside.
         seed: random seed of the split.
         name: of the data set; by default the folder's.
+        is_check: classes with too few pictures, or none, are no error but `problems` of the data set.
 
     Raises:
         UserError: no such folder, fewer than two classes, a class without pictures or with too few to split, or parts
@@ -144,27 +161,42 @@ def picture_folder(folder: Path, seed: int, name: str | None = None) -> Dataset:
     if inside and "train" not in inside:
         raise UserError(f"{folder}: there is '{inside[0]}' in it, but no 'train'; put the training pictures there")
     whole = folder / "train" if "train" in inside else folder
-    classes, pictures, left_out = pictures_by_class(whole)
+    problems: list[str] | None = [] if is_check else None
+    classes, pictures, left_out = pictures_by_class(whole, problems=problems)
     parts = [part for part in inside if part != "train"]
     for part in parts:
         _check_same_classes(folder, part, classes)
     train: Pictures = pictures
+    given: list[Pictures] = [pictures]
     if "test" in parts:
         test: Pictures
-        test, others = _read_part(folder / "test", classes)
+        test, others = _read_part(folder / "test", classes, problems)
+        given.append(test)
         left_out += others
     else:
         train, test = cut_off(train, TEST_SHARE, seed)
     if "val" in parts:
         validation: Pictures
-        validation, others = _read_part(folder / "val", classes)
+        validation, others = _read_part(folder / "val", classes, problems)
+        given.append(validation)
         left_out += others
     else:
         train, validation = cut_off(train, VALIDATION_SHARE, seed)
-    for index, class_name in enumerate(classes):
-        if not all((part.labels == index).any() for part in (train, validation, test)):
-            raise UserError(f"{whole / class_name}: too few pictures of this class to split; give it at least three")
-    return Dataset(name or folder.resolve().name, classes, train, validation, test, left_out)
+    few = _too_few(whole, classes, given, (train, validation, test))
+    if few and problems is None:
+        raise UserError(few[0])
+    dataset = Dataset(name or folder.resolve().name, classes, train, validation, test, left_out)
+    return replace(dataset, problems=(*(problems or ()), *few))
+
+
+def _too_few(whole: Path, classes: Sequence[str], given: Sequence[Pictures], parts: Sequence[Pictures]) -> list[str]:
+    """Return a message for each class that has pictures in what is given, but not in every part that is made of it."""
+    lacking = [
+        name
+        for index, name in enumerate(classes)
+        if all((lot.labels == index).any() for lot in given) and not all((part.labels == index).any() for part in parts)
+    ]
+    return [f"{whole / name}: too few pictures of this class to split; give it at least three" for name in lacking]
 
 
 def load_evaluation_folder(

@@ -229,6 +229,7 @@ class Dataset:
         validation: for choices made during and after training.
         test: for the final evaluation, and nothing else.
         left_out: number of files in its folders that are not used, by kind; see `inference.picture_folders`.
+        problems: a message for each class with too few pictures, where a check has let these pass.
     """
 
     name: str
@@ -237,6 +238,7 @@ class Dataset:
     validation: Pictures
     test: Pictures
     left_out: Counter[str] = field(default_factory=Counter)
+    problems: tuple[str, ...] = ()
 
     def everything(self) -> Pictures:
         """Return the pictures of all parts."""
