@@ -31,8 +31,9 @@ def _snapshot(settings: CameraSettings, *, out: Path | None, regions: bool, json
     native_output.NATIVE_OUTPUT.capture()
     from vp_mqtt.nodes import snapshot  # noqa: PLC0415
 
-    picture = snapshot.take_picture(settings)
     path = out if out is not None else Path(f"{settings.camera}.jpg")
+    snapshot.check_not_source(path, settings)
+    picture = snapshot.take_picture(settings)
     snapshot.write_picture(path, snapshot.draw_regions(picture, settings) if regions else picture)
     height, width = picture.shape[:2]
     found = {region.camera(settings.camera): region.rectangle.pixels(width, height) for region in settings.region}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -106,6 +107,22 @@ def _draw(
     start = left + 3 * thick
     cv2.rectangle(picture, (start, base - text_height), (start + text_width, base + below), _BLACK, cv2.FILLED)
     cv2.putText(picture, text, (start, base), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
+
+
+def check_not_source(path: Path, settings: CameraSettings) -> None:
+    """Check that a picture does not take the place of what it is made from.
+
+    Args:
+        path: to write to.
+        settings: the camera's.
+
+    Raises:
+        UserError: it is the source, or one of its pictures.
+    """
+    source = Path(settings.read_source())
+    with contextlib.suppress(OSError):  # most addresses are no files
+        if path.exists() and (source.samefile(path) or path.resolve().is_relative_to(source.resolve(strict=True))):
+            raise UserError(f"--out {path}: this is a picture of the source; name another file")
 
 
 def write_picture(path: Path, picture: Picture) -> None:

@@ -9,7 +9,7 @@ from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.loading import load
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import decode
-from vp_mqtt.nodes.snapshot import draw_regions, take_picture, write_picture
+from vp_mqtt.nodes.snapshot import check_not_source, draw_regions, take_picture, write_picture
 
 GREY = np.full((240, 320, 3), 128, dtype=np.uint8)
 
@@ -56,3 +56,19 @@ def test_a_picture_is_taken_as_it_is_published_and_written_in_the_format_of_its_
 def test_a_file_that_cannot_be_written_is_told_of(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         write_picture(tmp_path / name, GREY)
+
+
+def test_the_source_is_not_overwritten(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    picture = pictures / "a.png"
+    write_picture(picture, GREY)
+    (tmp_path / "link.png").symlink_to(picture)
+    for source, out in ((picture, picture), (picture, tmp_path / "link.png"), (pictures, picture)):
+        with pytest.raises(UserError, match=rf"^--out {out}: this is a picture of the source; name another file$"):
+            check_not_source(out, CameraSettings(source=str(source)))
+    # A snapshot is taken again and again until the regions are right: that of before is replaced.
+    write_picture(tmp_path / "before.png", GREY)
+    for source in (str(picture), str(pictures), "0", "http://127.0.0.1/cam", "x" * 5000):
+        check_not_source(tmp_path / "before.png", CameraSettings(source=source))
+        check_not_source(tmp_path / "new.png", CameraSettings(source=source))
