@@ -69,6 +69,6 @@ def test_the_source_is_not_overwritten(tmp_path: Path) -> None:
             check_not_source(out, CameraSettings(source=str(source)))
     # A snapshot is taken again and again until the regions are right: that of before is replaced.
     write_picture(tmp_path / "before.png", GREY)
-    for source in (str(picture), str(pictures), "0", "http://127.0.0.1/cam", "x" * 5000):
-        check_not_source(tmp_path / "before.png", CameraSettings(source=source))
-        check_not_source(tmp_path / "new.png", CameraSettings(source=source))
+    for address in (str(picture), str(pictures), "0", "http://127.0.0.1/cam", "x" * 5000):
+        check_not_source(tmp_path / "before.png", CameraSettings(source=address))
+        check_not_source(tmp_path / "new.png", CameraSettings(source=address))
