@@ -191,11 +191,15 @@ def test_saving_on_a_full_disk_keeps_what_was_saved(trained: Path, tmp_path: Pat
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(UserError, match="previous checkpoint is kept"):
+        with pytest.raises(
+            UserError, match=r"pt: .* saved \(File too large\); the one before is kept: .*--resume"
+        ):
             checkpoint.save(tmp_path)
+        with pytest.raises(UserError, match=r"pt: .* saved \(File too large\); there is none from before"):
+            checkpoint.save(tmp_path / "new")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_NAME]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [CHECKPOINT_NAME]
     assert Checkpoint.load(tmp_path).epoch == EPOCHS
 
 

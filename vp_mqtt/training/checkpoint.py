@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vp_mqtt.bundle.manifest import MANIFEST_NAME, FamilySpec
 from vp_mqtt.errors import UserError
-from vp_mqtt.files import open_atomically
+from vp_mqtt.files import open_atomically, why_unwritable
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.recipe import Recipe
 
@@ -74,6 +74,14 @@ def _why_there_is_none(path: Path, file: Path, error: OSError) -> str:
     return f"{file}: {error.strerror}; train first, or name the folder of a training"
 
 
+def _why_unsaved(folder: Path, error: Exception) -> str:
+    """Return why a checkpoint could not be written: torch raises an error of its own while it handles the real one."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    return str(error) if cause is None else why_unwritable(folder, cause)
+
+
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the values of a table and those of the tables in it, by names such as "views.flip"."""
     flat: dict[str, Any] = {}
@@ -116,7 +124,12 @@ class Checkpoint:
             with open_atomically(path) as file:
                 torch.save(self.__dict__ | {"origin": self.origin.model_dump_json()}, file)
         except (OSError, RuntimeError) as error:
-            raise UserError(f"{path}: cannot be saved ({error}); the previous checkpoint is kept") from None
+            remedy = "the one before is kept: make space, and continue with --resume"
+            if not path.exists():
+                remedy = "there is none from before: make space, or name another folder, and train again"
+            raise UserError(
+                f"{path}: the checkpoint cannot be saved ({_why_unsaved(folder, error)}); {remedy}"
+            ) from None
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
