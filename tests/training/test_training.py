@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import csv
 import dataclasses
+import multiprocessing
 import os
 import resource
 import shutil
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from vp_mqtt.training.history import CURVES_NAME, HISTORY_NAME
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.recipe import Recipe
 from vp_mqtt.training.trainer import Trainer
+from vp_mqtt.training.view_batches import telling_of_killed_workers
 
 
 def test_training_learns_and_writes_what_it_did(trained: Path) -> None:
@@ -184,6 +186,24 @@ def test_a_killed_training_resumes_from_its_last_checkpoint(tmp_path: Path) -> N
         process.wait()
 
 
+def test_a_killed_worker_process_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = training(tmp_path, tmp_path / "run")
+
+    def kill_workers(drawn: Iterator[object]) -> float:
+        next(drawn)
+        for child in multiprocessing.active_children():
+            child.kill()
+        for _ in drawn:
+            time.sleep(0.01)
+        return 0.0
+
+    monkeypatch.setattr(trainer, "_train_epoch", kill_workers)
+    with pytest.raises(UserError, match="pictures was killed, perhaps for lack of memory: continue with --resume"):
+        trainer.run()
+    with pytest.raises(RuntimeError, match="other"), telling_of_killed_workers():
+        raise RuntimeError("other")
+
+
 def test_saving_on_a_full_disk_keeps_what_was_saved(trained: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint.load(trained / "run")
     checkpoint.save(tmp_path)
@@ -191,9 +211,7 @@ def test_saving_on_a_full_disk_keeps_what_was_saved(trained: Path, tmp_path: Pat
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(
-            UserError, match=r"pt: .* saved \(File too large\); the one before is kept: .*--resume"
-        ):
+        with pytest.raises(UserError, match=r"pt: .* saved \(File too large\); the one before is kept: .*--resume"):
             checkpoint.save(tmp_path)
         with pytest.raises(UserError, match=r"pt: .* saved \(File too large\); there is none from before"):
             checkpoint.save(tmp_path / "new")

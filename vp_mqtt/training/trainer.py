@@ -21,7 +21,7 @@ from vp_mqtt.training.learner import JointLearner
 from vp_mqtt.training.parallel import cores
 from vp_mqtt.training.progress import ProgressReporter
 from vp_mqtt.training.validation import Validator
-from vp_mqtt.training.view_batches import ViewBatches
+from vp_mqtt.training.view_batches import ViewBatches, telling_of_killed_workers
 
 _CURVES_EVERY_S = 30.0
 
@@ -94,9 +94,13 @@ class Trainer:
         """Train to the end, with a checkpoint after every epoch, and return the last one.
 
         Raises:
-            UserError: a picture cannot be read, or a checkpoint cannot be written.
+            UserError: a picture cannot be read, a checkpoint cannot be written, or a worker process was killed.
         """
         prepare_folder(self._out, f"--out {self._out}")
+        with telling_of_killed_workers():
+            return self._run()
+
+    def _run(self) -> Checkpoint:
         checkpoint = self.checkpoint()
         on_gpu = self._learner.device.type == "cuda"
         drawn = self._batches.ahead(cores() if on_gpu else 1, epoch=self._epoch, pinned=on_gpu)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -19,6 +21,9 @@ from vp_mqtt.training.rng import Stream, rng_at
 
 # Batches that a worker process prepares ahead: enough to bridge a slow one; of many workers, each needs fewer.
 _PREFETCH, _PREFETCH_OF_MANY = 4, 2
+
+# How torch tells of a worker process that has ended before its time.
+_KILLED = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)")
 
 
 class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
@@ -109,6 +114,24 @@ class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
             # torch puts the worker's whole traceback into the message; the original message is at its end.
             kind = type(error)
             raise kind(str(error).rpartition(f"{kind.__module__}.{kind.__name__}: ")[2]) from None
+
+
+@contextlib.contextmanager
+def telling_of_killed_workers() -> Iterator[None]:
+    """Report in words that a worker process was killed: torch raises that wherever the main thread happens to be.
+
+    Raises:
+        UserError: a worker process has ended before its time.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not _KILLED.search(str(error)):
+            raise
+        raise UserError(
+            "a process that prepares pictures was killed, perhaps for lack of memory: continue with --resume if there "
+            "is a checkpoint; with a smaller --batch, a new training needs less memory"
+        ) from None
 
 
 def _set_up_worker(_worker: int) -> None:
