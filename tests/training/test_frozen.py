@@ -18,6 +18,7 @@ from tests.support.command_line import error_line, run_vp
 from tests.support.training_data import write_class_folders
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
+from vp_mqtt.cli.teach import _warn_of_learnt
 from vp_mqtt.errors import UserError
 from vp_mqtt.training import datasets, defaults
 from vp_mqtt.training.bundle_writer import VariantModel, write_bundle
@@ -267,3 +268,25 @@ def test_the_zoom_of_the_bundle_to_start_from_does_not_count(start_folder: Path,
     (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     found = start_from_bundle(open_bundle(tmp_path), "zoomed").preprocessing
     assert (found.version, found.zoom) == (2, 1.0)
+
+
+@pytest.mark.parametrize("has_test", [False, True])
+def test_a_bundle_that_has_learnt_from_what_is_held_out_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, has_test: bool
+) -> None:
+    things = tmp_path / "things"
+    for part in ("train", "test") if has_test else (".",):
+        write_class_folders(things / part)
+    built_in = open_bundle("cifar10").manifest
+
+    def said(**provenance: str | int) -> str:
+        manifest = built_in.model_copy(update={"provenance": provenance})
+        dataset = datasets.load(str(things), None, 1)
+        _warn_of_learnt("--before", manifest, dataset, 1, lambda seed: datasets.load(str(things), None, seed))
+        return capsys.readouterr().err
+
+    for provenance in ({"dataset": "things", "seed": 1}, {"dataset": "others", "seed": 0}, {"dataset": "things"}):
+        assert said(**provenance) == ""
+    told = said(dataset="things", seed=0)
+    assert told.count("\n") == (0 if has_test else 1)
+    assert has_test or told.startswith("--before: this bundle was trained with --seed 0, not 1, so that it may")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_module
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ from vp_mqtt.cli.data import Data, Root, say_left_out
 from vp_mqtt.errors import UserError
 
 if TYPE_CHECKING:
+    from vp_mqtt.bundle.manifest import Manifest
     from vp_mqtt.training.datasets import Dataset
     from vp_mqtt.training.fine_tuning import TunedCopy
     from vp_mqtt.training.frozen.features import Watcher
@@ -79,6 +80,11 @@ def teach(
         _check_fine_tuning(has_others=bool(pretrained or before or zoom))
     dataset = datasets.load(data, root, seed)
     say_left_out(dataset.left_out)
+    for flag, bundle in (("--before", before), ("--fine-tune", fine_tune)):
+        if bundle is not None:
+            _warn_of_learnt(
+                flag, open_bundle(bundle).manifest, dataset, seed, lambda other: datasets.load(data, root, other)
+            )
     chosen_name = choose_bundle_name(name, dataset.name)
     if fine_tune is not None:
         tuned = _fine_tune(dataset, fine_tune, out, name=chosen_name, data=data, seed=seed, says_progress=progress)
@@ -99,6 +105,31 @@ def teach(
         typer.echo(json_module.dumps({"out": str(out), "start": start.name, **report.as_dict(taught)}))
         return
     say_taught(taught, out)
+
+
+def _warn_of_learnt(flag: str, manifest: Manifest, dataset: Dataset, seed: int, load: Callable[[int], Dataset]) -> None:
+    """Say on stderr if a bundle has learnt from pictures that it is to be judged by.
+
+    Args:
+        flag: that names the bundle.
+        manifest: of the bundle.
+        dataset: with the pictures that are held out now.
+        seed: of their split.
+        load: returns the data set as another seed splits it.
+    """
+    theirs = manifest.split_seed
+    if theirs == seed or "seed" not in manifest.provenance or manifest.provenance.get("dataset") != dataset.name:
+        return
+    # Where authors or folders define the test part, it is the same for all seeds.
+    others = load(theirs).test
+    unseen = {others.where(index) for index in range(len(others))}
+    learnt = sum(dataset.test.where(index) not in unseen for index in range(len(dataset.test)))
+    if learnt:
+        typer.echo(
+            f"{flag}: this bundle was trained with --seed {theirs}, not {seed}, so that it may have learnt {learnt} of "
+            f"the {len(dataset.test)} held-out pictures, and its accuracy may be too high: use --seed {theirs}",
+            err=True,
+        )
 
 
 def _check_fine_tuning(*, has_others: bool) -> None:
