@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
+from vp_mqtt.plain_text import counted
 
 _TEMPORARY: list[Path] = []
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -291,10 +292,6 @@ def error_reason(details: ErrorDetails) -> str:
     return reason if isinstance(reason, str) else reason(details.get("ctx", {}))
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _plain(number: float) -> str:
     return f"{number:.15g}"
 
@@ -302,12 +299,12 @@ def _plain(number: float) -> str:
 def _too_many(context: Mapping[str, Any]) -> str:
     # Pydantic stops counting early in some sequences, and then does not know how many there are.
     found = context.get("actual_length")
-    return f"must have at most {_counted(context['max_length'], 'item')}" + (f", not {found}" if found else "")
+    return f"must have at most {counted(context['max_length'], 'item')}" + (f", not {found}" if found else "")
 
 
 def _too_few(context: Mapping[str, Any]) -> str:
     found = context.get("actual_length")
-    return f"must have at least {_counted(context['min_length'], 'item')}" + ("" if found is None else f", not {found}")
+    return f"must have at least {counted(context['min_length'], 'item')}" + ("" if found is None else f", not {found}")
 
 
 _CHOICE = re.compile(r"str|int|float|bool|constrained-\w+|(literal|list|tuple|dict|constrained|function-\w+)\[.*\]")
@@ -353,8 +350,8 @@ _REASONS: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
     "string_pattern_mismatch": lambda context: PATTERN_TEXTS.get(
         context["pattern"], f"must match the pattern {context['pattern']}"
     ),
-    "string_too_long": lambda context: f"must have at most {_counted(context['max_length'], 'character')}",
-    "string_too_short": lambda context: f"must have at least {_counted(context['min_length'], 'character')}",
+    "string_too_long": lambda context: f"must have at most {counted(context['max_length'], 'character')}",
+    "string_too_short": lambda context: f"must have at least {counted(context['min_length'], 'character')}",
     "string_type": "must be text",
     "too_long": _too_many,
     "too_short": _too_few,

@@ -1,4 +1,4 @@
-"""Text from the network, devices or file names, made safe to show: it controls no terminal and forges no line."""
+"""Text made fit to show: from the network, devices or file names it controls no terminal and forges no line."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(character if is_plain(character) else "?" for character in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 variant" or "2 variants"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

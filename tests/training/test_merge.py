@@ -107,6 +107,12 @@ def test_a_bundle_of_other_classes_is_not_replaced_but_one_of_the_same_is(bundle
     assert open_bundle(same).manifest == merged
 
 
+def test_one_variant_is_called_one_variant(bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "one"
+    code, printed, _ = run_vp("merge", f"{bundle}:0", "--out", str(out))
+    assert (code, printed.partition(",")[0]) == (0, f"{out}: 1 variant")
+
+
 def test_a_bundle_is_not_written_below_a_file(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vp_mqtt.plain_text import plain
+from vp_mqtt.plain_text import counted, plain
 
 
 def test_controls_and_line_breaks_become_question_marks_and_scripts_stay() -> None:
@@ -31,3 +31,7 @@ def test_it_is_one_line_of_the_same_length(text: str) -> None:
     assert len(plain(text)) == len(text)
     assert len(plain(text).splitlines()) <= 1
     assert plain(plain(text)) == plain(text)
+
+
+def test_a_noun_has_the_number_of_its_count() -> None:
+    assert [counted(number, "variant") for number in (0, 1, 2)] == ["0 variants", "1 variant", "2 variants"]

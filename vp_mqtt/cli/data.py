@@ -12,6 +12,7 @@ import typer
 from vp_mqtt.cli.common_options import Json
 from vp_mqtt.config.number_lists import whole_numbers
 from vp_mqtt.errors import UserError
+from vp_mqtt.plain_text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,8 +114,8 @@ def evaluate(
         about["jpeg"] = None if no_jpeg else jpeg or "as published"
         typer.echo(json_module.dumps(about | result.as_dict() | {"plots": [str(path) for path in drawn]}))
         return
-    kind = "pictures" if everything else "held-out pictures"
-    _print_tables(result, opened.manifest, f"{result.images} {kind} of '{chosen.name}'")
+    kind = "picture" if everything else "held-out picture"
+    _print_tables(result, opened.manifest, f"{counted(result.images, kind)} of '{chosen.name}'")
     for path in drawn:
         typer.echo(f"plot: {path}")
 
@@ -187,7 +188,8 @@ def _print_unknown(name: str, result: UnknownEvaluation, console: Console) -> No
     from rich.table import Table  # noqa: PLC0415
 
     console.print(
-        f"{result.images} foreign pictures of '{name}', told from those above by the known score", soft_wrap=True
+        f"{counted(result.images, 'foreign picture')} of '{name}', told from those above by the known score",
+        soft_wrap=True,
     )
     table = Table("", "AUROC", "foreign accepted", "accuracy of known kept")
     kinds = (result.auroc, result.accepted, result.accuracy)
@@ -227,7 +229,7 @@ def samples(
     split_seed = open_bundle(bundle).manifest.split_seed if bundle is not None else seed or 0
     held_out = datasets.load_evaluation_set(data, root, split_seed)
     say_left_out(held_out.left_out)
-    typer.echo(f"{write_samples(held_out, out, per_class, split_seed)} pictures in {out}")
+    typer.echo(f"{counted(write_samples(held_out, out, per_class, split_seed), 'picture')} in {out}")
 
 
 def check_data(

@@ -10,6 +10,7 @@ import typer
 from vp_mqtt.cli.common_options import require_learning, require_torch
 from vp_mqtt.cli.data import Data, Root, say_left_out
 from vp_mqtt.errors import UserError
+from vp_mqtt.plain_text import counted
 
 if TYPE_CHECKING:
     from vp_mqtt.bundle.manifest import Manifest
@@ -86,7 +87,7 @@ def export(
     if exported.note:
         typer.echo(exported.note, err=True)
     typer.echo(
-        f"{out}: {len(exported.manifest.variants)} variants, {exported.total_bytes / 1e6:.2f} MB, digest "
+        f"{out}: {counted(len(exported.manifest.variants), 'variant')}, {exported.total_bytes / 1e6:.2f} MB, digest "
         f"{exported.manifest.short_digest.hex()}, probabilities differ from torch's by at most "
         f"{exported.largest_difference:.1e}"
     )
@@ -121,6 +122,7 @@ def _say_calibration(manifest: Manifest) -> None:
     fitted = manifest.calibration
     if fitted is not None:
         typer.echo(
-            f"calibrated on {fitted.pictures} validation images: temperature {fitted.temperatures[-1]:.2f}, unknown "
-            f"below a score of {fitted.thresholds[-1]:.3f}, which keeps {fitted.kept:.0%} of the known"
+            f"calibrated on {counted(fitted.pictures, 'validation image')}: temperature "
+            f"{fitted.temperatures[-1]:.2f}, unknown below a score of {fitted.thresholds[-1]:.3f}, "
+            f"which keeps {fitted.kept:.0%} of the known"
         )

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vp_mqtt.plain_text import counted
+
 _Parts = Annotated[
     list[str],
     typer.Argument(
@@ -37,6 +39,6 @@ def merge(
     weights = {variant.weight for variant in manifest.variants}
     votes = "their votes have equal weights" if len(weights) == 1 else "the weights of their votes differ"
     typer.echo(
-        f"{out}: {len(manifest.variants)} variants, {votes}, digest {manifest.short_digest.hex()}; not calibrated yet: "
-        f"vp calibrate {out} {manifest.provenance.get('dataset', 'DATA')} --out FOLDER"
+        f"{out}: {counted(len(manifest.variants), 'variant')}, {votes}, digest {manifest.short_digest.hex()}; "
+        f"not calibrated yet: vp calibrate {out} {manifest.provenance.get('dataset', 'DATA')} --out FOLDER"
     )

@@ -15,6 +15,7 @@ from vp_mqtt import logs
 from vp_mqtt.cli.common_options import Json, require_learning, require_torch
 from vp_mqtt.cli.data import Data, Root, say_left_out
 from vp_mqtt.errors import UserError
+from vp_mqtt.plain_text import counted
 
 if TYPE_CHECKING:
     from vp_mqtt.bundle.manifest import Manifest
@@ -172,7 +173,9 @@ def say_tuned(tuned: TunedCopy, out: Path, *, json: bool) -> None:
         typer.echo(json_module.dumps(its | compared(tuned.before, tuned.after)))
         return
     typer.echo(f"{out}: fine-tuned in {tuned.seconds:.0f} s, digest {manifest.short_digest.hex()}")
-    typer.echo(f"accuracy on {images} held-out pictures {tuned.after.fused:.1%}, before {tuned.before.fused:.1%}")
+    typer.echo(
+        f"accuracy on {counted(images, 'held-out picture')} {tuned.after.fused:.1%}, before {tuned.before.fused:.1%}"
+    )
     if tuned.after.fused > tuned.before.fused:
         typer.echo(run_hint(out))
     else:
@@ -185,7 +188,8 @@ def say_taught(taught: Taught, out: Path) -> None:
 
     manifest = taught.manifest
     typer.echo(
-        f"{out}: {len(manifest.variants)} variants, digest {manifest.short_digest.hex()}, in {taught.seconds:.0f} s"
+        f"{out}: {counted(len(manifest.variants), 'variant')}, digest {manifest.short_digest.hex()}, in "
+        f"{taught.seconds:.0f} s"
     )
     for line in report.as_lines(taught):
         typer.echo(line)

@@ -16,6 +16,7 @@ from vp_mqtt import logs
 from vp_mqtt.cli.common_options import require_torch
 from vp_mqtt.cli.data import Data, Root, say_left_out
 from vp_mqtt.errors import UserError
+from vp_mqtt.plain_text import counted
 
 if TYPE_CHECKING:
     from vp_mqtt.bundle.manifest import FamilySpec
@@ -268,9 +269,9 @@ def _run(trainer: Trainer, out: Path, origin: Origin, dataset: Dataset) -> None:
 
     variants = len(origin.family.variants)
     logs.LOGGER.info(
-        "%s on '%s': %d pictures to train on, %d to validate on, %d classes",
-        "1 variant" if variants == 1 else f"{variants} variants",
-        *(dataset.name, len(dataset.train), len(dataset.validation), len(dataset.classes)),
+        "%s on '%s': %s to train on, %d to validate on, %d classes",
+        counted(variants, "variant"),
+        *(dataset.name, counted(len(dataset.train), "picture"), len(dataset.validation), len(dataset.classes)),
     )
     try:
         checkpoint = trainer.run()
@@ -283,9 +284,9 @@ def _run(trainer: Trainer, out: Path, origin: Origin, dataset: Dataset) -> None:
     accuracy = checkpoint.history[-1]["fused"]
     if is_no_better_than_chance(accuracy, chance, len(labels)):
         logs.LOGGER.warning(
-            "validation accuracy %.1f %%: by %d pictures, it cannot be told from always naming one class (%.1f %%); "
+            "validation accuracy %.1f %%: by %s, it cannot be told from always naming one class (%.1f %%); "
             "%sgive more --epochs, or leave all flags out",
-            *(100 * accuracy, len(labels), 100 * chance),
+            *(100 * accuracy, counted(len(labels), "picture"), 100 * chance),
             "" if origin.pretrained else "start from pretrained weights (--pretrained), ",
         )
     typer.echo(f"{out}: {_next_step(out, dataset)}")

@@ -14,6 +14,7 @@ from vp_mqtt.cli.common_options import require_learning
 from vp_mqtt.cli.data import say_left_out
 from vp_mqtt.cli.teach import Announcer, find_start, say_taught
 from vp_mqtt.errors import UserError
+from vp_mqtt.plain_text import counted
 
 if TYPE_CHECKING:
     from vp_mqtt.training.datasets import Dataset
@@ -65,7 +66,7 @@ def train_own(
         start = find_start(pretrained, dataset)
         typer.echo(
             f"{len(dataset.train)} pictures to train on, {len(dataset.validation)} to validate on, {len(dataset.test)} "
-            f"held out, {len(dataset.classes)} classes; {len(start.backbones)} variants, from {start.name}"
+            f"held out, {len(dataset.classes)} classes; {counted(len(start.backbones), 'variant')}, from {start.name}"
         )
         taught = teach(
             dataset,
@@ -79,8 +80,9 @@ def train_own(
         say_taught(taught, bundle)
     if not defaults.can_tell_gain(dataset):
         typer.echo(
-            f"not fine-tuned: {len(dataset.validation)} validation pictures could not tell whether that helps; "
-            f"{defaults.FEWEST_TO_FINE_TUNE} can, which about {defaults.FEWEST_TO_FINE_TUNE * 14} pictures have in all"
+            f"not fine-tuned: {counted(len(dataset.validation), 'validation picture')} could not tell whether that "
+            f"helps; {defaults.FEWEST_TO_FINE_TUNE} can, which about {defaults.FEWEST_TO_FINE_TUNE * 14} pictures "
+            "have in all"
         )
     elif importlib.util.find_spec("torch") is None:
         typer.echo("not fine-tuned: that needs torch (docs/training.md)")
@@ -112,6 +114,6 @@ def _fine_tune(dataset: Dataset, data: str, out: Path, *, root: Path | None, see
     if result.before == 1.0:
         typer.echo(f"not fine-tuned: all {result.images} validation pictures are right already")
         return
-    figures = f"{result.after:.1%} of {result.images} validation pictures, frozen {result.before:.1%}"
+    figures = f"{result.after:.1%} of {counted(result.images, 'validation picture')}, frozen {result.before:.1%}"
     kept = "the fine-tuned family is kept" if result.is_kept else "the frozen family is kept"
     typer.echo(f"fine-tuned {figures}: {kept} in {out / BUNDLE}")

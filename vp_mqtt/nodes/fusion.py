@@ -35,6 +35,7 @@ from vp_mqtt.nodes.fusion_messages import FusionMessages
 from vp_mqtt.nodes.fusion_output import FusionOutput
 from vp_mqtt.nodes.fusion_subscriptions import FusionSubscriptions
 from vp_mqtt.nodes.sharing import Sharing
+from vp_mqtt.plain_text import counted
 from vp_mqtt.protocol.messages import MessageError
 from vp_mqtt.protocol.topics import Kind
 
@@ -117,8 +118,8 @@ class FusionNode:
         self._changes.report()
         leader = start.bundle.manifest
         LOGGER.info(
-            "fusing %d variants of '%s', deadline %g ms",
-            len(leader.variants),
+            "fusing %s of '%s', deadline %g ms",
+            counted(len(leader.variants), "variant"),
             leader.name,
             self._settings.deadline_ms,
         )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
+from vp_mqtt.plain_text import counted
 from vp_mqtt.training.averaging import WeightAverages
 from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.cuda_graphs import GraphedPasses
@@ -58,7 +59,7 @@ def build_trainer(
     recipe = origin.recipe
     if len(dataset.train) < recipe.batch:
         raise UserError(
-            f"the training set has {len(dataset.train)} pictures, fewer than one batch of {recipe.batch};"
+            f"the training set has {counted(len(dataset.train), 'picture')}, fewer than one batch of {recipe.batch};"
             f" write --batch {batch_for(len(dataset.train))}, or leave it out"
         )
     cv2.setNumThreads(1)

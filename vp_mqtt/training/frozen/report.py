@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vp_mqtt.plain_text import counted
 from vp_mqtt.training.frozen.outcome import Doubt, Outcome
 from vp_mqtt.training.frozen.teach import Taught
 
@@ -66,7 +67,9 @@ def as_lines(taught: Taught) -> list[str]:
     lines = [
         f"cross-validated accuracy {validated.fused:.1%} ({taught.pictures} pictures of {len(classes)} classes)",
     ]
-    tested = f"{held_out.images} held-out pictures {held_out.fused:.1%} (95 % interval {low:.0%} to {high:.0%})"
+    tested = (
+        f"{counted(held_out.images, 'held-out picture')} {held_out.fused:.1%} (95 % interval {low:.0%} to {high:.0%})"
+    )
     lines.append(f"accuracy on {tested}, best variant alone {max(held_out.accuracy.variants):.1%}")
     if taught.before is not None:
         lines.append(f"before, on the same held-out pictures: {taught.before.fused:.1%}")

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from vp_mqtt.plain_text import counted
 from vp_mqtt.web.teaching.collection import Collection, CollectionError
 from vp_mqtt.web.teaching.teaching import FEWEST
 
@@ -45,7 +46,9 @@ def divide(collection: Collection, out: Path) -> None:
         raise CollectionError("a family needs at least two classes with pictures")
     few = [one for one in used if len(one.pictures) < FEWEST]
     if few:
-        raise CollectionError(f"'{few[0].name}' has {len(few[0].pictures)} pictures: it needs at least {FEWEST}")
+        raise CollectionError(
+            f"'{few[0].name}' has {counted(len(few[0].pictures), 'picture')}: it needs at least {FEWEST}"
+        )
     if out.exists():
         shutil.rmtree(out)
     for one in used:

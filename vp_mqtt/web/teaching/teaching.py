@@ -16,6 +16,7 @@ import cv2
 from vp_mqtt.inference.picture_formats import SNAPSHOTS, PictureFormat, find_format
 from vp_mqtt.inference.picture_look import PictureLook
 from vp_mqtt.inference.pictures import decode
+from vp_mqtt.plain_text import counted
 from vp_mqtt.web.teaching.actions import Action, Actions
 from vp_mqtt.web.teaching.collection import Collection, CollectionError
 from vp_mqtt.web.teaching.queue import FrameQueue, Place
@@ -26,11 +27,6 @@ FEWEST, GOOD, PLENTY = 5, 20, 60
 _MOST_BURST_HASHES = 500
 _MOST_BURST_CLASSES = 50
 _BURST_PAUSE_S = 3.0
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @dataclass(frozen=True, slots=True)
