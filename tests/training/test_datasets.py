@@ -94,9 +94,15 @@ def test_a_broken_idx_file_is_refused(tmp_path: Path, content: bytes) -> None:
         read_idx(tmp_path / "broken.gz")
 
 
-def test_a_missing_set_says_where_it_comes_from(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="apt-get install dataset-fashion-mnist"):
+def test_a_missing_set_says_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"--root .*nowhere: no such folder; .*apt-get install dataset-fashion-mnist"):
         load("fashion-mnist", tmp_path / "nowhere")
+    (write_fashion_mnist(tmp_path / "part") / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(UserError, match=r"--root .*part: .* \(t10k-labels-idx1-ubyte\.gz is missing\); put its four"):
+        load("fashion-mnist", tmp_path / "part")
+    monkeypatch.setattr("vp_mqtt.training.datasets.fashion_mnist.FASHION_MNIST_ROOT", tmp_path / "debian")
+    with pytest.raises(UserError, match=r"no Fashion-MNIST in .*debian: `apt-get install .* with --root$"):
+        load("fashion-mnist")
 
 
 def test_a_folder_of_class_folders_is_split(tmp_path: Path) -> None:

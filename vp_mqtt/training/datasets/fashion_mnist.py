@@ -28,6 +28,8 @@ FASHION_MNIST_CLASSES = (
     "Ankle boot",
 )
 
+_FILES = tuple(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+_PAGE = "https://github.com/zalandoresearch/fashion-mnist"
 _IDX_UINT8 = 8
 
 
@@ -61,10 +63,7 @@ def fashion_mnist(root: Path | None, seed: int) -> Dataset:
         UserError: a file is missing or not of the published format.
     """
     folder = root or FASHION_MNIST_ROOT
-    if not folder.is_dir():
-        raise UserError(
-            f"no Fashion-MNIST in {folder}: `apt-get install dataset-fashion-mnist`, or name it with --root"
-        )
+    _check_complete(folder, is_given=root is not None)
     parts = {}
     for part in ("train", "t10k"):
         pictures = read_idx(folder / f"{part}-images-idx3-ubyte.gz")
@@ -75,3 +74,17 @@ def fashion_mnist(root: Path | None, seed: int) -> Dataset:
         parts[part] = ArrayPictures(pictures, labels, f"{folder / part}-images-idx3-ubyte.gz")
     train, validation = cut_off(parts["train"], VALIDATION_SHARE, seed)
     return Dataset("fashion-mnist", FASHION_MNIST_CLASSES, train, validation, parts["t10k"])
+
+
+def _check_complete(folder: Path, *, is_given: bool) -> None:
+    missing = [name for name in _FILES if not (folder / name).exists()]
+    if not missing:
+        return
+    if not is_given:
+        remedy = "or name the folder with its four files with --root"
+        raise UserError(f"no Fashion-MNIST in {folder}: `apt-get install dataset-fashion-mnist`, {remedy}")
+    what = f"no Fashion-MNIST there ({missing[0]} is missing)" if folder.is_dir() else "no such folder"
+    raise UserError(
+        f"--root {folder}: {what}; put its four files from {_PAGE} there, or `apt-get install dataset-fashion-mnist` "
+        "and leave out --root"
+    )
