@@ -136,13 +136,21 @@ def test_a_version_of_the_preprocessing_can_be_chosen_for_all(bundle: Path, tmp_
 
 
 def test_what_is_named_wrongly_is_refused(bundle: Path, tmp_path: Path) -> None:
-    for text, message in ((f"{bundle}:6", "has variants 0 to 5"), (f"{bundle}:1,1", "twice"), ("none:1", "no bundle")):
+    wrong = f"{bundle}:6"
+    for text, message in (
+        (wrong, f"^{wrong}: variant 6: .* has variants 0 to 5"),
+        (f"{bundle}:1,1", "twice"),
+        ("none:1", "no bundle"),
+    ):
         with pytest.raises(UserError, match=message):
             parse_part(text)
     with_colon = other(bundle, tmp_path / "a:1")
     assert parse_part(str(with_colon)).variants == (0, 1, 2, 3, 4, 5)
-    with pytest.raises(UserError, match="two votes"):
+    with pytest.raises(UserError, match=rf"^variant 1 of {bundle}: named twice, it would have two votes"):
         merge([parse_part(f"{bundle}:1"), parse_part(str(bundle))], tmp_path / "merged")
+    copy = other(bundle, tmp_path / "copy")
+    with pytest.raises(UserError, match=rf"^variant 2 of {bundle} and {copy}, which are the same bundle: named twice"):
+        merge([parse_part(f"{bundle}:1,2"), parse_part(f"{copy}:2")], tmp_path / "merged")
     with pytest.raises(UserError, match="at most 64"):
         merge([parse_part(str(bundle))] * 11, tmp_path / "merged")
 

@@ -49,8 +49,11 @@ def parse_part(text: str) -> Part:
         return Part(bundle, text, tuple(range(len(bundle.manifest.variants))))
     bundle = open_bundle(name)
     chosen = tuple(int(number) for number in numbers.split(",") if number)
-    for number in chosen:
-        bundle.variant(number)
+    try:
+        for number in chosen:
+            bundle.variant(number)
+    except UserError as error:
+        raise UserError(f"{text}: {error}") from None
     if len(set(chosen)) < len(chosen):
         raise UserError(f"{text}: it names a variant twice")
     return Part(bundle, name, chosen)
@@ -117,9 +120,18 @@ def _check(parts: Sequence[Part]) -> None:
     count = sum(len(part.variants) for part in parts)
     if count > MAX_VARIANTS:
         raise UserError(f"these are {count} variants; a bundle has at most {MAX_VARIANTS}")
-    taken = [(part.bundle.manifest.digest, index) for part in parts for index in part.variants]
-    if len(set(taken)) < count:
-        raise UserError("a variant is named twice, and would have two votes: name each once")
+    _check_named_once(parts)
+
+
+def _check_named_once(parts: Sequence[Part]) -> None:
+    taken: dict[tuple[bytes, int], str] = {}
+    for part in parts:
+        for index in part.variants:
+            first = taken.get((part.bundle.manifest.digest, index))
+            if first is not None:
+                where = part.given if first == part.given else f"{first} and {part.given}, which are the same bundle"
+                raise UserError(f"variant {index} of {where}: named twice, it would have two votes; name it once")
+            taken[part.bundle.manifest.digest, index] = part.given
 
 
 def difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
