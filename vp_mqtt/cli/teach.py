@@ -33,6 +33,26 @@ PRETRAINED_HELP = (
 
 _SAY_TIME_AFTER_S = 1.0
 
+_Pretrained = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FILE", help=f"{PRETRAINED_HELP} (default: caltech101; for small pictures cifar10)"),
+]
+_FineTune = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BUNDLE", help="fine-tune a copy of this bundle, which was taught the same classes; needs torch"
+    ),
+]
+_Zoom = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        max=1.25,  # as vp_mqtt.bundle.manifest.MAX_ZOOM, whose import would slow down `--help`
+        help="by how much pictures are enlarged before their centre is cropped (default: 1 or 1.15, by "
+        "cross-validation)",
+    ),
+]
+
 
 def teach(
     data: Data,
@@ -40,28 +60,12 @@ def teach(
     out: Annotated[Path, typer.Option(help="the bundle's folder")],
     root: Root = None,
     name: Annotated[str | None, typer.Option(help="the bundle's name (default: from the data set's name)")] = None,
-    pretrained: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE", help=f"{PRETRAINED_HELP} (default: caltech101; for small pictures cifar10)"),
-    ] = None,
+    pretrained: _Pretrained = None,
     before: Annotated[
         str | None, typer.Option(metavar="BUNDLE", help="evaluate this bundle, too, on the same held-out pictures")
     ] = None,
-    fine_tune: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BUNDLE", help="fine-tune a copy of this bundle, which was taught the same classes; needs torch"
-        ),
-    ] = None,
-    zoom: Annotated[
-        float | None,
-        typer.Option(
-            min=1,
-            max=1.25,  # as vp_mqtt.bundle.manifest.MAX_ZOOM, whose import would slow down `--help`
-            help="by how much pictures are enlarged before their centre is cropped (default: 1 or 1.15, by "
-            "cross-validation)",
-        ),
-    ] = None,
+    fine_tune: _FineTune = None,
+    zoom: _Zoom = None,
     seed: Annotated[int, typer.Option(min=0, help="random seed of the split, as in training")] = 0,
     json: Json = False,
     progress: Annotated[
