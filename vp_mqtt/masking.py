@@ -41,6 +41,7 @@ PUBLIC_HOSTS = frozenset(
         "arxiv.org",
         "data.caltech.edu",
         "data.vision.ee.ethz.ch",
+        "github.com",
         "storage.googleapis.com",
         "ufldl.stanford.edu",
         "vision.stanford.edu",

@@ -92,11 +92,11 @@ def test_init_never_overwrites_unasked_and_reports_what_is_missing(folder: Path)
 @pytest.mark.parametrize(
     ("old", "new", "reported"),
     [
-        ("variants = [4]", "variants = [5]", "variant 5 runs on 'pi-1' and 'pi-2'"),
-        ("variants = [4]", "variants = [9]", "board 'pi-1': variant 9 is not in the bundle 'caltech101'"),
+        ("variants = [1]", "variants = [5]", "variant 5 runs on 'pi-1' and 'pi-2'"),
+        ("variants = [1]", "variants = [9]", "board 'pi-1': variant 9 is not in the bundle 'caltech101'"),
         ('"pi-1"', '"pi-0"', "two boards are called 'pi-0'"),
         ('bundle = "caltech101"', 'bundle = "nowhere"', "nowhere"),
-        ('[[people]]\nname = "watch"', '[[people]]\nname = "variant-4"', "'variant-4' is the name of a node"),
+        ('[[people]]\nname = "watch"', '[[people]]\nname = "variant-1"', "'variant-1' is the name of a node"),
         ('board = "pi-cam"\nsource', 'board = "pi-nine"\nsource', "there is no board 'pi-nine'"),
         ("# bundle_key = ", "bundle_key = ", "vp keygen"),
         ('# package = "vp_mqtt-0.1.0-py3-none-any.whl"', 'package = "vp-mqtt"', "not what an index has under a name"),
@@ -178,7 +178,7 @@ def test_show_settings_prints_no_secrets(folder: Path) -> None:
     assert vp(folder, "provision").returncode == 0
     settings = folder / "provisioned" / "boards" / "pi-1" / "settings"
     shown = subprocess.run(
-        [sys.executable, "-m", "vp_mqtt", "node", "--config", "node-4.toml", "--show-settings"],
+        [sys.executable, "-m", "vp_mqtt", "node", "--config", "node-1.toml", "--show-settings"],
         cwd=settings,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -186,5 +186,5 @@ def test_show_settings_prints_no_secrets(folder: Path) -> None:
         check=False,
     )
     assert shown.returncode == 0, shown.stderr
-    assert "variant-4" in shown.stdout
-    assert (settings / "node-4.password").read_text().strip() not in shown.stdout
+    assert "variant-1" in shown.stdout
+    assert (settings / "node-1.password").read_text().strip() not in shown.stdout
