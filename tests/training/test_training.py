@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +279,20 @@ def test_teachers_of_the_same_classes_are_learned_from(trained: Path, tmp_path: 
     others = dataclasses.replace(teacher, origin=teacher.origin.model_copy(update={"classes": ("a", "b")}))
     with pytest.raises(UserError, match="other classes"):
         build_trainer(origin, dataset, folder / "refused", teachers=[teacher, others])
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError, FileNotFoundError, EOFError])
+def test_what_fetching_a_batch_of_a_killed_worker_fails_with_is_told_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    class Broken:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def __iter__(self) -> Iterator[None]:
+            raise error
+
+    other = training(tmp_path, tmp_path / "run")
+    monkeypatch.setattr("vp_mqtt.training.view_batches.DataLoader", Broken)
+    with pytest.raises(UserError, match="was killed"):
+        other.run()

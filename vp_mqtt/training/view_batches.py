@@ -97,7 +97,7 @@ class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
             pinned: place the batches in pinned memory, for asynchronous copies to a GPU.
 
         Raises:
-            UserError: a picture cannot be read.
+            UserError: a picture cannot be read, or a worker was killed.
         """
         loader = DataLoader(
             self,
@@ -110,10 +110,20 @@ class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
         )
         try:
             yield from loader
+        except (ConnectionError, EOFError, FileNotFoundError):
+            # Of the socket that batches come through, before torch notices that the worker is gone. A broken pipe would
+            # end the command without a word, as if it were that of its own output.
+            raise UserError(_WAS_KILLED) from None
         except UserError as error:
             # torch puts the worker's whole traceback into the message; the original message is at its end.
             kind = type(error)
             raise kind(str(error).rpartition(f"{kind.__module__}.{kind.__name__}: ")[2]) from None
+
+
+_WAS_KILLED = (
+    "a process that prepares pictures was killed, perhaps for lack of memory: continue with --resume if there is a "
+    "checkpoint; with a smaller --batch, a new training needs less memory"
+)
 
 
 @contextlib.contextmanager
@@ -128,10 +138,7 @@ def telling_of_killed_workers() -> Iterator[None]:
     except RuntimeError as error:
         if not _KILLED.search(str(error)):
             raise
-        raise UserError(
-            "a process that prepares pictures was killed, perhaps for lack of memory: continue with --resume if there "
-            "is a checkpoint; with a smaller --batch, a new training needs less memory"
-        ) from None
+        raise UserError(_WAS_KILLED) from None
 
 
 def _set_up_worker(_worker: int) -> None:
