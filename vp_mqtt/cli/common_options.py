@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vp_mqtt.errors import UserError
 
 MAX_CLASSES = 65_536  # as vp_mqtt.bundle.manifest.MAX_CLASSES, whose import would slow down `--help`
+_MAX_ZOOM = 1.25  # as vp_mqtt.bundle.manifest.MAX_ZOOM, likewise
 _SMALLEST_SIDE, _LARGEST_SIDE = 16, 8192
 
 Bundle = Annotated[str, typer.Option(help="the family: a bundle's folder, or the name of a bundled one")]
 Classes = Annotated[int, typer.Option(min=2, max=MAX_CLASSES, help="number of classes of the networks")]
 Size = Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="size of the camera's frames, in pixels")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+def zoom_option(default: str) -> Any:  # noqa: ANN401 (as typer.Option)
+    """Return the option `--zoom`, without which a command chooses: how, is to be said in a few words."""
+    return typer.Option(
+        min=1,
+        max=_MAX_ZOOM,
+        help=f"by how much pictures are enlarged before their centre is cropped (default: {default})",
+    )
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vp_mqtt.cli.common_options import require_learning, require_torch
+from vp_mqtt.cli.common_options import require_learning, require_torch, zoom_option
 from vp_mqtt.cli.data import Data, Root, say_left_out
 from vp_mqtt.errors import UserError
 from vp_mqtt.plain_text import counted
@@ -18,15 +18,7 @@ if TYPE_CHECKING:
     from vp_mqtt.training.datasets import Dataset
 
 
-Zoom = Annotated[
-    float | None,
-    typer.Option(
-        min=1,
-        max=1.25,  # as vp_mqtt.bundle.manifest.MAX_ZOOM, whose import would slow down `--help`
-        help="by how much pictures are enlarged before their centre is cropped (default: what fits best on the "
-        "validation part)",
-    ),
-]
+Zoom = Annotated[float | None, zoom_option("what fits best on the validation part")]
 
 
 def _data_of_training(origin: Origin, data: str | None, root: Path | None, *, needed: bool) -> Dataset | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vp_mqtt import logs
-from vp_mqtt.cli.common_options import Json, require_learning, require_torch
+from vp_mqtt.cli.common_options import Json, require_learning, require_torch, zoom_option
 from vp_mqtt.cli.data import Data, Root, say_left_out
 from vp_mqtt.errors import UserError
 from vp_mqtt.plain_text import counted
@@ -43,15 +43,7 @@ _FineTune = Annotated[
         metavar="BUNDLE", help="fine-tune a copy of this bundle, which was taught the same classes; needs torch"
     ),
 ]
-_Zoom = Annotated[
-    float | None,
-    typer.Option(
-        min=1,
-        max=1.25,  # as vp_mqtt.bundle.manifest.MAX_ZOOM, whose import would slow down `--help`
-        help="by how much pictures are enlarged before their centre is cropped (default: 1 or 1.15, by "
-        "cross-validation)",
-    ),
-]
+_Zoom = Annotated[float | None, zoom_option("1 or 1.15, by cross-validation")]
 
 
 def teach(
@@ -113,7 +105,7 @@ def teach(
 
 
 def _warn_of_learnt(flag: str, manifest: Manifest, dataset: Dataset, seed: int, load: Callable[[int], Dataset]) -> None:
-    """Say on stderr if a bundle has learnt from pictures that it is to be judged by.
+    """Say on stderr if a bundle has learnt from pictures that it is to be evaluated on.
 
     Args:
         flag: that names the bundle.

@@ -49,15 +49,7 @@ def cross_validate(
     *,
     check: Callable[[], None] = lambda: None,
 ) -> CrossValidated:
-    """Fit a classifier on pictures, and on all but each fold of them.
-
-    Args:
-        features: of the views of each picture, shape (N, views, features); the first view counts for the result.
-        labels: class indices, shape (N,).
-        classes: number of classes.
-        folds: of each picture, shape (N,).
-        check: called before each fit; what it raises ends the work.
-    """
+    """Fit a classifier on pictures, and on all but each fold of them; see `predict_unseen` for the arguments."""
     probabilities = predict_unseen(features, labels, classes, folds, check=check)
     check()
     return CrossValidated(_fit(features, labels, classes), probabilities)

@@ -21,7 +21,7 @@ def test_what_ran_before_the_first_push_is_remembered_until_there_is_another_one
     assert first.before(NEW[:8]) is None
     first.note(NEW, None, "caltech101")
     assert first.before(NEW[:8]) == "caltech101"
-    assert first.before("0" * 8) is None, "somebody has pushed another one meanwhile"
+    assert first.before("0" * 8) is None, "another bundle was pushed meanwhile"
     assert first.before(None) is None
     first.note(NEW, "cd" * 32, "caltech101")
     assert first.before(NEW[:8]) is None, "the broker keeps it"
