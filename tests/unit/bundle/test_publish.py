@@ -12,11 +12,12 @@ import pytest
 from tests.support.memory_broker import MemoryBroker
 from tests.support.tiny import write_bundle
 from tests.unit.bundle.helpers import NAMES, SITE, chunks_of, ref_of, status
-from vp_mqtt.bundle import publish, read_back
+from vp_mqtt.bundle import package, publish, read_back
 from vp_mqtt.bundle.adoption import Adoption
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
-from vp_mqtt.bundle.publish import Pushed, Pusher, pack
+from vp_mqtt.bundle.package import pack
+from vp_mqtt.bundle.publish import Pushed, Pusher
 from vp_mqtt.bundle.signing import Verifier, generate
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.config.settings import PushSettings
@@ -80,13 +81,13 @@ def test_files_over_the_limits_are_not_pushed(bundle: Path, monkeypatch: pytest.
     opened = open_bundle(bundle)
     manifest_bytes = len(opened.manifest.canonical())
     model_bytes = max(len(opened.model_bytes(index)) for index in range(6))
-    monkeypatch.setattr(publish, "MAX_MANIFEST_BYTES", manifest_bytes)
-    monkeypatch.setattr(publish, "MAX_MODEL_BYTES", model_bytes)
+    monkeypatch.setattr(package, "MAX_MANIFEST_BYTES", manifest_bytes)
+    monkeypatch.setattr(package, "MAX_MODEL_BYTES", model_bytes)
     pack(opened, None)
-    monkeypatch.setattr(publish, "MAX_MODEL_BYTES", model_bytes - 1)
+    monkeypatch.setattr(package, "MAX_MODEL_BYTES", model_bytes - 1)
     with pytest.raises(UserError, match=r"a model of more than [0-9,]+ bytes is not pushed$"):
         pack(opened, None)
-    monkeypatch.setattr(publish, "MAX_MANIFEST_BYTES", manifest_bytes - 1)
+    monkeypatch.setattr(package, "MAX_MANIFEST_BYTES", manifest_bytes - 1)
     with pytest.raises(UserError, match=r"a manifest of more than [0-9,]+ bytes is not pushed$"):
         pack(opened, None)
 

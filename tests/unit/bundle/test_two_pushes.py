@@ -13,7 +13,7 @@ from tests.unit.bundle.test_publish import current_pointer, push, pusher, short_
 from vp_mqtt.bundle.cache import Cache
 from vp_mqtt.bundle.fetch import Fetcher
 from vp_mqtt.bundle.folder import open_bundle
-from vp_mqtt.bundle.publish import numbered, pack
+from vp_mqtt.bundle.package import numbered, pack
 from vp_mqtt.bundle.signing import Verifier, generate
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
