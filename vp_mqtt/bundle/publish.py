@@ -49,6 +49,7 @@ class Pushed:
         signed: whether it is signed.
         adoption: which boards run it.
         previous: digest of the bundle before, in hex; None if there was none.
+        previous_signed: whether the switch to the bundle before was signed: to return to it, a key is needed.
         cleared: number of retained chunks that were cleared.
         seconds: how long it took.
         chunks: number of chunks that were sent; None where none were.
@@ -62,6 +63,7 @@ class Pushed:
     adoption: Adoption
     previous: str | None
     cleared: int
+    previous_signed: bool = False
     seconds: float = 0.0
     chunks: int | None = None
     chunk_bytes: int | None = None
@@ -171,6 +173,12 @@ class Pusher:
         self._check_undisturbed()
         ref = numbered(ref, before, self._site, self._signing_key)
         old = before or BundlePointer(pushed=0)
+        if ref.switch is None and old.current is not None and old.current.switch is not None:
+            LOGGER.warning(
+                "the switches of site '%s' were signed until now: nodes with a key will refuse this one; "
+                "vp push BUNDLE --sign KEY signs it",
+                self._site,
+            )
         if old.current is None or old.current.digest != ref.digest:
             self._point_to(old.prepared(ref, round(time.time(), 3)))
             self._await_ready(ref)
@@ -190,6 +198,7 @@ class Pusher:
             signed=ref.signature is not None,
             adoption=adoption,
             previous=pointer.previous.digest if pointer.previous else None,
+            previous_signed=pointer.previous is not None and pointer.previous.switch is not None,
             cleared=self._clear(self._state.chunks_of_others(pointer.digests()) | unseen),
         )
 

@@ -25,7 +25,8 @@ def _push(settings: PushSettings, *, bundle: str | None, rollback: bool, json: b
         typer.echo(f"the bundle of site '{settings.site}' is now '{done.bundle}' ({done.digest[:8]})")
         typer.echo("\n".join(done.adoption.lines(done.bundle)))
         if done.previous:
-            signs = f" --sign {shlex.quote(str(settings.sign))}" if settings.sign is not None else ""
+            key = shlex.quote(str(settings.sign)) if settings.sign is not None else "KEY" * done.previous_signed
+            signs = f" --sign {key}" if key else ""
             typer.echo(f"to return to the previous bundle ({done.previous[:8]}): vp push --rollback{signs}")
     raise typer.Exit(1 if done.adoption.is_refused else 0)
 

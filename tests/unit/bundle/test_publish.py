@@ -341,7 +341,7 @@ def test_a_roll_back_to_a_bundle_that_is_no_longer_whole_is_refused(
 
 
 def test_run_pushes_or_rolls_back_what_the_settings_say(
-    broker: MemoryBroker, bundle: Path, other_bundle: Path, tmp_path: Path
+    broker: MemoryBroker, bundle: Path, other_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = PushSettings(site=SITE, chunk_bytes=300, ready_within=0, taken_within=0, name="me")
     with pytest.raises(UserError, match=r"^name a bundle to push, or give --rollback$"):
@@ -353,8 +353,13 @@ def test_run_pushes_or_rolls_back_what_the_settings_say(
     assert broker.sessions == [f"vp-{SITE}-me-push", f"vp-{SITE}-me-check"]
     generate(tmp_path / "key")
     signing = settings.model_copy(update={"sign": tmp_path / "key"})
-    assert publish.run(signing, str(other_bundle), rollback=False).signed
-    assert publish.run(settings, None, rollback=True).bundle == "tiny"
+    signed = publish.run(signing, str(other_bundle), rollback=False)
+    assert (signed.signed, signed.previous_signed) == (True, False)
+    assert not caplog.messages
+    back = publish.run(settings, None, rollback=True)
+    assert (back.bundle, back.previous_signed) == ("tiny", True)
+    [message] = caplog.messages
+    assert message.startswith(f"the switches of site '{SITE}' were signed until now: nodes with a key will refuse this")
 
 
 def test_progress_is_logged(broker: MemoryBroker, bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
