@@ -14,7 +14,7 @@ from vp_mqtt.site.broker_folder import BROKER, add_broker
 from vp_mqtt.site.head_accounts import bridge_stem, head_accounts
 from vp_mqtt.site.head_plan import Head, head_problems
 from vp_mqtt.site.login import login_settings
-from vp_mqtt.site.provision import KEEP_OUT_OF_GIT, Provisioned, provision
+from vp_mqtt.site.provision import KEEP_OUT_OF_GIT, Provisioned, provision, to_rotate
 from vp_mqtt.site.rotation import CELL, PERSON, resolve, rotated_as
 from vp_mqtt.site.secret_keeping import SecretKeeping
 from vp_mqtt.site.uplink import Uplink
@@ -97,8 +97,8 @@ def _split(head: Head, rotate: frozenset[str]) -> tuple[frozenset[str], dict[str
     of_cells: dict[str, frozenset[str]] = {}
     for name in sorted(rotate - own):
         cell, _, what = name.partition(_CELL_SEPARATOR)
-        head.cell(cell)
-        of_cells[cell] = of_cells.get(cell, frozenset()) | {what}
+        found = to_rotate(head.cell(cell).plan, frozenset({what}), bridged=True)
+        of_cells[cell] = of_cells.get(cell, frozenset()) | found
     return resolve(own, known, "there is no such cell or account; a cell's board is CELL/BOARD"), of_cells
 
 

@@ -137,6 +137,23 @@ def _is_generated(path: Path) -> bool:
     )
 
 
+def to_rotate(plan: SitePlan, rotate: frozenset[str], *, bridged: bool) -> frozenset[str]:
+    """Return what of a site is to get new keys and passwords, each as `vp_mqtt.site.rotation.rotated_as` has it.
+
+    Args:
+        plan: the site's plan.
+        rotate: names, or `KIND:NAME`.
+        bridged: whether its broker is bridged to a head office's.
+
+    Raises:
+        UserError: one is not known, or stands for two.
+    """
+    known = {BOARD: [board.name for board in plan.boards], PERSON: [person.name for person in plan.people]}
+    known |= {one: [one] for one in ((BROKER, BRIDGE) if bridged else (BROKER,))}
+    names = ", ".join(sorted({name for of_kind in known.values() for name in of_kind}))
+    return resolve(rotate, known, f"there is no such board or account; there are: {names}")
+
+
 def provision(
     plan: SitePlan,
     base: Path,
@@ -165,10 +182,7 @@ def provision(
         more = f" (and {len(wrong) - 1} more: `vp site check`)" if len(wrong) > 1 else ""
         raise UserError(f"{wrong[0]}{more}")
     all_accounts = accounts(plan)
-    known = {BOARD: [board.name for board in plan.boards], PERSON: [person.name for person in plan.people]}
-    known |= {one: [one] for one in ((BROKER,) if uplink is None else (BROKER, BRIDGE))}
-    names = ", ".join(sorted({name for of_kind in known.values() for name in of_kind}))
-    rotate = resolve(rotate, known, f"there is no such board or account; there are: {names}")
+    rotate = to_rotate(plan, rotate, bridged=uplink is not None)
     bundle = None if plan.bundle in builtin_bundles() else plan_bundle(plan, base)
     with locked(root):
         work = _Provisioner(plan, root, rotate=rotate, now=now)

@@ -133,9 +133,11 @@ def test_one_board_or_the_bridge_of_a_cell_is_rotated(office: HeadOffice) -> Non
     assert {path.split("/")[1] for path in written if "/boards/" in path} == {"north"}
     assert "cells/south/bridge/cell.key" in written
     assert "cells/south/broker/passwords" in written
+    before = contents(office.root)
     for wrong in ("pi-0", "east/pi-0", "north/pi-9"):
         with pytest.raises(UserError, match="there is no"):
-            office.provision(wrong)
+            office.provision("broker", wrong)
+    assert contents(office.root) == before
 
 
 def test_a_cell_that_is_removed_loses_its_account_and_keeps_its_folder(office: HeadOffice) -> None:
