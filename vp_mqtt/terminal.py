@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +39,10 @@ def guarded_output() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except OSError as error:
-        # An error with a file's name is not about the output.
+        # An error with a file's name is not about the output, nor is a broken pipe if the output's is whole.
         if error.filename is not None or error.errno not in {errno.EPIPE, *_UNWRITABLE}:
+            raise
+        if error.errno == errno.EPIPE and not (_is_broken(sys.stdout) or _is_broken(sys.stderr)):
             raise
         _discard(sys.stdout)
         if error.errno == errno.EPIPE:
@@ -63,6 +66,16 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (until the program ends)
+
+
+def _is_broken(stream: TextIO) -> bool:
+    """Return whether a stream is a pipe or socket that nobody reads from any more."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)  # errors and hang-ups are always reported
+        return bool(poll.poll(0))
+    except (OSError, ValueError):
+        return False
 
 
 def _discard(stream: TextIO) -> None:

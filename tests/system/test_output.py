@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -36,6 +37,11 @@ def test_a_reader_that_has_gone_ends_the_program_silently(arguments: list[str]) 
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_pipe_that_is_not_the_output_is_reported() -> None:
+    with pytest.raises(BrokenPipeError), guarded_output():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 def test_closed_standard_streams_do_not_matter() -> None:
