@@ -216,6 +216,21 @@ def test_other_errors_than_of_killed_workers_pass() -> None:
         raise RuntimeError("other")
 
 
+def test_an_epoch_counts_once_its_checkpoint_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_: Trainer) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    trainer = training(tmp_path, tmp_path / "run", epochs=1)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Trainer, "validate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run()
+    assert (trainer.epoch, trainer.checkpoint().history) == (0, [])
+    assert not (tmp_path / "run" / CHECKPOINT_NAME).exists()
+    again = training(tmp_path, tmp_path / "run", epochs=1)
+    assert again.run().epoch == again.epoch == 1
+
+
 def test_saving_on_a_full_disk_keeps_what_was_saved(trained: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint.load(trained / "run")
     checkpoint.save(tmp_path)

@@ -107,13 +107,13 @@ class Trainer:
         while self._epoch < self._epochs:
             started = time.monotonic()
             loss = self._train_epoch(islice(drawn, self._batches.steps))
-            self._epoch += 1
-            row = {"epoch": float(self._epoch), "loss": loss}
+            row = {"epoch": self._epoch + 1.0, "loss": loss}
             row |= self.validate()
             row["seconds"] = round(time.monotonic() - started, 1)
-            self._history.append(row)
-            checkpoint = self.checkpoint()
+            checkpoint = self._learner.checkpoint(self._epoch + 1, [*self._history, row])
             checkpoint.save(self._out)
+            # Only now: whoever stops the validation is not told of a checkpoint that there is not.
+            self._epoch, self._history = checkpoint.epoch, checkpoint.history
             self._write_history()
             self._log(row)
         return checkpoint
