@@ -28,6 +28,7 @@ from vp_mqtt.local.ports import HOST
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.mqtt.session import Session
 from vp_mqtt.nodes.sources import open_source
+from vp_mqtt.plain_text import counted
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import LabelMessage
 from vp_mqtt.protocol.topics import Topics
@@ -227,7 +228,7 @@ class _Run:
             alone = self._label_frames([one], settings.frames)
             measure_bound()
             self._start_variants(others)
-            report(f"all {len(every)} variants, {settings.frames} frames")
+            report(f"{counted(len(every), 'variant')} together, {settings.frames} frames")
             together = self._label_frames(every, settings.frames)
             measure_bound()
         return self._summary(bound, one, alone, together)

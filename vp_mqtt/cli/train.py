@@ -191,7 +191,8 @@ def train(
     if resume:
         trainer.resume()
     if trainer.epoch == trainer.epochs:
-        typer.echo(f"{out}: all {trainer.epochs} epochs are done already; {_next_step(out, dataset)}")
+        done = f"this training is finished already, after {counted(trainer.epochs, 'epoch')}"
+        typer.echo(f"{out}: {done}; {_next_step(out, dataset)}")
         return
     _run(trainer, out, origin, dataset)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import why_unwritable
+from vp_mqtt.plain_text import counted
 from vp_mqtt.training.evaluation.results import Evaluation
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def dead_boards_figure(evaluation: Evaluation, name: str) -> Figure:
     axes.set_xlabel(f"dead boards, of {variants}")
     axes.set_ylabel("accuracy of the fused label, in %")
     axes.margins(y=0.15)
-    axes.set_title(f"{name}: accuracy with dead boards ({evaluation.images} pictures, k = {evaluation.k})")
+    axes.set_title(f"{name}: accuracy with dead boards ({counted(evaluation.images, 'picture')}, k = {evaluation.k})")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(loc="lower left")
     return figure
