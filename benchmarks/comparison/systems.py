@@ -15,10 +15,11 @@ from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.manifest import FamilySpec
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.checkpoint import Checkpoint, Origin
-from vp_mqtt.training.export import export_bundle
+from vp_mqtt.training.export import export_bundle, load_data_of
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.recipe import Recipe
+from vp_mqtt.training.zoom import choose_zoom
 
 SystemKind = Literal["single", "mp", "cp", "vp"]
 
@@ -120,7 +121,7 @@ class Models:
         """
         folder = self.folder / "single"
         if not folder.exists():
-            export_bundle(self._base_model(), folder)
+            _export(self._base_model(), folder)
         bundle = open_bundle(folder)
         return System("single", "single", bundle, (_node(bundle, 0),), (0,), is_trained=self.single is not None)
 
@@ -148,7 +149,7 @@ class Models:
         folder = self.folder / f"mp-{boards}"
         if not folder.exists():
             checkpoint = self._base_model()
-            export_bundle(checkpoint, folder)
+            export_bundle(checkpoint, folder, zoom=self.single_network().bundle.manifest.preprocessing.zoom)
             (network,) = checkpoint.trained_networks()
             write_stages(network, checkpoint.origin.family.variants[0].resolution, folder, boards, "bytes")
         bundle = open_bundle(folder)
@@ -177,7 +178,7 @@ class Models:
             family = class_parallel_family(
                 len(self.classes()), boards, resolution=_CP_RESOLUTION, alpha=_CP_ALPHA, head=_CP_HEAD
             )
-            export_bundle(trained[0] if trained else self._random(family), folder)
+            _export(trained[0] if trained else self._random(family), folder)
         bundle = open_bundle(folder)
         commands = tuple(_node(bundle, index) for index in range(boards))
         return System("cp", "cp", bundle, commands, tuple(range(boards)), is_trained=bool(trained))
@@ -196,6 +197,15 @@ class Models:
         variants = bundle.manifest.strongest(boards)
         commands = tuple(_node(bundle, index) for index in variants)
         return System("vp", "vp", bundle, commands, variants, is_trained=self.family is not None)
+
+
+def _export(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a bundle, with the zoom that `vp export` chooses where it finds the training's pictures."""
+    export_bundle(checkpoint, folder)
+    if checkpoint.epoch and checkpoint.origin.data is not None:
+        bundle, pictures = open_bundle(folder), load_data_of(checkpoint.origin).validation
+        models = [bundle.model_bytes(entry.index) for entry in bundle.manifest.variants]
+        export_bundle(checkpoint, folder, zoom=choose_zoom(bundle.manifest, models, pictures))
 
 
 def _node(bundle: Bundle, variant: int) -> tuple[str, ...]:

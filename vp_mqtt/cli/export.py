@@ -23,18 +23,12 @@ Zoom = Annotated[float | None, zoom_option("what fits best on the validation par
 
 def _data_of_training(origin: Origin, data: str | None, root: Path | None, *, needed: bool) -> Dataset | None:
     """Return the training's data, from the flags or where the training read it; None, with a warning, without it."""
-    from vp_mqtt.training import datasets  # noqa: PLC0415
+    from vp_mqtt.training.export import load_data_of  # noqa: PLC0415
 
-    is_given = data is not None or needed
-    if data is None:
-        data = origin.data or (origin.dataset if origin.dataset in datasets.NAMED else None)
-        root = root or (Path(origin.root) if origin.root else None)
     try:
-        if data is not None:
-            return datasets.load(data, root, origin.seed_of_split)
-        reason = "the checkpoint does not say where its pictures are"
+        return load_data_of(origin, data, root)
     except UserError as error:
-        if is_given:
+        if data is not None or needed:
             raise
         reason = str(error)
     typer.echo(f"not calibrated, so no frame is unknown: {reason}; name the training's pictures with --data", err=True)

@@ -13,10 +13,11 @@ from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import Calibration, Manifest, Preprocessing
 from vp_mqtt.errors import UserError
 from vp_mqtt.inference.pictures import prepare
+from vp_mqtt.training import datasets
 from vp_mqtt.training.bundle_writer import VariantModel, new_bundle_folder, write_bundle
 from vp_mqtt.training.calibrate import calibrate, describe_pictures
 from vp_mqtt.training.calibration import fit_fusion
-from vp_mqtt.training.checkpoint import Checkpoint
+from vp_mqtt.training.checkpoint import Checkpoint, Origin
 from vp_mqtt.training.datasets import Dataset
 from vp_mqtt.training.evaluation.evaluate import evaluate_bundle, evaluate_probabilities, predict
 from vp_mqtt.training.onnx_export import largest_difference, to_onnx
@@ -90,6 +91,25 @@ def export_bundle(
     with new_bundle_folder(out, checkpoint.origin.classes) as folder:
         exporter = _Exporter(checkpoint, folder, name or checkpoint.origin.dataset, dataset, zoom)
         return exporter.export(weights, fit=fit)
+
+
+def load_data_of(origin: Origin, data: str | None = None, root: Path | None = None) -> Dataset:
+    """Return a training's data, split as the training split it.
+
+    Args:
+        origin: of the training.
+        data: a data set's name or a folder; by default where the training read it.
+        root: folder of a named data set; by default the training's.
+
+    Raises:
+        UserError: it is not there, or the checkpoint does not say where it is.
+    """
+    if data is None:
+        data = origin.data or (origin.dataset if origin.dataset in datasets.NAMED else None)
+        root = root or (Path(origin.root) if origin.root else None)
+    if data is None:
+        raise UserError("the checkpoint does not say where its pictures are")
+    return datasets.load(data, root, origin.seed_of_split)
 
 
 class _Exporter:
