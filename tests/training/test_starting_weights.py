@@ -18,6 +18,7 @@ from vp_mqtt.errors import UserError
 from vp_mqtt.training.builder import build_trainer
 from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
 from vp_mqtt.training.datasets import load
+from vp_mqtt.training.frozen.pretrained import start_from_files
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.presets import load_family
 from vp_mqtt.training.pretrained.starting_weights import (
@@ -25,6 +26,7 @@ from vp_mqtt.training.pretrained.starting_weights import (
     WeightMatch,
     candidates_for,
     load_first_fitting,
+    own_starts,
     read_starting_weights,
     short_name,
 )
@@ -92,6 +94,25 @@ def test_the_classifier_is_taken_with_the_same_classes_only(tmp_path: Path, know
     assert not new.state_dict()["classifier.bias"].any()
     others_known = spec.model_copy(update={"knows": (1, 2)})
     assert set(started(run, others_known)[1].kept) == of_others
+
+
+def test_of_several_of_one_resolution_the_equal_variant_is_taken(tmp_path: Path) -> None:
+    narrow, wide = (VariantSpec(resolution=32, alpha=0.1, head=head) for head in (16, 24))
+    run = trained(tmp_path / "run", narrow, wide)
+    new, match = started(run, wide)
+    assert match.kept == ()
+    assert torch.equal(new.state_dict()["head.0.weight"], Checkpoint.load(run).averages[1]["head.0.weight"])
+
+
+def test_each_variant_of_a_family_that_continues_starts_from_its_own_weights(tmp_path: Path) -> None:
+    spec = VariantSpec(resolution=32, alpha=0.1, head=16)
+    run = trained(tmp_path / "run", spec, spec)
+    family = FamilySpec(name="same", variants=(spec, spec))
+    starts = read_starting_weights([str(run)], None, family)
+    assert [[one is starts[0] for one in own] for own in own_starts(starts, family.variants)] == [[True], [False]]
+    assert [len(own) for own in own_starts(starts, (spec,))] == [2]
+    first, second = start_from_files([str(run)]).backbones
+    assert first.model != second.model
 
 
 def test_the_head_is_taken_where_it_fits(tmp_path: Path) -> None:

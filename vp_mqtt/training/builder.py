@@ -24,7 +24,12 @@ from vp_mqtt.training.learner import JointLearner
 from vp_mqtt.training.networks import VariantNetwork, measure_statistics, needs_statistics
 from vp_mqtt.training.optimization import Optimization
 from vp_mqtt.training.parallel import cores
-from vp_mqtt.training.pretrained.starting_weights import StartingWeights, candidates_for, load_first_fitting
+from vp_mqtt.training.pretrained.starting_weights import (
+    StartingWeights,
+    candidates_for,
+    load_first_fitting,
+    own_starts,
+)
 from vp_mqtt.training.progress import ProgressReporter, SilentProgress
 from vp_mqtt.training.trainer import Trainer
 from vp_mqtt.training.validation import Validator
@@ -93,10 +98,10 @@ def _build_variants(
     recipe, variants = origin.recipe, origin.family.variants
     torch.manual_seed(recipe.seed)
     networks = [VariantNetwork(spec, len(origin.classes)) for spec in variants]
-    for spec, network in zip(variants, networks, strict=True):
-        if weights:
+    for spec, network, own in zip(variants, networks, own_starts(weights, variants), strict=True):
+        if own:
             match = load_first_fitting(
-                network, candidates_for(weights, spec, origin.classes, with_filters=recipe.head_filters)
+                network, candidates_for(own, spec, origin.classes, with_filters=recipe.head_filters)
             )
             LOGGER.debug("loaded %s; random %s; unused %s", match.loaded, match.kept, match.unused)
             if needs_statistics(network):

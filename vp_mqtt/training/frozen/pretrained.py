@@ -16,6 +16,7 @@ from vp_mqtt.training.pretrained.starting_weights import (
     StartingWeights,
     candidates_for,
     load_first_fitting,
+    own_starts,
     read_starting_weights,
     short_name,
 )
@@ -39,8 +40,9 @@ def start_from_files(files: Sequence[str]) -> Start:
         weights = read_starting_weights(files, None, family)
         own = next((start for start in weights if start.spec is not None), None)
         if own is not None:
-            specs = tuple(start.spec for start in weights if start.spec is not None)
-            return start_from_weights(weights, FamilySpec(name="own", variants=specs), names)
+            owned = [start for start in weights if start.spec is not None]
+            specs = tuple(start.spec for start in owned if start.spec is not None)
+            return start_from_weights(owned, FamilySpec(name="own", variants=specs), names)
         if has_widths(weights, family):
             return start_from_weights(weights, family, names)
     raise UserError(f"--pretrained {names}: there are no weights of width 0.35, or of 0.35 and 1.0, in it")
@@ -64,7 +66,9 @@ def start_from_weights(weights: Sequence[StartingWeights], family: FamilySpec, n
         UserError: no weights are of a variant's width.
     """
     torch.manual_seed(0)
-    return Start(name, tuple(_backbone(weights, spec) for spec in family.variants))
+    specs = family.variants
+    starts = own_starts(weights, specs)
+    return Start(name, tuple(_backbone(own, spec) for own, spec in zip(starts, specs, strict=True)))
 
 
 def _backbone(weights: Sequence[StartingWeights], spec: VariantSpec) -> Backbone:

@@ -115,8 +115,9 @@ def candidates_for(
     """Return weights that a variant could start from, best first; `load_first_fitting` loads the first of its width.
 
     Variants' weights come before those of other networks; within each, the nearest resolution comes first (of two, the
-    larger), and unknown resolutions come last, in their order. A classifier is included only if its classes and its
-    number of filters are the same. A variant with fewer stages than the pretrained network starts with a random head.
+    larger; of several of one resolution, those of an equal variant), and unknown resolutions come last, in their order.
+    A classifier is included only if its classes and its number of filters are the same. A variant with fewer stages
+    than the pretrained network starts with a random head.
 
     Args:
         starts: to choose from.
@@ -125,10 +126,11 @@ def candidates_for(
         with_filters: initialise a narrow head with filters of another network's wide last convolution.
     """
 
-    def distance(start: StartingWeights) -> tuple[bool, bool, int, int]:
+    def distance(start: StartingWeights) -> tuple[bool, bool, int, int, bool]:
         if start.resolution is None:
-            return (start.spec is None, True, 0, 0)
-        return (start.spec is None, False, abs(start.resolution - spec.resolution), -start.resolution)
+            return (start.spec is None, True, 0, 0, False)
+        away = abs(start.resolution - spec.resolution)
+        return (start.spec is None, False, away, -start.resolution, start.spec != spec)
 
     def for_variant(start: StartingWeights) -> Arrays:
         theirs = start.spec
@@ -143,6 +145,20 @@ def candidates_for(
         return _without(start.arrays, _CLASSIFIER)
 
     return [for_variant(start) for start in sorted(starts, key=distance)]
+
+
+def own_starts(starts: Sequence[StartingWeights], specs: Sequence[VariantSpec]) -> list[Sequence[StartingWeights]]:
+    """Return for each variant of a family the weights it may start from: its own, if the family continues itself.
+
+    Equal variants of several trainings would otherwise all start from those of the first.
+
+    Args:
+        starts: to choose from.
+        specs: of the family.
+    """
+    if [start.spec for start in starts] == list(specs):
+        return [[start] for start in starts]
+    return [starts] * len(specs)
 
 
 def _without(weights: Arrays, *prefixes: str) -> Arrays:
