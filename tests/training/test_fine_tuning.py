@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.support.training_data import write_fashion_mnist
+from tests.support.training_data import write_class_folders, write_fashion_mnist
 from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import FamilySpec, Preprocessing, VariantSpec
 from vp_mqtt.cli.teach import say_tuned
@@ -17,6 +18,7 @@ from vp_mqtt.training import datasets, fine_tuning
 from vp_mqtt.training.datasets import Dataset
 from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
 from vp_mqtt.training.frozen.pretrained import start_from_weights
+from vp_mqtt.training.frozen.start import Start
 from vp_mqtt.training.frozen.teach import teach
 from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.pretrained.starting_weights import StartingWeights
@@ -26,18 +28,44 @@ from vp_mqtt.training.progress import ProgressLines, SilentProgress
 SPEC = VariantSpec(resolution=24, alpha=0.1, head=16)
 
 
+def random_start() -> Start:
+    torch.manual_seed(0)
+    weights = StartingWeights(as_arrays(VariantNetwork(SPEC, 2).state_dict()), SPEC, ("x", "y"))
+    start = start_from_weights([weights], FamilySpec(name="tiny", variants=(SPEC,)), "random")
+    return dataclasses.replace(start, preprocessing=Preprocessing(version=2))
+
+
+def test_few_pictures_are_fine_tuned_with_the_zoom_they_had_and_the_validation_part_is_not_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = datasets.load(str(write_class_folders(tmp_path / "things", per_class=5, classes=2)))
+    bundle = tmp_path / "bundle"
+    teach(dataset, random_start(), bundle, name="things", zoom=1.25)
+    learnt: list[int] = []
+
+    def teach_anew(*arguments: Any, **keywords: Any) -> object:
+        taught = teach(*arguments, **keywords)
+        learnt.append(taught.pictures)
+        return taught
+
+    monkeypatch.setattr(fine_tuning, "teach", teach_anew)
+    monkeypatch.setattr(fine_tuning, "EPOCHS", 1)
+    tuned = fine_tuning.fine_tune_copy(
+        dataset, open_bundle(bundle), tmp_path / "tuned", name="x", data="", seed=0, progress=SilentProgress()
+    )
+    assert learnt == [len(dataset.train)]
+    assert tuned.manifest.preprocessing.zoom == 1.25
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "things", "tuned"]
+
+
 @pytest.mark.parametrize("is_better", [True, False])
 def test_the_better_family_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_better: bool
 ) -> None:
     data = write_fashion_mnist(tmp_path / "data", train=120, test=20)
     dataset = datasets.load("fashion-mnist", data)
-    torch.manual_seed(0)
-    weights = StartingWeights(as_arrays(VariantNetwork(SPEC, 2).state_dict()), SPEC, ("x", "y"))
-    start = start_from_weights([weights], FamilySpec(name="tiny", variants=(SPEC,)), "random")
-    start = dataclasses.replace(start, preprocessing=Preprocessing(version=2))
     bundle = tmp_path / "run" / "bundle"
-    first = teach(dataset, start, bundle, name="clothes", learns_validation=False)
+    first = teach(dataset, random_start(), bundle, name="clothes", learns_validation=False)
     assert first.pictures == len(dataset.train)
     measure = evaluate_bundle
     measured = []

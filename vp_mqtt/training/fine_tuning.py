@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ from vp_mqtt.training.datasets import Dataset
 from vp_mqtt.training.evaluation.evaluate import default_encoder, evaluate_bundle
 from vp_mqtt.training.export import export_bundle
 from vp_mqtt.training.frozen.outcome import Outcome, outcome_of
+from vp_mqtt.training.frozen.start import start_from_bundle
+from vp_mqtt.training.frozen.teach import teach
 from vp_mqtt.training.pretrained.starting_weights import read_starting_weights
 from vp_mqtt.training.progress import ProgressReporter
 from vp_mqtt.training.recipe import read_recipe
@@ -77,14 +78,17 @@ def fine_tune(
     before = evaluate_bundle(open_bundle(bundle), dataset.validation, encoder=default_encoder()).fused
     if before == 1.0:
         return FineTuned(before, before, len(dataset.validation), is_kept=False)
-    origin = _origin(dataset, open_bundle(bundle).manifest, data=data, root=root, seed=seed)
+    frozen = open_bundle(bundle).manifest
+    origin = _origin(dataset, frozen, data=data, root=root, seed=seed)
     weights = [] if resumes else read_starting_weights([str(bundle)], None, origin.family)
     trainer = build_trainer(origin, dataset, out, weights=weights, progress=progress)
     if resumes:
         trainer.resume()
     trainer.run()
     tuned = out / "fine-tuned"
-    export_bundle(Checkpoint.load(out / CHECKPOINT_NAME), tuned, name=origin.family.name, dataset=dataset)
+    # The zoom stays: chosen anew on the pictures that decide, it would favour the fine-tuned family.
+    trained, zoom = Checkpoint.load(out / CHECKPOINT_NAME), frozen.preprocessing.zoom
+    export_bundle(trained, tuned, name=origin.family.name, zoom=zoom, dataset=dataset)
     after = evaluate_bundle(open_bundle(tuned), dataset.validation, encoder=default_encoder()).fused
     if after > before:
         shutil.rmtree(bundle)
@@ -116,6 +120,9 @@ def fine_tune_copy(
 ) -> TunedCopy:
     """Fine-tune a copy of a bundle's family, and compare the two on the test part, which neither has learnt.
 
+    The classifiers of the copy are taught anew without the validation part, which the bundle's may have learnt, and
+    which tells how sure the fine-tuned family is and what is unknown to it.
+
     Args:
         dataset: that the family was taught.
         bundle: the family.
@@ -134,11 +141,15 @@ def fine_tune_copy(
     began = time.monotonic()
     origin = _origin(dataset, bundle.manifest, data=data, root=None, seed=seed)
     # What is wrong with `out` is said before the work of hours, not after it.
-    with new_bundle_folder(out, dataset.classes) as made, tempfile.TemporaryDirectory(prefix="vp-fine-tune-") as folder:
-        work = Path(folder)
-        weights = read_starting_weights([str(bundle.folder)], None, origin.family)
-        build_trainer(origin, dataset, work, weights=weights, progress=progress).run()
-        export_bundle(Checkpoint.load(work / CHECKPOINT_NAME), made, name=name, dataset=dataset)
+    with new_bundle_folder(out, dataset.classes) as made:
+        # On the disk that `out` names, not on that of temporary files, which may be small.
+        start, work = made.parent / "start", made.parent / "work"
+        zoom = bundle.manifest.preprocessing.zoom
+        backbones = start_from_bundle(bundle, bundle.manifest.name)
+        teach(dataset, backbones, start, name=name, seed=seed, zoom=zoom, learns_validation=False)
+        weights = read_starting_weights([str(start)], None, origin.family)
+        trained = build_trainer(origin, dataset, work, weights=weights, progress=progress).run()
+        export_bundle(trained, made, name=name, zoom=zoom, dataset=dataset)
         tuned = open_bundle(made)
         before, after = (outcome_of(one, dataset.classes, dataset.test) for one in (bundle, tuned))
     return TunedCopy(tuned.manifest, before, after, time.monotonic() - began)
@@ -147,7 +158,8 @@ def fine_tune_copy(
 def _origin(dataset: Dataset, manifest: Manifest, *, data: str, root: Path | None, seed: int) -> Origin:
     """Return what the family of a bundle is trained from."""
     specs = tuple(entry.spec for entry in manifest.variants)
-    batch = _BATCH if len(dataset.train) >= _FEW_PICTURES else _BATCH_OF_FEW
+    pictures = len(dataset.train)
+    batch = _BATCH if pictures >= _FEW_PICTURES else min(_BATCH_OF_FEW, max(2, pictures // 2))
     version = manifest.preprocessing.version
     return Origin(
         family=FamilySpec(name=manifest.name, variants=specs),
