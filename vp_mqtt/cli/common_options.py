@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Annotated, Any
 
 import typer
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.learning_packages import missing_for_teaching, missing_for_training
 
 MAX_CLASSES = 65_536  # as vp_mqtt.bundle.manifest.MAX_CLASSES, whose import would slow down `--help`
 _MAX_ZOOM = 1.25  # as vp_mqtt.bundle.manifest.MAX_ZOOM, likewise
@@ -50,22 +50,23 @@ def require_learning() -> None:
     Raises:
         UserError: something is missing.
     """
-    missing = [name for name in ("onnx", "scipy", "threadpoolctl") if importlib.util.find_spec(name) is None]
+    missing = missing_for_teaching()
     if missing:
         raise UserError(f"this needs {' and '.join(missing)}: `pip install {' '.join(missing)}` (or extra `teach`)")
 
 
 def require_torch(purpose: str) -> None:
-    """Check that torch is installed.
+    """Check that what training needs is installed: torch, and what exports and draws its results.
 
     Args:
         purpose: what needs it, for the message.
 
     Raises:
-        UserError: torch is not installed.
+        UserError: something is missing.
     """
-    if importlib.util.find_spec("torch") is None:
+    missing = missing_for_training()
+    if missing:
         raise UserError(
-            f"{purpose} needs torch and more: `pip install '.[train]'` in a clone of vp-mqtt; up to 6 GB, see "
+            f"{purpose} needs {' and '.join(missing)}: `pip install '.[train]'` in a clone of vp-mqtt; up to 6 GB, see "
             "docs/training.md for less"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from vp_mqtt.cli.common_options import require_learning
 from vp_mqtt.cli.data import say_left_out
 from vp_mqtt.cli.teach import Announcer, find_start, say_taught
 from vp_mqtt.errors import UserError
+from vp_mqtt.learning_packages import missing_for_training
 from vp_mqtt.plain_text import counted
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def train_own(
     bundle = out / BUNDLE
     if seed is None:
         seed = open_bundle(bundle).manifest.split_seed if resumes else 0
+    if root is None and resumes:
+        root = _root_of(out)
     dataset = datasets.load(data, root, seed)
     say_left_out(dataset.left_out)
     if not resumes:
@@ -84,19 +86,33 @@ def train_own(
             f"helps; {defaults.FEWEST_TO_FINE_TUNE} can, which about {defaults.FEWEST_TO_FINE_TUNE * 14} pictures "
             "have in all"
         )
-    elif importlib.util.find_spec("torch") is None:
-        typer.echo("not fine-tuned: that needs torch (docs/training.md)")
+    elif missing := missing_for_training():
+        typer.echo(f"not fine-tuned: that needs {' and '.join(missing)} (docs/training.md)")
     else:
         _fine_tune(dataset, data, out, root=root, seed=seed, resumes=resumes)
+
+
+def _root_of(out: Path) -> Path | None:
+    """Return the folder of the data set that the fine-tuning in a folder reads, where it has begun."""
+    if missing_for_training() or not (out / "checkpoint.pt").exists():
+        return None
+    from vp_mqtt.training.checkpoint import Checkpoint  # noqa: PLC0415
+
+    root = Checkpoint.load(out).origin.root
+    return None if root is None else Path(root)
 
 
 def _fine_tune(dataset: Dataset, data: str, out: Path, *, root: Path | None, seed: int, resumes: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
 
+    from vp_mqtt.bundle.folder import open_bundle  # noqa: PLC0415
     from vp_mqtt.training import datasets  # noqa: PLC0415
     from vp_mqtt.training.fine_tuning import EPOCHS, fine_tune  # noqa: PLC0415
     from vp_mqtt.training.progress import progress_for  # noqa: PLC0415
 
+    if resumes and open_bundle(out / BUNDLE).manifest.provenance.get("epochs"):
+        typer.echo(f"this training is finished already: the fine-tuned family is in {out / BUNDLE}")
+        return
     typer.echo(
         f"fine-tuning: up to {EPOCHS} passes over {len(dataset.train)} pictures; the bundle above can be used meanwhile"
         ", and is replaced only by a better one. Ctrl-C stops, --resume continues"
@@ -106,7 +122,7 @@ def _fine_tune(dataset: Dataset, data: str, out: Path, *, root: Path | None, see
         out / BUNDLE,
         out,
         data=data if data in datasets.NAMED else str(Path(data).resolve()),
-        root=root,
+        root=None if root is None else root.resolve(),
         seed=seed,
         progress=progress_for(Console(stderr=True)),
         resumes=resumes and (out / "checkpoint.pt").exists(),

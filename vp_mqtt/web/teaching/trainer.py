@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from vp_mqtt.config.settings import ENV_PREFIX
 from vp_mqtt.config.web_settings import WebSettings
 from vp_mqtt.errors import UserError
 from vp_mqtt.files import write_atomically
+from vp_mqtt.learning_packages import missing_for_training
 from vp_mqtt.web.teaching.collection import CollectionError
 from vp_mqtt.web.teaching.first_push import FirstPush
 from vp_mqtt.web.teaching.job import Job, JobView
@@ -304,7 +304,7 @@ def as_sent(done: dict[str, Any]) -> Sent:
 
 def can_fine_tune() -> bool:
     """Return whether fine-tuning is possible on this machine."""
-    return all(importlib.util.find_spec(name) is not None for name in ("torch", "onnxscript"))
+    return not missing_for_training()
 
 
 def as_result(found: dict[str, Any], split: Path) -> Result:
