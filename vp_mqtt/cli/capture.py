@@ -59,7 +59,8 @@ def _capture(
         sys.stderr.write(f"{class_name}: {kept} of {count}\n")
 
     with contextlib.suppress(KeyboardInterrupt), contextlib.closing(pictures):
-        fill(folder, _with_hints(pictures, folder.counts.__dict__, class_name), count, every_s=every, on_kept=say)
+        hinting = _with_hints(pictures, folder.counts.__dict__, class_name, every)
+        fill(folder, hinting, count, every_s=every, on_kept=say)
     counts = folder.counts
     if json:
         found = {"folder": str(folder.folder), "before": before, **counts.__dict__}
@@ -74,17 +75,18 @@ def _capture(
 
 
 def _with_hints(
-    pictures: Iterator[Captured | None], counts: dict[str, int], class_name: str
+    pictures: Iterator[Captured | None], counts: dict[str, int], class_name: str, every_s: float
 ) -> Iterator[Captured | None]:
-    """Yield the pictures, and say so if none has been kept for a while."""
-    kept, since = 0, time.monotonic()
+    """Yield the pictures, and say so if none has been kept for a while, beyond the time between two."""
+    kept, alike, since = 0, 0, time.monotonic()
     for captured in pictures:
         if counts["kept"] != kept:
-            kept, since = counts["kept"], time.monotonic()
-        elif time.monotonic() - since > _HINT_AFTER_S:
-            since = time.monotonic()
-            why = "all pictures look alike" if counts["near_duplicates"] else "no pictures come"
-            hint = f"move the {class_name} or the camera" if counts["near_duplicates"] else "is the camera running?"
+            kept, alike, since = counts["kept"], counts["near_duplicates"], time.monotonic()
+        elif time.monotonic() - since > every_s + _HINT_AFTER_S:
+            are_alike = counts["near_duplicates"] > alike
+            alike, since = counts["near_duplicates"], time.monotonic()
+            why = "all pictures look alike" if are_alike else "no pictures come"
+            hint = f"move the {class_name} or the camera" if are_alike else "is the camera running?"
             sys.stderr.write(f"{why}: {hint} (Ctrl-C ends)\n")
         yield captured
 
