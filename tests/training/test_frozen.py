@@ -21,7 +21,7 @@ from vp_mqtt.bundle.manifest import FamilySpec, VariantSpec
 from vp_mqtt.cli.teach import _warn_of_learnt
 from vp_mqtt.errors import UserError
 from vp_mqtt.training import datasets, defaults
-from vp_mqtt.training.bundle_writer import VariantModel, write_bundle
+from vp_mqtt.training.bundle_writer import VariantModel, check_replaceable, write_bundle
 from vp_mqtt.training.datasets.pictures import PictureFiles
 from vp_mqtt.training.evaluation.evaluate import default_encoder, evaluate_bundle
 from vp_mqtt.training.familiarity import with_features
@@ -43,7 +43,7 @@ SPECS = (VariantSpec(resolution=24, alpha=0.1, head=16), VariantSpec(resolution=
 
 @pytest.fixture(scope="module")
 def start() -> Start:
-    torch.manual_seed(0)
+    torch.manual_seed(2)
     weights = [StartingWeights(as_arrays(VariantNetwork(spec, 2).state_dict()), spec, ("x", "y")) for spec in SPECS]
     return start_from_weights(weights, FamilySpec(name="tiny", variants=SPECS), "random")
 
@@ -290,3 +290,40 @@ def test_a_bundle_that_has_learnt_from_what_is_held_out_is_warned_of(
     told = said(dataset="things", seed=0)
     assert told.count("\n") == (0 if has_test else 1)
     assert has_test or told.startswith("--before: this bundle was trained with --seed 0, not 1, so that it may")
+    total = len(datasets.load(str(things)).everything())
+    assert said(dataset="things", seed=1, pictures=total) == ""
+    told = said(dataset="things", seed=1, pictures=total - 1)
+    assert told.count("\n") == (0 if has_test else 1)
+    assert has_test or told.startswith(f"'things' has {total} pictures, and had {total - 1} when this bundle was")
+
+
+def test_a_bundle_of_pictures_that_have_changed_since_is_warned_of(start: Start, tmp_path: Path) -> None:
+    things = write_class_folders(tmp_path / "things", per_class=6)
+    teach(datasets.load(str(things)), start, tmp_path / "bundle", name="things", zoom=1)
+    assert "split in another way" not in run_vp("eval", str(tmp_path / "bundle"), str(things))[2]
+    next(things.rglob("*.png")).unlink()
+    code, _, said = run_vp("eval", str(tmp_path / "bundle"), str(things))
+    assert code == 0
+    assert "'things' has 17 pictures, and had 18 when this bundle was trained: they are split in another way" in said
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"--out \.: this folder itself cannot be replaced"):
+        check_replaceable(Path(), ("x", "y"))
+    check_replaceable(Path("new"), ("x", "y"))
+
+
+def test_folders_of_foreign_pictures_with_one_name_are_told_apart(start_folder: Path, tmp_path: Path) -> None:
+    things = write_class_folders(tmp_path / "things", classes=2)
+    for old, new in (("class 0", "x"), ("class 1", "y")):
+        (things / old).rename(things / new)
+    strange = [
+        write_class_folders(tmp_path / time / "strange", per_class=number)
+        for time, number in (("day", 1), ("night", 2))
+    ]
+    flags = [flag for folder in (*strange, things) for flag in ("--unknown", str(folder))]
+    code, printed, _ = run_vp("eval", str(start_folder), str(things), *flags, "--json")
+    assert code == 0
+    found = {name: one["images"] for name, one in json.loads(printed)["unknown"].items()}
+    assert found == {str(strange[0]): 3, str(strange[1]): 6, "things": 24}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,7 +106,10 @@ def evaluate(
     chosen = datasets.load_evaluation_set(data, root, seed, everything=everything)
     pictures = chosen.for_classes(opened.manifest.classes)
     _warn_of(chosen, opened.manifest.provenance.get("dataset"))
-    foreign = {folder.resolve().name: _read_foreign(folder) for folder in unknown or ()}
+    if chosen.is_cut:
+        all_of_it = datasets.load_evaluation_set(data, root, seed, everything=True).pictures
+        warn_of_changed(opened.manifest, chosen.name, len(all_of_it), len(pictures))
+    foreign = {name: _read_foreign(folder) for name, folder in _named(unknown or ()).items()}
     encoder = None if no_jpeg else _camera_encoder(jpeg)
     result = evaluate_bundle(opened, pictures, ks=ks, encoder=encoder, foreign=foreign)
     drawn = drawing.write_plots(result, opened.manifest.classes, opened.manifest.name, plots) if plots else []
@@ -118,6 +122,12 @@ def evaluate(
     _print_tables(result, opened.manifest, f"{counted(result.images, kind)} of '{chosen.name}'")
     for path in drawn:
         typer.echo(f"plot: {path}")
+
+
+def _named(folders: Sequence[Path]) -> dict[str, Path]:
+    """Return folders by their names, or, where two have one, by their paths."""
+    names = Counter(folder.resolve().name for folder in folders)
+    return {folder.resolve().name if names[folder.resolve().name] == 1 else str(folder): folder for folder in folders}
 
 
 def _read_foreign(folder: Path) -> Pictures:
@@ -139,6 +149,25 @@ def _warn_of(chosen: EvaluationSet, trained_on: str | float | None) -> None:
             err=True,
         )
     say_left_out(chosen.left_out)
+
+
+def warn_of_changed(manifest: Manifest, name: str, pictures: int, held_out: int) -> None:
+    """Say on stderr if a seed splits the pictures otherwise than when a bundle was trained, since their number differs.
+
+    Args:
+        manifest: of the bundle.
+        name: of the data set.
+        pictures: in all of it.
+        held_out: of these, in the part to evaluate on.
+    """
+    before = manifest.provenance.get("pictures", pictures)
+    if manifest.provenance.get("dataset") == name and before != pictures:
+        typer.echo(
+            f"'{name}' has {counted(pictures, 'picture')}, and had {before} when this bundle was trained: they are "
+            f"split in another way now, so that it may have learnt some of the {held_out} held-out ones, and its "
+            "accuracy may be too high. Pictures in a folder `test` beside `train` stay held out",
+            err=True,
+        )
 
 
 def _camera_encoder(quality: int | None) -> FrameEncoder:

@@ -13,7 +13,7 @@ import typer
 
 from vp_mqtt import logs
 from vp_mqtt.cli.common_options import Json, require_learning, require_torch, zoom_option
-from vp_mqtt.cli.data import Data, Root, say_left_out
+from vp_mqtt.cli.data import Data, Root, say_left_out, warn_of_changed
 from vp_mqtt.errors import UserError
 from vp_mqtt.plain_text import counted
 
@@ -115,13 +115,18 @@ def _warn_of_learnt(flag: str, manifest: Manifest, dataset: Dataset, seed: int, 
         load: returns the data set as another seed splits it.
     """
     theirs = manifest.split_seed
-    if theirs == seed or "seed" not in manifest.provenance or manifest.provenance.get("dataset") != dataset.name:
+    if "seed" not in manifest.provenance or manifest.provenance.get("dataset") != dataset.name:
+        return
+    pictures = len(dataset.everything())
+    if theirs == seed and manifest.provenance.get("pictures", pictures) == pictures:
         return
     # Where authors or folders define the test part, it is the same for all seeds.
-    others = load(theirs).test
+    others = load(theirs if theirs != seed else seed + 1).test
     unseen = {others.where(index) for index in range(len(others))}
     learnt = sum(dataset.test.where(index) not in unseen for index in range(len(dataset.test)))
-    if learnt:
+    if learnt and theirs == seed:
+        warn_of_changed(manifest, dataset.name, pictures, len(dataset.test))
+    elif learnt:
         typer.echo(
             f"{flag}: this bundle was trained with --seed {theirs}, not {seed}, so that it may have learnt {learnt} of "
             f"the {len(dataset.test)} held-out pictures, and its accuracy may be too high: use --seed {theirs}",

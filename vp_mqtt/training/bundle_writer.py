@@ -59,6 +59,8 @@ def new_bundle_folder(out: Path, classes: Sequence[str]) -> Iterator[Path]:
 
 def check_replaceable(out: Path, classes: Sequence[str]) -> None:
     """Check that a new bundle may be written to a folder. Raises what `new_bundle_folder` does."""
+    if out.is_mount() or out.resolve() == Path.cwd():
+        raise UserError(f"--out {out}: this folder itself cannot be replaced; name a new one inside it, or beside it")
     if (out / MANIFEST_NAME).is_file():
         manifest = open_bundle(out).manifest
         if manifest.classes != tuple(classes):

@@ -104,10 +104,13 @@ def _run(manifest: Manifest, models: Sequence[bytes], pictures: Pictures) -> lis
     return run_models(manifest, models, pictures, default_encoder(), with_features=True)
 
 
-def describe_pictures(pictures: Pictures) -> dict[str, int | float]:
-    """Return what a bundle says of the pictures that its family learned from, for boards to see who does not fit."""
-    chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), _DESCRIBED), dtype=int).tolist()
-    return describe(pictures.picture(index) for index in chosen)
+def describe_pictures(dataset: Dataset, part: Pictures) -> dict[str, int | float]:
+    """Return what a bundle says of the pictures that its family learned from: their number, and what a part looks like.
+
+    Boards see by it which frames do not fit, and evaluations whether pictures were added or removed since.
+    """
+    chosen = np.linspace(0, len(part) - 1, min(len(part), _DESCRIBED), dtype=int).tolist()
+    return {"pictures": len(dataset.everything()), **describe(part.picture(index) for index in chosen)}
 
 
 def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path, zoom: float | None = None) -> Manifest:
@@ -140,16 +143,16 @@ def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path, zoom: float | 
             zoom = choose_zoom(manifest, _plain(models), dataset.validation)
         manifest = zoomed(manifest, zoom)
         calibrated = calibrate(manifest, models, dataset)
-        written = _with(manifest, calibrated, dataset.validation)
+        written = _with(manifest, calibrated, dataset)
         for entry, model in zip(manifest.variants, calibrated.models, strict=True):
             (folder / entry.file).write_bytes(model)
         (folder / MANIFEST_NAME).write_bytes(written.canonical())
     return written
 
 
-def _with(manifest: Manifest, calibrated: Calibrated, validation: Pictures) -> Manifest:
+def _with(manifest: Manifest, calibrated: Calibrated, dataset: Dataset) -> Manifest:
     """Return the manifest of a calibrated bundle."""
-    probabilities, labels = calibrated.probabilities, validation.labels
+    probabilities, labels = calibrated.probabilities, dataset.validation.labels
     accuracy = evaluate_probabilities(manifest, probabilities, labels, k=manifest.k, by_k=[]).fused
     variants = [
         {**entry.model_dump(), "sha256": hashlib.sha256(model).hexdigest()}
@@ -159,7 +162,7 @@ def _with(manifest: Manifest, calibrated: Calibrated, validation: Pictures) -> M
         "variants": variants,
         "provenance": {
             **manifest.provenance,
-            **describe_pictures(validation),
+            **describe_pictures(dataset, dataset.validation),
             "validation_accuracy": round(accuracy, 4),
         },
         "calibration": calibrated.calibration,

@@ -127,7 +127,7 @@ class _Exporter:
         self._vote_weights = checkpoint.origin.family.vote_weights()
         self._provenance = _provenance(checkpoint)
         if dataset is not None:
-            self._provenance |= describe_pictures(dataset.validation)
+            self._provenance |= describe_pictures(dataset, dataset.validation)
         self._zoom = zoom
         self._preprocessing = Preprocessing(version=checkpoint.origin.recipe.preprocessing, zoom=zoom or 1.0)
 

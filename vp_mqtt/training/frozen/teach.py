@@ -248,7 +248,7 @@ class _Writer:
             "pretrained": start.name,
             "teacher": "none",
             "weights": "float16",
-            **describe_pictures(dataset.train),
+            **describe_pictures(dataset, dataset.train),
         }
         weights = FamilySpec(name="taught", variants=tuple(one.spec for one in start.backbones)).vote_weights()
         self._variants = [
