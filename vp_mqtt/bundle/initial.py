@@ -101,7 +101,7 @@ class InitialSearch:
                         bundle = self._try_here(pointer) or self._fetch_from(pointer, pause)
                         if bundle is not None:
                             return bundle
-                if self.pointer is not tried:
+                if self.pointer != tried:
                     continue
                 if connected_at is None and session.connected.is_set():
                     connected_at = time.monotonic()

@@ -352,3 +352,21 @@ def test_a_push_while_a_new_board_fetches_is_taken(
         return False
 
     assert begin(BROKER, pause=push_meanwhile).bundle.manifest.name == "tiny"
+
+
+@pytest.mark.timeout(20)
+def test_the_same_pointer_again_is_no_reason_to_go_on_without_a_pause(
+    begin: Callable[..., InitialBundle], broker: MemoryBroker, other_bundle: Path
+) -> None:
+    named = pointer(ref_of(other_bundle)).encode()
+    broker.publish(NAMES.bundle(), named)
+    waits: list[float] = []
+
+    def name_again(seconds: float) -> bool:
+        if not waits:
+            broker.publish(NAMES.bundle(), named)
+        waits.append(seconds)
+        return len(broker.sessions) > 1 and len(broker.running) == 1
+
+    with pytest.raises(Interrupted):
+        begin(BROKER, pause=name_again)
