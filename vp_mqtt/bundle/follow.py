@@ -11,7 +11,7 @@ from vp_mqtt.bundle.cache import Cache, default_folder
 from vp_mqtt.bundle.fetch import Fetcher, Interrupted, Pause, Superseded
 from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.initial import InitialSearch, Use
-from vp_mqtt.bundle.signing import Verifier
+from vp_mqtt.bundle.signing import SignatureError, Verifier
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
 from vp_mqtt.logs import LOGGER
@@ -221,7 +221,7 @@ class Follower:
             if pointer.current is not None:
                 self._fetcher.note_newest(pointer.current)
             self._cache.remember(pointer, self._variant)
-        except UserError as error:
+        except (SignatureError, UserError) as error:
             LOGGER.warning("%s", error)
 
     def note_hang(self, digest: str) -> None:
@@ -285,6 +285,12 @@ def initial_bundle(options: BundleOptions, broker: BrokerOptions, use: Use, paus
     others = search.find_others(fallback) if variant is None else []
     follower = Follower(fetcher, cache, variant)
     pointer = search.pointer
-    if pointer is not None and pointer.current is not None and pointer.current.digest == bundle.manifest.digest.hex():
+    if (
+        pointer is not None
+        and pointer.current is not None
+        and pointer.current.digest == bundle.manifest.digest.hex()
+        and fetcher.why_not_followed(pointer.current) is None
+        and fetcher.try_find(pointer.current) is not None
+    ):
         follower.remember(pointer)
     return InitialBundle(bundle, others, follower)

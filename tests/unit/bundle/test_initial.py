@@ -13,9 +13,10 @@ from tests.unit.bundle.helpers import NAMES, SITE, pointer, publish_bundle, ref_
 from tests.unit.bundle.test_fetch import never
 from vp_mqtt.bundle import fetch, initial
 from vp_mqtt.bundle.cache import Cache
-from vp_mqtt.bundle.folder import Bundle
+from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.follow import AUTO, BROKER, BundleOptions, InitialBundle, Interrupted, initial_bundle
 from vp_mqtt.bundle.initial import Use
+from vp_mqtt.bundle.package import numbered, pack
 from vp_mqtt.bundle.signing import Verifier, generate
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
@@ -370,3 +371,24 @@ def test_the_same_pointer_again_is_no_reason_to_go_on_without_a_pause(
 
     with pytest.raises(Interrupted):
         begin(BROKER, pause=name_again)
+
+
+@pytest.mark.parametrize("variant", [1, None])
+def test_a_push_of_the_bundle_that_runs_without_the_right_signature_ends_no_node_and_is_not_remembered(
+    *,
+    begin: Callable[..., InitialBundle],
+    broker: MemoryBroker,
+    bundle: Path,
+    tmp_path: Path,
+    variant: int | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key, unsigned = generate(tmp_path / "key"), publish_bundle(broker, bundle)
+    signed, others = (pack(open_bundle(bundle), path.with_suffix("")).ref for path in (key, generate(tmp_path / "new")))
+    broker.publish(NAMES.bundle(), pointer(signed).encode())
+    begin(BROKER, variant=variant, key_file=key)
+    for pushed in (unsigned, others, *(numbered(ref, None, SITE, tmp_path / "new") for ref in (signed, others))):
+        broker.publish(NAMES.bundle(), pointer(pushed).encode())
+        for _ in range(2):
+            assert begin(BROKER, variant=variant, key_file=key).bundle.manifest.name == "tiny"
+    assert all(line.startswith("the bundle 'tiny'") for line in caplog.messages), caplog.messages
