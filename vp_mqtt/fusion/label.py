@@ -75,7 +75,8 @@ def make_label(
         label=None if winner is None else classes[winner],
         known=found.is_known,
         class_index=winner,
-        confidence=None if winner is None else _rounded(sure[winner]),
+        # Of votes without any probability none need name the winner.
+        confidence=None if winner is None else _rounded(sure.get(winner, 0.0)),
         score=None if winner is None or result.score is None else _rounded(result.score),
         known_score=_rounded(found.known_score) if votes else None,
         top=tuple([{"label": classes[index], "confidence": _rounded(-minus)} for minus, index in top[:_TOP]]),

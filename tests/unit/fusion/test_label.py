@@ -90,6 +90,13 @@ def test_a_frame_without_votes_has_a_label_without_a_class() -> None:
     assert label.valid_for_s == 2.0
 
 
+def test_votes_without_any_probability_give_a_label_that_nothing_speaks_for() -> None:
+    label = make_label(result({0: vote((3, 0.0), (5, 0.0)), 1: vote((4, 0.0))}), valid_for_s=1.0)
+    assert (label.label, label.class_index, label.confidence) == ("class 0", 0, 0.0)
+    assert (label.known, label.known_score) == (None, 0.0)
+    assert [one["label"] for one in label.top] == ["class 3", "class 4", "class 5"]
+
+
 def test_an_unknown_frame_has_no_label_and_names_the_closest_classes() -> None:
     closed = result({0: vote((5, 0.3), (1, 0.2))})
     label = make_label(closed, valid_for_s=1.0, unknown=0.51)
