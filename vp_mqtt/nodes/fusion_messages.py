@@ -8,7 +8,7 @@ from vp_mqtt.fusion.known_nodes import KnownNode, KnownNodes
 from vp_mqtt.fusion.window import WindowResult
 from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.integrations.announcer import Announcer
-from vp_mqtt.logs import LOGGER, Refusals
+from vp_mqtt.logs import Refusals
 from vp_mqtt.nodes.fusion_inbox import MessageArrived
 from vp_mqtt.nodes.sharing import Sharing
 from vp_mqtt.nodes.site_notices import FUSION, SiteNotices
@@ -19,7 +19,6 @@ from vp_mqtt.protocol.presence import Presence
 from vp_mqtt.protocol.topics import Kind
 
 _MAX_PENDING = 256
-_ENOUGH_OVERDUE = 30
 
 
 class FusionMessages:
@@ -55,7 +54,6 @@ class FusionMessages:
         # The newest status of nodes whose bundle is not known, or not yet.
         self._pending: dict[str, MessageArrived] = {}
         self._notices = SiteNotices(self.nodes, shares=sharing is not None)
-        self._has_warned = False
         self._voted: dict[Place | None, float] = {}
 
     def handle(self, event: MessageArrived, now: float) -> list[WindowResult]:
@@ -93,7 +91,7 @@ class FusionMessages:
 
     def tick(self, now: float) -> list[WindowResult]:
         """Stop waiting for the nodes that have fallen silent; to be called about once a second."""
-        self._check_deadline()
+        self._notices.note_overdue(self._windows.counts, self._windows.deadline)
         self._notices.note_choice(self._handover.leader, now)
         if self._sharing is not None:
             self._sharing.tick(now)
@@ -108,16 +106,6 @@ class FusionMessages:
         if self._home is not None:
             self._home.note_presences(self.nodes.presences("variant", now))
         return results
-
-    def _check_deadline(self) -> None:
-        """Say so, once, when most of the votes come after the deadline."""
-        counts = self._windows.counts
-        if not self._has_warned and counts["overdue"] >= max(_ENOUGH_OVERDUE, counts["votes"]):
-            self._has_warned = True
-            LOGGER.warning(
-                "most votes come after the deadline of %g ms: raise --deadline-ms, or use faster variants or boards",
-                self._windows.deadline * 1000,
-            )
 
     def _announce(self, event: MessageArrived, now: float) -> list[WindowResult]:
         camera = event.topic.source

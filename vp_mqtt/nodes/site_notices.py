@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Set as AbstractSet
 
 from vp_mqtt.fusion.family import Family
@@ -16,6 +17,7 @@ from vp_mqtt.protocol.messages import State, StatusMessage
 FUSION = "fusion"
 """The role of fusion nodes."""
 _NAMED = 3
+_ENOUGH_OVERDUE = 30
 
 
 class SiteNotices:
@@ -34,6 +36,7 @@ class SiteNotices:
         self._doubles: set[Place] = set()
         self._choice = VariantChoice()
         self._repeated = RepeatedVotes()
+        self._has_warned = False
 
     def note_fusion_node(self, status: StatusMessage, now: float) -> None:
         """Say so when another fusion node is alive."""
@@ -67,6 +70,15 @@ class SiteNotices:
     def _is_chosen(self, place: Place) -> bool:
         nodes = map(self._nodes.find, self._nodes.in_place(place))
         return all(node is not None and node.presence.status.claim is not None for node in nodes)
+
+    def note_overdue(self, counts: Counter[str], deadline: float) -> None:
+        """Say so, once, when most of the votes come after the deadline, in s."""
+        if not self._has_warned and counts["overdue"] >= max(_ENOUGH_OVERDUE, counts["votes"]):
+            self._has_warned = True
+            LOGGER.warning(
+                "most votes come after the deadline of %g ms: raise --deadline-ms, or use faster variants or boards",
+                deadline * 1000,
+            )
 
     def note_variant(self, place: Place | None) -> None:
         """Say so when several boards run this variant."""
