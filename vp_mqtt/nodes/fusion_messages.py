@@ -189,11 +189,16 @@ class FusionMessages:
 
     def _count(self, name: str, node: KnownNode, now: float, arrived: float | None = None) -> list[WindowResult]:
         """Wait for the variant of a node that is online, or no longer for that of one that is not."""
-        node.is_counted = node.place is not None
-        if node.place is not None and (family := self._handover.find(node.place[0])) is not None:
-            (family.replicated.add if node.presence.status.is_replica else family.replicated.discard)(node.place[1])
+        place = node.place
+        if place is not None:
+            if (family := self._handover.find(place[0])) is not None:
+                (family.replicated.add if node.presence.status.is_replica else family.replicated.discard)(place[1])
+            else:
+                # Its bundle has made room for another one meanwhile.
+                place = None
+        node.is_counted = place is not None
         is_heard = node.presence.is_heard(now)
-        return self._windows.set_node(name, node.place, now, arrived=arrived, is_heard=is_heard)
+        return self._windows.set_node(name, place, now, arrived=arrived, is_heard=is_heard)
 
     def _place(self, event: MessageArrived, status: StatusMessage, variant: int) -> Place | None:
         """Return the bundle and variant that a node runs; None for a bundle that is not known (yet).

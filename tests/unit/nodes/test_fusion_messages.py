@@ -25,8 +25,8 @@ class Site:
     """What a fusion node hears of boards that run variant 1."""
 
     def __init__(self, sharing: object = None) -> None:
-        windows, handover = windows_of(FAMILY, deadline=0.25)
-        self.messages = FusionMessages(windows, handover, Refusals(), None, cast("Sharing | None", sharing))
+        self.windows, self.handover = windows_of(FAMILY, deadline=0.25)
+        self.messages = FusionMessages(self.windows, self.handover, Refusals(), None, cast("Sharing | None", sharing))
 
     def hear(self, topic: str, payload: bytes, now: float, correlation: bytes | None = None) -> None:
         message = Received(topic, payload, correlation, now)
@@ -149,3 +149,21 @@ def test_replicas_that_work_on_the_same_frames_are_named_once(
         "--cameras, or none: r1, r2"
     )
     assert lines(caplog) == ([expected] if votes_each == 2 else [])
+
+
+def test_a_board_that_is_heard_again_after_its_bundle_made_room_for_others_is_waited_for_when_that_is_back() -> None:
+    site = Site()
+    site.status("a", 0.0)
+    assert site.presence(100.0)["a"] is Presence.SILENT
+    for name in ("b", "c", "d"):
+        other = manifest((1.0, 1.0), 2, name=name)
+        site.windows.add_family(other, 100.0)
+        site.windows.set_node(name, (other.short_digest, 0), 100.0)
+    assert site.handover.find(FAMILY.short_digest) is None
+    site.stats("a", 101.0)
+    assert site.presence(101.0)["a"] is Presence.ONLINE
+    site.windows.add_family(FAMILY, 102.0)
+    site.stats("a", 102.0)
+    family = site.handover.find(FAMILY.short_digest)
+    assert family is not None
+    assert family.liveness.alive() == {1}
