@@ -32,6 +32,7 @@ from vp_mqtt.protocol.topics import Topics
 
 _OVERHEAD_BYTES = 256  # of a packet: topic and properties
 _QUIET_S = 1.0
+_READ_WITHIN_S = 600.0  # three large bundles over a slow link
 _STALL_S = 30.0
 _POINTER_WITHIN_S = 10.0
 _POLL_S = 0.01
@@ -203,12 +204,17 @@ class Pusher:
         )
 
     def _read_state(self) -> BundlePointer | None:
-        """Wait until the broker has sent what it retains, until nothing has arrived for a while; return the pointer."""
+        """Wait until the broker has sent what it retains; return the pointer.
+
+        That is when nothing has arrived for a while; messages that do not end are waited for in bounded time.
+        """
         wait_until_subscribed(self._session)
-        self._state.newest_at = time.monotonic()
-        while time.monotonic() - self._state.newest_at <= _QUIET_S:
+        self._state.newest_at = now = time.monotonic()
+        until = now + _READ_WITHIN_S
+        while now - self._state.newest_at <= _QUIET_S and now < until:
             self._session.check()
             time.sleep(_POLL_S)
+            now = time.monotonic()
         self._pointer = self._state.pointer
         return self._pointer
 

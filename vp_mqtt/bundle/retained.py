@@ -19,7 +19,8 @@ class RetainedState:
 
     Attributes:
         pointer: the bundles that the site runs; None if it runs none.
-        newest_at: when the last message but stats arrived, on the monotonic clock, in seconds.
+        newest_at: when the last message arrived, on the monotonic clock, in seconds; of statuses and stats, only those
+            count that the broker had kept.
     """
 
     def __init__(self, site: str, now: float) -> None:
@@ -49,7 +50,8 @@ class RetainedState:
 
     def accept(self, message: Received) -> None:
         """Update the state (in the network's thread)."""
-        if not message.topic.endswith("/stats"):  # which never end, and say nothing about what the broker retains
+        # Those that nodes send never end, and say nothing about what the broker retains.
+        if message.retained or not message.topic.endswith(("/status", "/stats")):
             self.newest_at = message.at
         try:
             topic = topics.parse(message.topic)

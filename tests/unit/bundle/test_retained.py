@@ -70,3 +70,11 @@ def test_only_fusion_nodes_that_follow_the_site_are_waited_for(payload: bytes, *
     state = RetainedState(SITE, 0.0)
     state.accept(received(NAMES.status("fusion"), payload))
     assert state.not_ready("cd" * 32) == (["fusion"] if is_waited_for else [])
+
+
+@pytest.mark.parametrize("topic", [NAMES.status("n"), NAMES.stats("n")])
+def test_what_nodes_send_says_nothing_about_what_the_broker_retains(topic: str) -> None:
+    state = RetainedState(SITE, 0.0)
+    state.accept(received(NAMES.status("n"), status("n"), 2.0)._replace(retained=True))
+    state.accept(received(topic, status("n"), 3.0))
+    assert state.newest_at == 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.support.memory_broker import MemoryBroker
 from tests.unit.bundle.helpers import NAMES, SITE, pointer, publish_bundle, ref_of, status
 from tests.unit.bundle.test_publish import current_pointer, push, pusher, short_waits
+from vp_mqtt.bundle import publish
 from vp_mqtt.bundle.cache import Cache
 from vp_mqtt.bundle.fetch import Fetcher
 from vp_mqtt.bundle.folder import open_bundle
@@ -91,3 +93,27 @@ def test_a_node_does_not_go_back_to_an_older_switch_unless_that_is_signed(bundle
     reasons = [str(fetcher.why_not_followed(ref)).partition(";")[0] for ref in (forged, elsewhere, unsigned)]
     other_key = "its signature is not by the key that is trusted here (--bundle-key)"
     assert reasons == [other_key, other_key, "it is not signed"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("topic", "read_within_s"), [(NAMES.status("cam"), 600.0), (NAMES.manifest("ab" * 32, 0), 0.5)]
+)
+def test_messages_that_never_end_do_not_hold_up_a_push(
+    broker: MemoryBroker, bundle: Path, monkeypatch: pytest.MonkeyPatch, topic: str, read_within_s: float
+) -> None:
+    monkeypatch.setattr(publish, "_QUIET_S", 0.2)
+    monkeypatch.setattr(publish, "_READ_WITHIN_S", read_within_s)
+    is_over = threading.Event()
+
+    def send() -> None:
+        while not is_over.wait(0.01):
+            broker.publish(topic, status("cam", role="camera"), retain=False)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        assert push(bundle).bundle == "tiny"
+    finally:
+        is_over.set()
+        thread.join()
