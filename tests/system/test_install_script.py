@@ -84,7 +84,7 @@ def test_what_a_board_no_longer_does_ends_there(site: ProvisionedSite, tmp_path:
     common = {"ca.crt", "bundle", "installed"}
     assert board.settings == _of_node("node-0") | _of_node("fusion") | common
     assert not any("disable" in line for line in lines)
-    assert "systemctl restart vp-node@0.service vp-fusion.service" in lines
+    assert "systemctl restart --no-block vp-node@0.service vp-fusion.service" in lines
     own = board.root / "etc" / "vp-mqtt" / "own.toml"
     own.write_text("# not of install.sh")
 
@@ -100,7 +100,7 @@ def test_what_a_board_no_longer_does_ends_there(site: ProvisionedSite, tmp_path:
         "systemctl disable --now vp-fusion.service",
         "Stopped: vp-fusion.service",
     }
-    assert "systemctl restart vp-node@5.service" in lines
+    assert "systemctl restart --no-block vp-node@5.service" in lines
     # The script's folder has the keys of before, too, if it was copied over that.
     assert (board.root / "home" / "board" / "settings" / "node-0.key").exists()
     assert (board.root / "etc" / "vp-mqtt" / "bundle" / "variant-5.onnx").exists()

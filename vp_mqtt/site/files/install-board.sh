@@ -79,5 +79,6 @@ done
 install -m 0644 units/*.service /etc/systemd/system/
 systemctl daemon-reload
 systemctl enable $units
-systemctl restart $units
+# They start only once they reach the broker, which may not be there yet.
+systemctl restart --no-block $units
 echo "Started: $units. Logs: journalctl -f -u 'vp-*'; to find problems: vp site doctor"
