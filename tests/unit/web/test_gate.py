@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 import argon2
+import httpx2
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
@@ -61,9 +63,12 @@ def with_passwords(tmp_path: Path) -> str:
     return str(path)
 
 
+def _token(page: str) -> str:
+    return page.split('name="csrf" value="')[1].split('"', maxsplit=1)[0]
+
+
 def sign_in(browser: TestClient, password: str) -> int:
-    page = browser.get("/sign-in").text
-    token = page.split('name="csrf" value="')[1].split('"')[0]
+    token = _token(browser.get("/sign-in").text)
     answer = browser.post("/sign-in", data={"csrf": token, "password": password})
     return int(answer.status_code)
 
@@ -160,7 +165,7 @@ def test_signing_in_opens_the_pages_and_signing_out_closes_them(tmp_path: Path) 
     assert cookie.get_nonstandard_attr("SameSite") == "strict"
     page = browser.get("/")
     assert page.status_code == 200
-    token = page.text.split('name="csrf" value="')[1].split('"')[0]
+    token = _token(page.text)
     assert browser.post("/sign-out", data={"csrf": "wrong"}).status_code == 403
     assert browser.post("/sign-out", data={"csrf": token}, headers={"Origin": "http://evil.example"}).status_code == 403
     assert browser.get("/").status_code == 200
@@ -178,6 +183,20 @@ def test_passwords_are_not_guessed_by_trying(tmp_path: Path) -> None:
     browser = client(tmp_path, passwords_file=with_passwords(tmp_path))
     assert [sign_in(browser, "wrong") for _ in range(6)] == [403] * 5 + [429]
     assert sign_in(browser, OPERATOR) == 429
+
+
+def test_requests_at_the_same_time_try_no_more_passwords_than_one_after_another(tmp_path: Path) -> None:
+    app = client(tmp_path, passwords_file=with_passwords(tmp_path)).app
+
+    async def post_all() -> list[int]:
+        transport = httpx2.ASGITransport(app=app, client=("127.0.0.1", 50_000))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8321") as browser:
+            token = _token((await browser.get("/sign-in")).text)
+            form = {"csrf": token, "password": "wrong"}
+            answers = await asyncio.gather(*(browser.post("/sign-in", data=form) for _ in range(12)))
+        return sorted(answer.status_code for answer in answers)
+
+    assert asyncio.run(post_all()) == [403] * 5 + [429] * 7
 
 
 def test_a_proxy_names_who_is_there_and_nobody_else_can(tmp_path: Path) -> None:

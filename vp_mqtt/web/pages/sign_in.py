@@ -56,18 +56,20 @@ class _SignIn:
 
     async def _sign_in(self, request: Request) -> Response:
         form = await read_form(request)
-        address, now = "" if request.client is None else request.client.host, time.monotonic()
+        address = "" if request.client is None else request.client.host
         token = csrf_token(self._passwords.key, request.cookies.get(_FORM_COOKIE, ""))
         if form is None or not hmac.compare_digest(form.get(CSRF_FIELD, "").encode(), token.encode()):
             return self._form(request, _OLD_FORM, 403)
-        if not self._attempts.may_try(address, now):
-            return self._form(request, _TOO_OFTEN, 429)
-        password = form.get("password", "")
-        role = await to_thread.run_sync(self._passwords.role_of, password, limiter=self._one_at_a_time)
-        if role is None:
-            self._attempts.note_failure(address, now)
-            LOGGER.warning("page: wrong password from %s", address)
-            return self._form(request, _WRONG, 403)
+        # Of requests at the same time, each one counts before the next one is looked at.
+        async with self._one_at_a_time:
+            now = time.monotonic()
+            if not self._attempts.may_try(address, now):
+                return self._form(request, _TOO_OFTEN, 429)
+            role = await to_thread.run_sync(self._passwords.role_of, form.get("password", ""))
+            if role is None:
+                self._attempts.note_failure(address, now)
+                LOGGER.warning("page: wrong password from %s", address)
+                return self._form(request, _WRONG, 403)
         answer = RedirectResponse(_target(request), 303)
         self._set_cookie(request, answer, COOKIE, self._sessions.open(role), lasts_s=LASTS_S, path="/")
         answer.delete_cookie(_FORM_COOKIE, path=_PATH)
