@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
+_APART_S = 0.001
+"""A state begins so much later than the one before it, in s: its beginning tells it from others."""
+
 
 @dataclass(frozen=True, slots=True)
 class StateRules:
@@ -188,8 +191,9 @@ class StateMachine:
         if self._state is None and last is not None and last.label == state.label:
             self._state = last
         elif last is not None:
-            # A wall clock may be set back.
-            self._state = replace(state, previous=last.label, since=max(state.since, last.since))
+            # A wall clock may be set back: beginnings stay in order nevertheless, also when rounded to ms.
+            since = max(state.since, round(last.since, 3) + _APART_S)
+            self._state = replace(state, previous=last.label, since=since)
         else:
             self._state = state
         self._valid_for = max((one.valid_for for one in self._last if one.name == state.label), default=0.0)
