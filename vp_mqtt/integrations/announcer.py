@@ -69,17 +69,28 @@ class Announcer:
             self._cameras.add(camera)
             self._announce_from(now)
 
-    def note_camera_node(self, node: str, cameras: Sequence[str], now: float) -> None:
-        """Note the status of a camera node: its cameras are there, even if they announce no frames now."""
-        if node in self._camera_nodes or len(self._camera_nodes) < _MAX_ENTITIES:
+    def note_camera_node(self, node: str, cameras: Sequence[str], now: float, *, is_online: bool = True) -> None:
+        """Note the status of a camera node: its cameras are there, even if they announce no frames now.
+
+        Those that it named before are gone, but for one that is not online: its will says which it had at its start.
+        """
+        before = self._camera_nodes.get(node)
+        if before is not None and not is_online:
+            return
+        if before is not None or len(self._camera_nodes) < _MAX_ENTITIES:
             self._camera_nodes[node] = tuple(cameras)
+        self._leave_out(before or (), now)
         for camera in cameras:
             self.note_camera(camera, now)
 
     def forget_node(self, node: str, now: float) -> None:
         """Note that a node's status was cleared: it is gone for good, and so are cameras that no other node names."""
         self.note_board(node, None, now)
-        gone = {*self._camera_nodes.pop(node, ())}.difference(*self._camera_nodes.values())
+        self._leave_out(self._camera_nodes.pop(node, ()), now)
+
+    def _leave_out(self, cameras: Sequence[str], now: float) -> None:
+        """Leave out those of these cameras that no node names any more."""
+        gone = {*cameras}.difference(*self._camera_nodes.values())
         if self._cameras & gone:
             self._cameras -= gone
             self._announce_from(now)

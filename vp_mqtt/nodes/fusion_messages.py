@@ -140,8 +140,9 @@ class FusionMessages:
         status = decode_of_node(StatusMessage, name, event.message.payload)
         if self._sharing is not None:
             self._sharing.note_status(status, retained=event.message.retained, now=event.message.at)
-        if self._home is not None and status.camera is not None:
-            self._home.note_camera_node(name, status.regions or (status.camera,), now)
+        if self._home is not None and status.role == "camera" and status.camera is not None:
+            cameras = [camera for camera in status.regions or (status.camera,) if self.may_announce(camera)]
+            self._home.note_camera_node(name, cameras, now, is_online=status.state is State.ONLINE)
         if status.variant is None and status.role != FUSION:
             known = self.nodes.find(name)
             if known is None:

@@ -93,6 +93,23 @@ def test_a_board_that_is_gone_for_good_is_removed_by_its_platform_and_so_is_a_ca
     assert not isinstance(config.components["vp-home_v1-problem"], Removed)
 
 
+def test_regions_that_a_camera_node_no_longer_has_are_removed_but_not_because_of_its_will() -> None:
+    home = announcer()
+    home.note_camera_node("camera-0", ["left", "right"], 0.0)
+    home.note_camera_node("camera-1", ["right"], 0.0)
+    home.messages_due(SETTLED)
+    home.note_camera_node("camera-0", ["cam0"], 5.0, is_online=False)
+    assert home.messages_due(SETTLED + 10) == []
+    home.note_camera_node("camera-0", ["middle"], 20.0)
+    (config,) = configs(home.messages_due(30.0))
+    removed = {key for key, component in config.components.items() if isinstance(component, Removed)}
+    assert removed == {f"vp-home_left-{name}" for name in ("label", "labels", "camera", "capture")}
+    assert {key for key in config.components if key.endswith("-labels")} - removed == {
+        "vp-home_middle-labels",
+        "vp-home_right-labels",
+    }
+
+
 def test_what_a_fusion_node_before_us_announced_and_nobody_names_is_removed() -> None:
     home = announcer()
     former = discovery("home", "fusion", entities_of("home", {"cam0"}, {"v0": 0, "v9": 9}, VALIDITY), {"x": "image"})

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.fusing import manifest, windows_of
 from tests.support.statuses import status_of
+from vp_mqtt.integrations.announcer import Announcer
+from vp_mqtt.integrations.home_assistant import Validity, parse_components
 from vp_mqtt.logs import Refusals
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes.fusion_inbox import MessageArrived
@@ -24,9 +26,12 @@ FAMILY = manifest((1.0, 1.0), 2)
 class Site:
     """What a fusion node hears of boards that run variant 1."""
 
-    def __init__(self, sharing: object = None) -> None:
-        self.windows, self.handover = windows_of(FAMILY, deadline=0.25)
-        self.messages = FusionMessages(self.windows, self.handover, Refusals(), None, cast("Sharing | None", sharing))
+    def __init__(
+        self, sharing: object = None, home: Announcer | None = None, cameras: tuple[str, ...] | None = None
+    ) -> None:
+        self.windows, self.handover = windows_of(FAMILY, deadline=0.25, cameras=cameras)
+        shared = cast("Sharing | None", sharing)
+        self.messages = FusionMessages(self.windows, self.handover, Refusals(), home, shared)
 
     def hear(self, topic: str, payload: bytes, now: float, correlation: bytes | None = None) -> None:
         message = Received(topic, payload, correlation, now)
@@ -167,3 +172,14 @@ def test_a_board_that_is_heard_again_after_its_bundle_made_room_for_others_is_wa
     family = site.handover.find(FAMILY.short_digest)
     assert family is not None
     assert family.liveness.alive() == {1}
+
+
+def test_home_assistant_hears_of_cameras_that_camera_nodes_name_and_that_can_have_labels() -> None:
+    home = Announcer("home", "fusion", Validity(label=5.0, state=90.0), 0.0)
+    site = Site(home=home, cameras=("door", "gate", "yard"))
+    named = [("c0", "camera", ("door",)), ("c1", "camera", ("gate", "invented")), ("x", "sensor", ("yard",))]
+    for name, role, regions in named:
+        site.hear(f"vp/home/node/{name}/status", status_of(name, role, camera="cam", regions=regions).encode(), 0.0)
+    (message,) = home.messages_due(10.0)
+    found = {key.removesuffix("-label") for key in parse_components("home", message.payload) if key.endswith("-label")}
+    assert found == {"vp-home_door", "vp-home_gate"}
