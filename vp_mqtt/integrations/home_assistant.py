@@ -26,6 +26,9 @@ has read the retained message before it gets another."""
 PRESENCE_EVERY_S = 60.0
 """How often the presence of a board is repeated, in seconds."""
 
+MAX_PACKET_BYTES = 2_000_000
+"""A site's discovery message is smaller, with 256 cameras, 256 boards and as much to remove, whatever their names."""
+
 _MAX_COMPONENTS = 2048
 _URL = "https://arxiv.org/abs/2210.08376"
 _MAX_STATE_CHARS = 255

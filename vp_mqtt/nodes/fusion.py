@@ -39,7 +39,7 @@ from vp_mqtt.plain_text import counted
 from vp_mqtt.protocol.messages import MessageError
 from vp_mqtt.protocol.topics import Kind
 
-# No message that the node reads comes near this size; the broker keeps larger ones.
+# No message of the site that the node reads comes near this size; the broker keeps larger ones.
 _MAX_PACKET_BYTES = 32_768
 
 _LISTEN_EVERY_S = 1.0
@@ -74,7 +74,7 @@ class FusionNode:
             on_pause=self._hand_over,
             on_stop=self._close,
             more_counts=lambda: {**self._windows.counts, "messages_dropped": self._inbox.dropped},
-            max_packet_bytes=_MAX_PACKET_BYTES,
+            max_packet_bytes=home_assistant.MAX_PACKET_BYTES if settings.home_assistant else _MAX_PACKET_BYTES,
         )
         self._node.change_status(lambda status: status.set_deadline(settings.deadline_ms))
         # First of all, so that what the broker has kept of our states comes before the first frames.

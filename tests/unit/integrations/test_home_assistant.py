@@ -284,3 +284,16 @@ def test_the_removal_is_an_empty_retained_message() -> None:
 
 def test_the_message_is_json() -> None:
     assert json.loads(discovery("home", "fusion", [], {}).payload)["components"] == {}
+
+
+def test_the_message_of_the_largest_site_with_the_longest_names_fits_the_packet_that_the_broker_is_asked_for() -> None:
+    # Each underscore counts twice in an id.
+    names = [f"{number:03}".ljust(64, "_") for number in range(512)]
+    site = "s".ljust(64, "_")
+    boards = dict.fromkeys(names[:256], 9999)
+    entities = entities_of(site, names[:256], boards, VALIDITY)
+    gone = entities_of(site, (), dict.fromkeys(names[256:], 9999), VALIDITY)
+    removed = {str(one["unique_id"]): "binary_sensor" for one in gone}
+    message = discovery(site, names[0], entities, removed)
+    assert message.fits(home_assistant.MAX_PACKET_BYTES)
+    assert len(parse_components(site, message.payload)) == 256 * 4 + 512

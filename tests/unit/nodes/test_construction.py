@@ -47,6 +47,12 @@ def test_a_fusion_node_reads_its_bundle_when_it_starts(nowhere: str) -> None:
     node.stop()
 
 
+@pytest.mark.parametrize(("describes", "most"), [(True, 2_000_000), (False, 32_768)])
+def test_a_fusion_node_reads_its_description_of_a_large_site_again(nowhere: str, *, describes: bool, most: int) -> None:
+    node = FusionNode(FusionSettings(bundle=nowhere, home_assistant=describes))
+    assert node._node._max_packet_bytes == most
+
+
 def test_a_session_is_there_only_once_the_node_was_started(nowhere: str) -> None:
     node = CameraNode(CameraSettings(source=nowhere))
     assert not node._node.is_connected
