@@ -1,4 +1,4 @@
-"""The variant and fusion nodes that the fusion node knows: their statuses, and when they were last heard. Pure."""
+"""The nodes that the fusion node knows: of variant and fusion nodes statuses, and when they were last heard. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from vp_mqtt.protocol.presence import NodePresence, Presence
 
 # Any client can name a node.
 _MAX_NODES = 512
+_MAX_OTHERS = 1024
 _LOOK_FOR_ROOM_S = 1.0
 
 
@@ -30,20 +31,24 @@ class KnownNode:
 
 
 class KnownNodes:
-    """The nodes that have sent a status, in a bounded number; the first keep their place while they live."""
+    """The nodes that have sent a status, in a bounded number; the first keep their place while they live.
+
+    Of nodes that neither vote nor fuse, such as cameras, only the names are known.
+    """
 
     def __init__(self) -> None:
         """Start without nodes."""
         self._nodes: dict[str, KnownNode] = {}
+        self._others: dict[str, None] = {}
         self._in_place: dict[Place, set[str]] = {}
         self._is_full_until = 0.0
 
     def __contains__(self, name: str) -> bool:
-        return name in self._nodes
+        return name in self._nodes or name in self._others
 
     def names(self) -> list[str]:
         """Return the names of all nodes; may be called from any thread."""
-        return list(self._nodes)
+        return list(self._nodes | self._others)
 
     def find(self, name: str) -> KnownNode | None:
         """Return the node with this name, None if it is not known."""
@@ -66,6 +71,11 @@ class KnownNodes:
         node = self._nodes[status.node] = KnownNode(NodePresence(status, retained=retained, now=now))
         return node
 
+    def note_other(self, name: str) -> None:
+        """Note that a status of a node that neither votes nor fuses has come."""
+        if len(self._others) < _MAX_OTHERS:
+            self._others[name] = None
+
     def note_deaf(self, now: float) -> None:
         """Note that nothing could be heard until now."""
         for node in self._nodes.values():
@@ -73,6 +83,7 @@ class KnownNodes:
 
     def forget(self, name: str) -> None:
         """Forget a node whose status was cleared."""
+        self._others.pop(name, None)
         if name in self._nodes:
             self.set_place(name, None)
             del self._nodes[name]

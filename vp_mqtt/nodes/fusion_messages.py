@@ -146,6 +146,7 @@ class FusionMessages:
         if status.variant is None and status.role != FUSION:
             known = self.nodes.find(name)
             if known is None:
+                self.nodes.note_other(name)
                 return []
             if status.state is State.ONLINE:
                 # A board that chooses its variant has none now.

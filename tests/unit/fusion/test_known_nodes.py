@@ -69,3 +69,17 @@ def test_nodes_of_a_variant_and_of_a_role() -> None:
     assert nodes.in_place(PLACE) == set()
     assert nodes.in_place((b"bbbb", 2)) == {"b"}
     assert nodes.find("a") is None
+
+
+def test_the_names_of_other_nodes_are_known_in_a_bounded_number_and_once() -> None:
+    nodes = KnownNodes()
+    for number in range(2000):
+        nodes.note_other(f"n{number}")
+    assert len(nodes.names()) == 1024
+    assert "n1023" in nodes
+    assert "n1024" not in nodes
+    assert nodes.find("n0") is None
+    nodes.note_status(status("n0", variant=1), retained=False, now=0.0)
+    assert len(nodes.names()) == 1024
+    nodes.forget("n0")
+    assert "n0" not in nodes

@@ -12,7 +12,7 @@ from vp_mqtt.integrations.announcer import Announcer
 from vp_mqtt.integrations.home_assistant import Validity, parse_components
 from vp_mqtt.logs import Refusals
 from vp_mqtt.mqtt.message import Received
-from vp_mqtt.nodes.fusion_inbox import MessageArrived
+from vp_mqtt.nodes.fusion_inbox import FusionInbox, MessageArrived
 from vp_mqtt.nodes.fusion_messages import FusionMessages
 from vp_mqtt.nodes.sharing import Sharing
 from vp_mqtt.protocol import topics, votes
@@ -183,3 +183,34 @@ def test_home_assistant_hears_of_cameras_that_camera_nodes_name_and_that_can_hav
     (message,) = home.messages_due(10.0)
     found = {key.removesuffix("-label") for key in parse_components("home", message.payload) if key.endswith("-label")}
     assert found == {"vp-home_door", "vp-home_gate"}
+
+
+def test_camera_nodes_are_known_by_a_valid_status_until_it_is_cleared() -> None:
+    site = Site()
+    topics_of = {name: f"vp/home/node/{name}/status" for name in ("c0", "c1")}
+    site.hear(topics_of["c0"], status_of("c0", "camera", camera="cam0").encode(), 0.0)
+    site.hear(topics_of["c1"], b"{}", 0.0)
+    assert [site.messages.knows_node(name) for name in ("c0", "c1")] == [True, False]
+    assert site.messages.nodes.names() == ["c0"]
+    assert site.messages.nodes.that_vote_or_fuse() == set()
+    site.hear(topics_of["c0"], b"", 1.0)
+    assert not site.messages.knows_node("c0")
+    assert site.messages.nodes.names() == []
+
+
+def test_the_statuses_of_many_camera_nodes_all_come_once_the_first_ones_are_known() -> None:
+    site = Site()
+    messages, refused = site.messages, Refusals()
+    inbox = FusionInbox(messages, on_refused=refused.add, on_flooded=lambda: None, on_block=lambda _: None)
+    for now in (0.0, 20.0):
+        # All that is retained comes with the subscription, and again when that is renewed.
+        inbox.unblock(now)
+        for name in (f"c{number}" for number in range(500)):
+            payload = status_of(name, "camera", camera=name).encode()
+            inbox.receive(Received(f"vp/home/node/{name}/status", payload, None, now, retained=True))
+        inbox.hand_over()
+        while events := inbox.get(0):
+            for event in events:
+                if isinstance(event, MessageArrived):
+                    messages.handle(event, now)
+    assert all(messages.knows_node(f"c{number}") for number in range(500))
