@@ -58,7 +58,7 @@ PANELS: Mapping[str, Sequence[str]] = {
         "state_timeout",
         "state_every",
     ),
-    "Site": ("site", "name", "cameras", "shard", "home_assistant"),
+    "Site": ("site", "name", "cameras", "shard", "shard_members", "home_assistant"),
     "Broker": ("broker", "keepalive", "give_up_after"),
     "Account and TLS": ("username", "password_file", "ca_file", "cert_file", "key_file"),
     "Logging": ("log_level", "log_json", "stats_every", "metrics"),

@@ -31,6 +31,7 @@ from vp_mqtt.protocol.topics import NAME_PATTERN
 ENV_PREFIX = "VP_"
 _GIVE_UP_HELP = "seconds to keep looking for the broker at startup; 0: for ever"
 NCNN_REMOVED = "ncnn is no longer supported: use onnxruntime or openvino"
+_Names = Annotated[tuple[Name, ...] | None, NoDecode, BeforeValidator(as_names)]
 
 
 class CommonSettings(BaseSettings):
@@ -159,7 +160,7 @@ class FamilySettings(NodeSettings):
         default=None, description="public key (PEM); bundles from the broker must be signed with its private key"
     )
     bundle_cache: Folder | None = Field(default=None, description="folder to keep bundles from the broker in")
-    cameras: Annotated[tuple[Name, ...] | None, NoDecode, BeforeValidator(as_names)] = Field(
+    cameras: _Names = Field(
         default=None,
         description="cameras whose frames get votes and labels, separated by commas; default: those that come first",
     )
@@ -230,6 +231,10 @@ class FusionSettings(FamilySettings):
     shard: bool = Field(
         default=False,
         description="share the site's cameras with the other fusion nodes that have this flag: each labels some",
+    )
+    shard_members: _Names = Field(
+        default=None,
+        description="names of the fusion nodes that share the cameras, separated by commas; default: all with --shard",
     )
     home_assistant: bool = Field(default=False, description="show the site in Home Assistant (MQTT discovery)")
 

@@ -39,6 +39,7 @@ class Sharing:
         """
         self._node, self._windows, self._output = node, windows, output
         self._given = settings.cameras
+        self._members = settings.shard_members
         self._shards = Shards(node.name, lease_s=lease_s(settings.stats_every))
         self._connections = 0
         self._slept = _slept()
@@ -91,10 +92,17 @@ class Sharing:
         is_online = status.state is State.ONLINE
         if status.camera is not None:
             self.known.note_named(status.node, (status.regions or (status.camera,)) if is_online else (), now)
-        if status.role == "fusion":
+        if status.role == "fusion" and self._may_share(status.node):
             self._shards.note_status(status, retained=retained, now=now)
             if status.node != self._node.name:
                 self.known.note_named(status.node, (status.owns or ()) if is_online else (), now)
+
+    def _may_share(self, node: str) -> bool:
+        """Return whether a fusion node is one of the members, where the settings name them."""
+        if self._members is None or node in {self._node.name, *self._members}:
+            return True
+        self._node.refusals.add(node, "fusion node that is none of --shard-members")
+        return False
 
     def note_stats(self, node: str, message: Received) -> None:
         """Note the stats of a node, which may be this one.

@@ -169,13 +169,18 @@ def _variants(plan: SitePlan, site: Topics, cameras: Sequence[str], bundles: Rig
             yield Account(name, "variant", board.name, rights, variant=variant)
 
 
+def fusion_name(plan: SitePlan, board: str) -> str:
+    """Return the account of the fusion node on a board."""
+    return FIRST_FUSION if board == plan.fusion.board else f"{FIRST_FUSION}-{board}"[:64]
+
+
 def _fusion_nodes(plan: SitePlan, site: Topics, cameras: Sequence[str], bundles: Right) -> Iterator[Account]:
     home: tuple[Right, ...] = ()
     if plan.fusion.home_assistant:
         own_config = f"homeassistant/device/{device_id(plan.name)}/config"
         home = Right("read", _HOME_STATUS), Right("readwrite", own_config), Right("write", site.presence(ANY))
     for board in plan.fusion.all_boards():
-        name = FIRST_FUSION if board == plan.fusion.board else f"{FIRST_FUSION}-{board}"[:64]
+        name = fusion_name(plan, board)
         # One of them describes the site to Home Assistant.
         more = home if name == FIRST_FUSION else ()
         yield Account(name, "fusion", board, (*_fusion(site, cameras), bundles, *more, *_own(site, name)))

@@ -7,7 +7,7 @@ import shlex
 from importlib import resources
 from string import Template
 
-from vp_mqtt.site.accounts import FIRST_FUSION, Account
+from vp_mqtt.site.accounts import FIRST_FUSION, Account, fusion_name
 from vp_mqtt.site.plan import BrokerPlan, CameraPlan, SitePlan, WebPlan
 
 _FILES = resources.files("vp_mqtt.site") / "files"
@@ -139,9 +139,11 @@ def settings(plan: SitePlan, account: Account, bundle: str) -> str:
 
 
 def _fusion(plan: SitePlan, account: Account, family: dict[str, object]) -> dict[str, object]:
+    members = [fusion_name(plan, board) for board in plan.fusion.all_boards()]
     return {
         **family,
         "shard": True if plan.fusion.shards else None,
+        "shard_members": members if plan.fusion.shards else None,
         "home_assistant": True if plan.fusion.home_assistant and account.name == FIRST_FUSION else None,
         **plan.fusion.state_settings(),
     }

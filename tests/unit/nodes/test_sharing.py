@@ -22,7 +22,7 @@ from vp_mqtt.protocol.messages import State, StatusMessage
 class Member:
     """A fusion node that shares cameras, without a broker; its clock runs ahead of the machine's."""
 
-    def __init__(self, cameras: str | None = "cam0,cam1") -> None:
+    def __init__(self, cameras: str | None = "cam0,cam1", members: tuple[str, ...] | None = None) -> None:
         self.beats: list[float] = []
         self.status = NodeStatus(site="home", name="a", role="fusion", stats_every_s=1.0)
         self.stats = Stats()
@@ -38,10 +38,12 @@ class Member:
             publish_stats=lambda: self.beats.append(self.now),
             change_status=self.change,
             set_problem=self.status.set_problem,
+            refusals=self.stats.refusals,
         )
         self.windows, _ = windows_of(manifest((1.0,), 2), deadline=0.25)
         output = SimpleNamespace(take=lambda cameras, _: self.taken.update(cameras), release=self.released.update)
-        settings = FusionSettings(shard=True, stats_every=1.0, cameras=cameras)  # type: ignore[arg-type]
+        given = cast("Any", cameras)
+        settings = FusionSettings(shard=True, stats_every=1.0, cameras=given, shard_members=members)
         self.sharing = Sharing(settings, cast("Any", node), self.windows, cast("Any", output))
 
     def said(self) -> StatusMessage:
@@ -186,3 +188,17 @@ def test_cameras_that_are_gone_leave_what_it_owns_and_their_states_stay_until_an
     member.hear_member(OTHER, ())
     member.live(3)
     assert "cam1" in member.released
+
+
+@pytest.mark.parametrize("names", [None, ("a", OTHER)])
+def test_where_the_members_are_named_no_other_node_can_keep_cameras_from_them(names: tuple[str, ...] | None) -> None:
+    member = Member(members=names)
+    member.settle()
+    member.hear_member("board", (), yields=False)
+    member.turn(0.0)
+    is_kept = [not member.sharing.owns(camera, member.now) for camera in ("cam0", "cam1")]
+    assert is_kept == [names is None] * 2
+    assert member.stats.refusals.counts["refused"] == (names is not None)
+    member.hear_member(OTHER, ())
+    member.turn(0.0)
+    assert not member.sharing.owns("cam1", member.now)

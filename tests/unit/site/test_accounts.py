@@ -62,10 +62,11 @@ def test_every_fusion_node_and_every_replica_has_an_account_that_may_speak_for_i
 def test_several_fusion_nodes_share_and_one_of_them_describes_the_site_to_home_assistant() -> None:
     first, second = (shown(plan(), name, "fusion") for name in ("fusion", "fusion-pi-1"))
     assert first["shard"] is second["shard"] is True
+    assert first["shard_members"] == second["shard_members"] == ["fusion", "fusion-pi-1"]
     assert first["home_assistant"] is True
     assert "home_assistant" not in second
     alone = shown(plan(**{'shards = ["pi-1"]': ""}), "fusion", "fusion")
-    assert "shard" not in alone
+    assert not {"shard", "shard_members"} & alone.keys()
 
 
 def test_the_boards_of_a_replicated_variant_share_its_frames_and_the_others_do_not() -> None:
