@@ -204,17 +204,8 @@ class Pusher:
         )
 
     def _read_state(self) -> BundlePointer | None:
-        """Wait until the broker has sent what it retains; return the pointer.
-
-        That is when nothing has arrived for a while; messages that do not end are waited for in bounded time.
-        """
-        wait_until_subscribed(self._session)
-        self._state.newest_at = now = time.monotonic()
-        until = now + _READ_WITHIN_S
-        while now - self._state.newest_at <= _QUIET_S and now < until:
-            self._session.check()
-            time.sleep(_POLL_S)
-            now = time.monotonic()
+        """Wait until the broker has sent what it retains; return the pointer."""
+        _await_retained(self._session, self._state)
         self._pointer = self._state.pointer
         return self._pointer
 
@@ -290,6 +281,17 @@ class Pusher:
             raise UserError(
                 f"broker {self._broker.address}: it does not acknowledge a message, or the connection broke; push again"
             )
+
+
+def _await_retained(session: Session, state: RetainedState) -> None:
+    """Wait until nothing has arrived for a while; for messages that do not end, in bounded time."""
+    wait_until_subscribed(session)
+    state.newest_at = now = time.monotonic()
+    until = now + _READ_WITHIN_S
+    while now - state.newest_at <= _QUIET_S and now < until:
+        session.check()
+        time.sleep(_POLL_S)
+        now = time.monotonic()
 
 
 def _overtaken_by(found: BundlePointer | None, site: str) -> UserError:
