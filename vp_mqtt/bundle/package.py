@@ -9,6 +9,7 @@ from pathlib import Path
 from vp_mqtt.bundle import signing
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.errors import UserError
+from vp_mqtt.logs import LOGGER
 from vp_mqtt.protocol.bundle_pointer import MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, BundlePointer, BundleRef
 from vp_mqtt.protocol.chunks import ChunkError, split
 from vp_mqtt.protocol.topics import Topics
@@ -97,3 +98,13 @@ def numbered(ref: BundleRef, before: BundlePointer | None, site: str, signing_ke
     number = max(now, last + 1)
     signature = signing.sign(signing.switch_statement(site, ref.digest, number), signing_key)
     return ref.model_copy(update={"switch": number, "switch_signature": signature})
+
+
+def warn_of_unsigned(ref: BundleRef, before: BundleRef | None, site: str) -> None:
+    """Log that a switch is not signed, if the one before was: nodes with a key will refuse it."""
+    if ref.switch is None and before is not None and before.switch is not None:
+        LOGGER.warning(
+            "the switches of site '%s' were signed until now: nodes with a key will refuse this one; "
+            "vp push BUNDLE --sign KEY signs it",
+            site,
+        )

@@ -16,7 +16,7 @@ from typing import Any
 
 from vp_mqtt.bundle.adoption import Adoption
 from vp_mqtt.bundle.folder import open_bundle
-from vp_mqtt.bundle.package import Package, numbered, pack
+from vp_mqtt.bundle.package import Package, numbered, pack, warn_of_unsigned
 from vp_mqtt.bundle.read_back import MAX_PACKET_BYTES, check_kept, find_chunks
 from vp_mqtt.bundle.retained import RetainedState
 from vp_mqtt.config.broker import BrokerOptions
@@ -174,12 +174,7 @@ class Pusher:
         self._check_undisturbed()
         ref = numbered(ref, before, self._site, self._signing_key)
         old = before or BundlePointer(pushed=0)
-        if ref.switch is None and old.current is not None and old.current.switch is not None:
-            LOGGER.warning(
-                "the switches of site '%s' were signed until now: nodes with a key will refuse this one; "
-                "vp push BUNDLE --sign KEY signs it",
-                self._site,
-            )
+        warn_of_unsigned(ref, old.current, self._site)
         if old.current is None or old.current.digest != ref.digest:
             self._point_to(old.prepared(ref, round(time.time(), 3)))
             self._await_ready(ref)
