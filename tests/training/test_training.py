@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import dataclasses
+import io
 import os
 import resource
 import shutil
@@ -229,6 +231,25 @@ def test_an_epoch_counts_once_its_checkpoint_is_saved(tmp_path: Path, monkeypatc
     assert not (tmp_path / "run" / CHECKPOINT_NAME).exists()
     again = training(tmp_path, tmp_path / "run", epochs=1)
     assert again.run().epoch == again.epoch == 1
+
+
+@pytest.mark.parametrize("writes", [3, 10, 30])
+def test_ctrl_c_while_a_checkpoint_is_written_is_no_full_disk(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    class Interrupted(io.BytesIO):
+        left = writes
+
+        def write(self, data: Any) -> int:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    checkpoint = Checkpoint.load(trained / "run")
+    monkeypatch.setattr("vp_mqtt.training.checkpoint.open_atomically", lambda _: contextlib.nullcontext(Interrupted()))
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(tmp_path)
 
 
 def test_saving_on_a_full_disk_keeps_what_was_saved(trained: Path, tmp_path: Path) -> None:

@@ -124,6 +124,9 @@ class Checkpoint:
             with open_atomically(path) as file:
                 torch.save(self.__dict__ | {"origin": self.origin.model_dump_json()}, file)
         except (OSError, RuntimeError) as error:
+            if isinstance(error.__context__, KeyboardInterrupt):
+                # torch closes its file when it is interrupted, and complains that it is not whole.
+                raise error.__context__ from None
             remedy = "the one before is kept: make space, and continue with --resume"
             if not path.exists():
                 remedy = "there is none from before: make space, or name another folder, and train again"
