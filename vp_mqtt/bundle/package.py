@@ -100,11 +100,11 @@ def numbered(ref: BundleRef, before: BundlePointer | None, site: str, signing_ke
     return ref.model_copy(update={"switch": number, "switch_signature": signature})
 
 
-def warn_of_unsigned(ref: BundleRef, before: BundleRef | None, site: str) -> None:
-    """Log that a switch is not signed, if the one before was: nodes with a key will refuse it."""
-    if ref.switch is None and before is not None and before.switch is not None:
+def warn_of_unsigned(ref: BundleRef, before: BundlePointer, site: str) -> None:
+    """Log that a bundle is not signed, if its switch is, or one of those before: nodes with a key will refuse it."""
+    if ref.signature is None and any(one.switch is not None for one in (ref, *before.refs())):
         LOGGER.warning(
-            "the switches of site '%s' were signed until now: nodes with a key will refuse this one; "
+            "the bundle '%s' is not signed, as the switches of site '%s' are or were: nodes with a key will refuse it; "
             "vp push BUNDLE --sign KEY signs it",
-            site,
+            *(ref.name, site),
         )

@@ -174,7 +174,7 @@ class Pusher:
         self._check_undisturbed()
         ref = numbered(ref, before, self._site, self._signing_key)
         old = before or BundlePointer(pushed=0)
-        warn_of_unsigned(ref, old.current, self._site)
+        warn_of_unsigned(ref, old, self._site)
         if old.current is None or old.current.digest != ref.digest:
             self._point_to(old.prepared(ref, round(time.time(), 3)))
             self._await_ready(ref)

@@ -358,8 +358,12 @@ def test_run_pushes_or_rolls_back_what_the_settings_say(
     assert not caplog.messages
     back = publish.run(settings, None, rollback=True)
     assert (back.bundle, back.previous_signed) == ("tiny", True)
-    [message] = caplog.messages
-    assert message.startswith(f"the switches of site '{SITE}' were signed until now: nodes with a key will refuse this")
+    warning = f"the bundle 'tiny' is not signed, as the switches of site '{SITE}' are or were: nodes with a key will"
+    assert [message.startswith(warning) for message in caplog.messages] == [True]
+    # There and back: only the bundle that was never signed is refused.
+    for warned in (1, 2):
+        publish.run(signing, None, rollback=True)
+        assert [message.startswith(warning) for message in caplog.messages] == [True] * warned
 
 
 def test_progress_is_logged(broker: MemoryBroker, bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
