@@ -85,7 +85,7 @@ def numbered(ref: BundleRef, before: BundlePointer | None, site: str, signing_ke
         signing_key: private key (PEM); None for no number.
 
     Raises:
-        UserError: the site's switches are signed, and there is no key, or it cannot be used.
+        UserError: the bundle and the site's switches were signed, and there is no key, or it cannot be used.
     """
     now = int(time.time() * 1000)
     numbers = [one.switch or 0 for one in before.refs()] if before is not None else []
@@ -93,7 +93,7 @@ def numbered(ref: BundleRef, before: BundlePointer | None, site: str, signing_ke
     last = max((number for number in numbers if number < now + _MAX_AHEAD_MS), default=0)
     if signing_key is None:
         if last and ref.signature is not None:
-            raise UserError("the switches of this site are signed: name the key that they are signed with, --sign KEY")
+            raise UserError(f"the bundle '{ref.name}' was signed: to return to it, name the key, --sign KEY")
         return ref.model_copy(update={"switch": None, "switch_signature": None})
     number = max(now, last + 1)
     signature = signing.sign(signing.switch_statement(site, ref.digest, number), signing_key)
