@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from tests.support.broker import Mosquitto
 from tests.support.site import Site, write_pictures
 from tests.support.tiny import write_bundle
+from vp_mqtt.logs import LOGGER
 
 # Hypothesis limits an example to 200 ms by default, which a busy machine exceeds.
 hypothesis.settings.register_profile("vp-mqtt", deadline=None)
@@ -40,6 +44,19 @@ def no_settings_of_the_developers_own(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith("VP_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def log_as_python_sets_it_up() -> Iterator[None]:
+    """What a command in the test's own process sets up is undone: no other test logs more, or elsewhere, for it."""
+    hooks = sys.excepthook, threading.excepthook
+    raises = logging.raiseExceptions
+    yield
+    sys.excepthook, threading.excepthook = hooks
+    logging.raiseExceptions = raises
+    LOGGER.handlers = []
+    LOGGER.propagate = True
+    LOGGER.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

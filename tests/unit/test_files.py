@@ -24,7 +24,6 @@ from vp_mqtt.files import (
     write_atomically,
     write_to_cache,
 )
-from vp_mqtt.logs import LOGGER
 
 
 def mode_of(path: Path) -> int:
@@ -296,7 +295,6 @@ def test_what_cannot_be_written_to_the_cache_is_kept_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(files, "_TEMPORARY", [])
-    monkeypatch.setattr(LOGGER, "propagate", True)
     assert write_to_cache(tmp_path / "a" / "b" / "c", "text") == tmp_path / "a" / "b" / "c"
     assert not caplog.records
     for number in range(2):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import threading
 from urllib.request import urlopen
 
@@ -12,10 +11,7 @@ from vp_mqtt import logs
 from vp_mqtt.logs import LOGGER, Refusals
 
 
-def test_each_source_and_reason_is_counted_always_and_logged_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(LOGGER, "propagate", True)
+def test_each_source_and_reason_is_counted_always_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, logger="vp")
     refusals = Refusals()
     for source in ("a", "b"):
@@ -26,13 +22,7 @@ def test_each_source_and_reason_is_counted_always_and_logged_once(
     assert len(caplog.messages) == 4
 
 
-def test_a_message_cannot_forge_a_line_or_control_the_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(LOGGER, "handlers", [])
-    monkeypatch.setattr(LOGGER, "propagate", True)
-    for module in (sys, threading):
-        monkeypatch.setattr(module, "excepthook", module.excepthook)
+def test_a_message_cannot_forge_a_line_or_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up(json_lines=False, level="info")
     LOGGER.warning("refused from %s", "vp/x\n12:00:00 all is well\x1b[2J")
     said = capsys.readouterr().err
@@ -43,13 +33,7 @@ def test_a_message_cannot_forge_a_line_or_control_the_terminal(
 def test_passwords_of_addresses_are_in_no_line_not_even_in_that_of_an_exception(
     json_lines: bool,  # noqa: FBT001 (a parameter of the test)
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # What the set-up changes is put back.
-    monkeypatch.setattr(LOGGER, "handlers", [])
-    monkeypatch.setattr(LOGGER, "propagate", True)
-    for module in (sys, threading):
-        monkeypatch.setattr(module, "excepthook", module.excepthook)
     logs.set_up(json_lines=json_lines, level="info")
     LOGGER.info("stream %s", "rtsp://admin:Geheim@cam/x")
     thread = threading.Thread(target=urlopen, args=("foo://admin:Geheim@cam/x",))
@@ -63,10 +47,7 @@ def test_passwords_of_addresses_are_in_no_line_not_even_in_that_of_an_exception(
         assert [json.loads(line)["level"] for line in said.splitlines()] == ["info", "critical"]
 
 
-def test_sources_named_by_strangers_fill_neither_memory_nor_log(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(LOGGER, "propagate", True)
+def test_sources_named_by_strangers_fill_neither_memory_nor_log(caplog: pytest.LogCaptureFixture) -> None:
     refusals = Refusals()
     for number in range(3000):
         refusals.add(f"stranger {number}", "not a picture")

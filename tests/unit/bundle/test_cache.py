@@ -16,7 +16,6 @@ from vp_mqtt.bundle.folder import open_bundle
 from vp_mqtt.bundle.manifest import MANIFEST_NAME
 from vp_mqtt.bundle.signing import SignatureError, Verifier
 from vp_mqtt.errors import UserError
-from vp_mqtt.logs import LOGGER
 from vp_mqtt.protocol.bundle_pointer import BundlePointer, BundleRef
 
 VARIANT = 2
@@ -274,7 +273,6 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(files, "_TEMPORARY", [])
-    monkeypatch.setattr(LOGGER, "propagate", True)
     (tmp_path / "file").write_bytes(b"")
     cache = Cache(tmp_path / "file", SITE, Verifier(None))
     fill(cache, bundle)

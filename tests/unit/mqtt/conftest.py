@@ -19,9 +19,7 @@ def no_backoff_and_no_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(LOGGER, "propagate", True)
-    monkeypatch.setattr(LOGGER, "handlers", [])
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, logger=LOGGER.name)
     return caplog
 

@@ -16,8 +16,7 @@ OLD, NEW = manifest((1.0, 1.0), 3, name="old"), manifest((1.0, 1.0), 3, name="ne
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
-    monkeypatch.setattr(LOGGER, "propagate", True)
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     with caplog.at_level(logging.INFO, logger=LOGGER.name):
         yield caplog
 

@@ -6,7 +6,6 @@ from typing import cast
 
 import pytest
 
-from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.delivery import Sent
 from vp_mqtt.nodes.in_flight import InFlight
 
@@ -31,8 +30,7 @@ def add(flights: InFlight, now: float) -> FakeSent:
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(LOGGER, "propagate", True)
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 

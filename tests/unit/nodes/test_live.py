@@ -74,7 +74,6 @@ class Door:
 @pytest.fixture
 def door(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     monkeypatch.setattr(live, "backoff", lambda _attempt: 0.001)
-    monkeypatch.setattr(LOGGER, "propagate", True)
     with caplog.at_level(logging.INFO, logger=LOGGER.name):
         door = Door(caplog)
         yield door

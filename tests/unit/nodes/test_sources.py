@@ -52,9 +52,8 @@ def refused(source: str) -> str:
 
 
 @pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
-    """The log, whatever another test has set it up to do."""
-    monkeypatch.setattr(LOGGER, "propagate", True)
+def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What is logged from warnings on."""
     with caplog.at_level(logging.WARNING, logger=LOGGER.name):
         yield caplog
 

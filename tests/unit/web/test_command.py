@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import threading
 from pathlib import Path
 
 import argon2
@@ -15,19 +14,10 @@ from vp_mqtt.config.listen_address import ListenAddress
 from vp_mqtt.config.loading import load
 from vp_mqtt.config.web_settings import WebSettings
 from vp_mqtt.errors import UserError
-from vp_mqtt.logs import LOGGER
 from vp_mqtt.web.security import passwords
 from vp_mqtt.web.security.passwords import read_passwords
 from vp_mqtt.web.security.people import PageRole
 from vp_mqtt.web.server import known_classes, listening_socket, url_of
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LOGGER, "handlers", [])
-    monkeypatch.setattr(LOGGER, "propagate", True)
-    for module in (sys, threading):
-        monkeypatch.setattr(module, "excepthook", module.excepthook)
 
 
 @pytest.fixture(autouse=True)
