@@ -6,6 +6,7 @@ import typer
 
 from vp_mqtt import __version__
 from vp_mqtt.cli.lazy import LazyCommand, LazyGroup, VersionOption, run_app
+from vp_mqtt.cli.termination import ended_as_by_ctrl_c
 
 _NODES = "Nodes"
 _BUNDLES = "Bundles"
@@ -150,7 +151,8 @@ def version() -> None:
 
 def main() -> None:
     """Run `vp`."""
-    run_app(app, "vp")
+    with ended_as_by_ctrl_c():
+        run_app(app, "vp")
 
 
 def camera_main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,17 +24,10 @@ def broker() -> None:
     """Look at a broker."""
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def _check(settings: BrokerCheckSettings, *, address: str | None, json: bool) -> None:
     """Try which features that vp-mqtt needs a broker has; exit code 1 if any is missing, 2 if it is not reachable."""
     from vp_mqtt.conformance.check import check_broker  # noqa: PLC0415
 
-    # So that what was retained is cleared.
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
     options = settings.broker_options()
     if address is not None:
         url = address if "://" in address else f"mqtt://{address}"

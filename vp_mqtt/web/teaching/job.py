@@ -140,9 +140,9 @@ class Job:
         return not self.view().is_running
 
     def stop(self) -> None:
-        """End it now."""
+        """End it now, as `cancel` does, and wait until it has ended."""
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+            _end(self._process)
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
         output: list[bytes] = []
