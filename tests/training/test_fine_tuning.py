@@ -15,6 +15,7 @@ from vp_mqtt.bundle.manifest import FamilySpec, Preprocessing, VariantSpec
 from vp_mqtt.cli.teach import say_tuned
 from vp_mqtt.errors import UserError
 from vp_mqtt.training import datasets, fine_tuning
+from vp_mqtt.training.checkpoint import CheckpointUnsavedError
 from vp_mqtt.training.datasets import Dataset
 from vp_mqtt.training.evaluation.evaluate import evaluate_bundle
 from vp_mqtt.training.frozen.pretrained import start_from_weights
@@ -24,6 +25,8 @@ from vp_mqtt.training.networks import VariantNetwork
 from vp_mqtt.training.pretrained.starting_weights import StartingWeights
 from vp_mqtt.training.pretrained.weight_files import as_arrays
 from vp_mqtt.training.progress import ProgressLines, SilentProgress
+from vp_mqtt.training.trainer import Trainer
+from vp_mqtt.training.view_batches import WorkerKilledError
 
 SPEC = VariantSpec(resolution=24, alpha=0.1, head=16)
 
@@ -56,6 +59,36 @@ def test_few_pictures_are_fine_tuned_with_the_zoom_they_had_and_the_validation_p
     assert learnt == [len(dataset.train)]
     assert tuned.manifest.preprocessing.zoom == 1.25
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "things", "tuned"]
+
+
+@pytest.mark.parametrize(
+    ("stopped_by", "said"),
+    [
+        (
+            CheckpointUnsavedError(Path("x.pt"), "No space left on device", "continue with --resume"),
+            r"^--out .*tuned: no room for the fine-tuning \(No space left on device\); make space, and try again$",
+        ),
+        (WorkerKilledError(), r"^a process that prepares pictures was killed, .*: end other programs, and try again$"),
+    ],
+)
+def test_what_stops_the_fine_tuning_of_a_copy_does_not_advise_to_resume_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_by: UserError, said: str
+) -> None:
+    def stop(_: Trainer) -> None:
+        raise stopped_by
+
+    dataset = datasets.load(str(write_class_folders(tmp_path / "things", per_class=5, classes=2)))
+    teach(dataset, random_start(), tmp_path / "bundle", name="things")
+    monkeypatch.setattr(Trainer, "run", stop)
+    with pytest.raises(UserError, match=said):
+        fine_tuning.fine_tune_copy(
+            *(dataset, open_bundle(tmp_path / "bundle"), tmp_path / "tuned"),
+            name="x",
+            data="",
+            seed=0,
+            progress=SilentProgress(),
+        )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "things"]
 
 
 @pytest.mark.parametrize("is_better", [True, False])

@@ -90,6 +90,18 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+class CheckpointUnsavedError(UserError):
+    """A checkpoint cannot be saved.
+
+    Attributes:
+        why: what the system says.
+    """
+
+    def __init__(self, path: Path, why: str, remedy: str) -> None:
+        super().__init__(f"{path}: the checkpoint cannot be saved ({why}); {remedy}")
+        self.why = why
+
+
 @dataclass
 class Checkpoint:
     """The state of a training after an epoch.
@@ -116,7 +128,7 @@ class Checkpoint:
         """Write the checkpoint into a folder, atomically: after a crash or on a full disk the previous one remains.
 
         Raises:
-            UserError: it cannot be written.
+            CheckpointUnsavedError: it cannot be written.
         """
         path = folder / CHECKPOINT_NAME
         try:
@@ -130,9 +142,7 @@ class Checkpoint:
             remedy = "the one before is kept: make space, and continue with --resume"
             if not path.exists():
                 remedy = "there is none from before: make space, or name another folder, and train again"
-            raise UserError(
-                f"{path}: the checkpoint cannot be saved ({_why_unsaved(folder, error)}); {remedy}"
-            ) from None
+            raise CheckpointUnsavedError(path, _why_unsaved(folder, error), remedy) from None
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:

@@ -12,7 +12,7 @@ from vp_mqtt.bundle.manifest import FamilySpec, Manifest
 from vp_mqtt.errors import UserError
 from vp_mqtt.training.builder import build_trainer
 from vp_mqtt.training.bundle_writer import new_bundle_folder
-from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, Origin
+from vp_mqtt.training.checkpoint import CHECKPOINT_NAME, Checkpoint, CheckpointUnsavedError, Origin
 from vp_mqtt.training.datasets import Dataset
 from vp_mqtt.training.evaluation.evaluate import default_encoder, evaluate_bundle
 from vp_mqtt.training.export import export_bundle
@@ -22,6 +22,8 @@ from vp_mqtt.training.frozen.teach import teach
 from vp_mqtt.training.pretrained.starting_weights import read_starting_weights
 from vp_mqtt.training.progress import ProgressReporter
 from vp_mqtt.training.recipe import read_recipe
+from vp_mqtt.training.trainer import Trainer
+from vp_mqtt.training.view_batches import WorkerKilledError
 
 EPOCHS = 8
 _RECIPE = "few-pictures"
@@ -148,11 +150,24 @@ def fine_tune_copy(
         backbones = start_from_bundle(bundle, bundle.manifest.name)
         teach(dataset, backbones, start, name=name, seed=seed, zoom=zoom, learns_validation=False)
         weights = read_starting_weights([str(start)], None, origin.family)
-        trained = build_trainer(origin, dataset, work, weights=weights, progress=progress).run()
+        trainer = build_trainer(origin, dataset, work, weights=weights, progress=progress)
+        trained = _run_to_the_end(trainer, out)
         export_bundle(trained, made, name=name, zoom=zoom, dataset=dataset)
         tuned = open_bundle(made)
         before, after = (outcome_of(one, dataset.classes, dataset.test) for one in (bundle, tuned))
     return TunedCopy(tuned.manifest, before, after, time.monotonic() - began)
+
+
+def _run_to_the_end(trainer: Trainer, out: Path) -> Checkpoint:
+    """Run a training that nothing can continue: what stops it must not advise to."""
+    try:
+        return trainer.run()
+    except CheckpointUnsavedError as error:
+        raise UserError(f"--out {out}: no room for the fine-tuning ({error.why}); make space, and try again") from None
+    except WorkerKilledError:
+        raise UserError(
+            "a process that prepares pictures was killed, perhaps for lack of memory: end other programs, and try again"
+        ) from None
 
 
 def _origin(dataset: Dataset, manifest: Manifest, *, data: str, root: Path | None, seed: int) -> Origin:

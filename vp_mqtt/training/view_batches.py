@@ -26,6 +26,16 @@ _PREFETCH, _PREFETCH_OF_MANY = 4, 2
 _KILLED = re.compile(r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)")
 
 
+class WorkerKilledError(UserError):
+    """A process that prepares pictures was killed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a process that prepares pictures was killed, perhaps for lack of memory: continue with --resume if there "
+            "is a checkpoint; with a smaller --batch, a new training needs less memory"
+        )
+
+
 class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
     """The batches of a training, by step: (views for each resolution, (N, H, W, 3), uint8; labels, (N,), int64).
 
@@ -113,17 +123,11 @@ class ViewBatches(TorchDataset[tuple[list[Tensor], Tensor]]):
         except (ConnectionError, EOFError, FileNotFoundError):
             # Of the socket that batches come through, before torch notices that the worker is gone. A broken pipe would
             # end the command without a word, as if it were that of its own output.
-            raise UserError(_WAS_KILLED) from None
+            raise WorkerKilledError from None
         except UserError as error:
             # torch puts the worker's whole traceback into the message; the original message is at its end.
             kind = type(error)
             raise kind(str(error).rpartition(f"{kind.__module__}.{kind.__name__}: ")[2]) from None
-
-
-_WAS_KILLED = (
-    "a process that prepares pictures was killed, perhaps for lack of memory: continue with --resume if there is a "
-    "checkpoint; with a smaller --batch, a new training needs less memory"
-)
 
 
 @contextlib.contextmanager
@@ -131,14 +135,14 @@ def telling_of_killed_workers() -> Iterator[None]:
     """Report in words that a worker process was killed: torch raises that wherever the main thread happens to be.
 
     Raises:
-        UserError: a worker process has ended before its time.
+        WorkerKilledError: a worker process has ended before its time.
     """
     try:
         yield
     except RuntimeError as error:
         if not _KILLED.search(str(error)):
             raise
-        raise UserError(_WAS_KILLED) from None
+        raise WorkerKilledError from None
 
 
 def _set_up_worker(_worker: int) -> None:
