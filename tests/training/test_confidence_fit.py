@@ -98,6 +98,17 @@ def test_a_dozen_pictures_with_an_odd_one_are_supported_by_those_trained_on() ->
     assert lognormal_bound(scores[:1], trained_on[:0], 0.95) == 0
 
 
+def test_pictures_that_a_fine_tuned_family_is_far_surer_of_do_not_raise_the_bound() -> None:
+    rng = np.random.default_rng(0)
+    kept = []
+    for _ in range(50):
+        trained_on = 1 - np.exp(rng.normal(-5, 0.2, 180))
+        scores, further = (1 - np.exp(rng.normal(-2.5, 0.5, count)) for count in (20, 1000))
+        kept.append((further >= lognormal_bound(scores, trained_on, 0.95)).mean())
+    assert 0.93 < np.mean(kept) < 0.98
+    assert np.quantile(kept, 0.1) > 0.87
+
+
 def test_an_evaluation_has_the_confidence_and_the_score_that_the_fusion_node_publishes() -> None:
     probabilities, labels = predictions(30, seed=5)
     calibrated = FAMILY.model_copy(update={"calibration": fit_calibration(FAMILY, probabilities, labels)})
