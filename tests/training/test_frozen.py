@@ -200,6 +200,8 @@ def test_the_command_says_what_to_expect(start_folder: Path, things: Path, tmp_p
     assert np.array(result["outcome"]["confusion"]).sum() == 8
     assert result["held_out"]["images"] == 8
     assert result["before"] is None
+    line = error_line(run_vp("calibrate", str(out), str(things), "--out", str(tmp_path / "calibrated")))
+    assert "was taught these pictures, and is calibrated by cross-validation" in line
     for name in ("blue", "red"):
         shutil.copytree(things / name, tmp_path / "others" / name)
     others = run_vp(

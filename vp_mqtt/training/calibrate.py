@@ -125,7 +125,8 @@ def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path, zoom: float | 
         zoom: of the preprocessing; by default it is chosen on the validation part.
 
     Raises:
-        UserError: the data set has other classes, a model or a picture cannot be used, or the folder cannot be written.
+        UserError: the data set has other classes, the bundle was taught it, a model or a picture cannot be used, or the
+            folder cannot be written.
     """
     manifest = bundle.manifest
     if dataset.classes != manifest.classes:
@@ -133,6 +134,12 @@ def calibrate_bundle(bundle: Bundle, dataset: Dataset, out: Path, zoom: float | 
         raise UserError(
             f"'{dataset.name}' has other classes than the bundle '{manifest.name}' ({differ}): name the pictures that "
             "it was trained on"
+        )
+    if manifest.provenance.get("epochs") == 0 and manifest.provenance.get("dataset") == dataset.name:
+        # Teaching learns the validation part, too.
+        raise UserError(
+            f"the bundle '{manifest.name}' was taught these pictures, and is calibrated by cross-validation on all of "
+            "them: for another zoom or more pictures, teach it again (vp teach)"
         )
     if out.exists():
         raise UserError(f"--out {out}: it exists already; name a new folder")
