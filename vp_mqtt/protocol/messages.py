@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from vp_mqtt.plain_text import plain
 from vp_mqtt.protocol.class_names import ClassName
@@ -149,6 +149,12 @@ class LabelMessage(Message):
         default=None, description="the fusion node that made it, where several share the site's cameras"
     )
     truth: ClassName | None = None
+
+    @model_validator(mode="after")
+    def _check_missing(self) -> Self:
+        if not set(self.voted).isdisjoint(self.missing):
+            raise ValueError("a variant is both in 'voted' and in 'missing'")
+        return self
 
     def encode(self) -> bytes:
         """Return the message as JSON; `label`, `class_index`, `confidence` and `score` are never left out."""

@@ -99,6 +99,12 @@ def test_every_field_survives_the_way_through_json(kind: type[Message], fields: 
     assert kind.decode(message.encode()) == message
 
 
+def test_a_variant_cannot_both_have_voted_and_be_missing() -> None:
+    forged = json.dumps(LABEL | {"missing": [1, 2]}).encode()
+    with pytest.raises(MessageError, match=r"^message: .* variant is both in 'voted' and in 'missing'$"):
+        LabelMessage.decode(forged)
+
+
 SHOWN = st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
 # The composed form may be longer.
 CLASS_NAMES = st.text(SHOWN, min_size=1, max_size=60).map(normalize)
@@ -126,7 +132,7 @@ def test_labels_survive_the_wire(
     variants: list[int], share: float | None, closed_by: ClosedBy, top: list[ClassScore]
 ) -> None:
     changed = {"voted": tuple(variants), "confidence": share, "closed_by": closed_by, "top": tuple(top)}
-    label = LabelMessage.decode(as_json(LABEL)).model_copy(update=changed)
+    label = LabelMessage.decode(as_json(LABEL | {"missing": []})).model_copy(update=changed)
     assert LabelMessage.decode(label.encode()) == label
 
 
