@@ -26,7 +26,7 @@ from vp_mqtt.terminal import can_redraw
 
 _MAX_WAITING = 1000
 _MAX_WAITING_BYTES = 16_000_000
-_REFRESHES_PER_S = 8
+_DRAW_EVERY_S = 0.125
 _LOOK_EVERY_S = 0.5
 _DURATION = re.compile(r"\b\d+ s\b")
 
@@ -143,9 +143,14 @@ def _print_lines(listener: _Listener, overview: Overview, *, as_json: bool, stat
 def _show_screen(listener: _Listener, overview: Overview) -> None:
     # The screen itself shows what would be logged, and log lines would disturb it.
     LOGGER.setLevel(logging.ERROR)
-    with Live(Screen(overview, time.monotonic()), refresh_per_second=_REFRESHES_PER_S) as live:
+    # Rich would draw in a thread of its own, while the overview changes.
+    with Live(Screen(overview, time.monotonic()), auto_refresh=False) as live:
+        drawn = time.monotonic()
         for _ in listener.messages():
-            live.update(Screen(overview, time.monotonic()))
+            now = time.monotonic()
+            if now - drawn >= _DRAW_EVERY_S:
+                drawn = now
+                live.update(Screen(overview, now), refresh=True)
 
 
 def run(settings: WatchSettings, *, json_lines: bool, states_only: bool = False) -> None:

@@ -2,12 +2,19 @@ from __future__ import annotations
 
 import io
 import re
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, cast
 
 import pytest
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
 
 from tests.support.labels import label
 from tests.unit.overview.test_site_overview import Heard
+from vp_mqtt.cli import watch
 from vp_mqtt.cli.watch import line, new_problems, state_line
 from vp_mqtt.cli.watch_screen import Screen
 from vp_mqtt.cli.watch_tables import labels_table
@@ -50,6 +57,34 @@ def state(label: str | None = "open", **more: object) -> StateMessage:
         **more,
     }
     return StateMessage.model_validate(fields)
+
+
+class Labels:
+    """A listener whose overview gets labels without a pause."""
+
+    def __init__(self, overview: Overview, seconds: float) -> None:
+        self.overview, self.seconds = overview, seconds
+
+    def messages(self) -> Iterator[SeenLabel]:
+        until = time.monotonic() + self.seconds
+        while (now := time.monotonic()) < until:
+            yield self.overview.note_label(label("cup"), now, 0.0)
+
+
+def test_the_screen_is_drawn_while_no_label_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn_in = set()
+
+    class Watched(Screen):
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            drawn_in.add(threading.get_ident())
+            return super().__rich_console__(console, options)
+
+    monkeypatch.setattr(watch, "Screen", Watched)
+    terminal = Console(file=io.StringIO(), width=100, height=30, force_terminal=True)
+    monkeypatch.setattr(watch, "Live", partial(Live, console=terminal))
+    overview = Overview("home", now=time.monotonic())
+    watch._show_screen(cast(Any, Labels(overview, 0.5)), overview)
+    assert drawn_in == {threading.get_ident()}
 
 
 def drawn(overview: Overview, now: float, *, width: int, height: int) -> list[str]:
