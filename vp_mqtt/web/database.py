@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,12 @@ from vp_mqtt.logs import LOGGER
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _WAIT_S = 5.0
 _WAL_BYTES = 4_000_000
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_RENEWING = threading.Lock()
+
+
+class RenewedError(sqlite3.DatabaseError):
+    """A database was found to be damaged, and is put aside: there is a new one, without what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Database:
     flag: str
 
     def open(self) -> None:
-        """Create the database if there is none; one that is damaged is put aside.
+        """Create the database if there is none; one that is damaged from its first page on is put aside.
 
         Raises:
             UserError: it cannot be created, or is of another version.
@@ -56,14 +63,30 @@ class Database:
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
-        """Provide a connection; what is changed is kept unless an exception ends the context."""
-        with (
-            contextlib.closing(sqlite3.connect(self.path, timeout=_WAIT_S)) as database,
-            database,
-        ):
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-            yield database
+        """Provide a connection; what is changed is kept unless an exception ends the context.
+
+        Raises:
+            RenewedError: a page of it is damaged, which shows only when it is read.
+        """
+        opened = _inode(self.path)
+        try:
+            with (
+                contextlib.closing(sqlite3.connect(self.path, timeout=_WAIT_S)) as database,
+                database,
+            ):
+                database.execute("PRAGMA synchronous = NORMAL")
+                database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+                yield database
+        except sqlite3.DatabaseError as error:
+            # Of an extended error code, the lowest byte is the code.
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF not in _DAMAGED:
+                raise
+            with _RENEWING:
+                # Another thread may have done so already.
+                if _inode(self.path) == opened:
+                    self._put_aside(error)
+                    self._create()
+            raise RenewedError(str(error)) from error
 
     def _create(self) -> None:
         with contextlib.closing(sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)) as database:
@@ -82,6 +105,12 @@ class Database:
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         LOGGER.warning("%s: %s is damaged (%s); it is kept as %s", self.what, self.path, error, aside.name)
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
+
+
+def _inode(path: Path) -> int | None:
+    with contextlib.suppress(OSError):
+        return path.stat().st_ino
+    return None
 
 
 def used_bytes(database: sqlite3.Connection) -> int:

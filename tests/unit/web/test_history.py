@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vp_mqtt.errors import UserError
+from vp_mqtt.web.database import Database, RenewedError
 from vp_mqtt.web.history.changes import StateChange, StoredVote
 from vp_mqtt.web.history.store import Filter, History
 
@@ -121,6 +123,49 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
     history.add(change(1), NOW)
     assert len(history.page(Filter())) == 1
     assert (tmp_path / "home.damaged").exists()
+
+
+def damage(path: Path) -> None:
+    """Overwrite all pages of a database but the first, as a power cut may leave them."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        page = database.execute("PRAGMA page_size").fetchone()[0]
+    with path.open("r+b") as file:
+        file.seek(page)
+        file.write(b"\xa5" * (path.stat().st_size - page))
+
+
+def test_a_file_with_damaged_pages_is_put_aside_when_one_is_read_and_the_change_is_kept(
+    history: History, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(20):
+        history.add(change(number, picture=bytes(5000)), NOW + number)
+    damage(tmp_path / "deep" / "home.sqlite")
+    again = History(tmp_path / "deep" / "home.sqlite", days=7, megabytes=1)
+    again.open()
+    again.add(change(30), NOW + 30)
+    assert [entry.change.since for entry in again.page(Filter())] == [NOW + 30]
+    assert again.problem is None
+    assert (tmp_path / "deep" / "home.damaged").exists()
+    assert ["is damaged" in message for message in caplog.messages] == [True]
+
+
+def test_a_damaged_file_is_put_aside_once_however_many_find_out(history: History, tmp_path: Path) -> None:
+    for number in range(20):
+        history.add(change(number, picture=bytes(5000)), NOW + number)
+    database = Database(tmp_path / "deep" / "home.sqlite", "", 1, "history", "--history")
+    damage(database.path)
+
+    def read_twice() -> None:
+        with database.connected() as first:
+            with pytest.raises(RenewedError):
+                history.page(Filter())
+            history.add(change(30), NOW + 30)
+            first.execute("SELECT * FROM changes").fetchall()
+
+    with pytest.raises(RenewedError):
+        read_twice()
+    assert [entry.change.since for entry in history.page(Filter())] == [NOW + 30]
 
 
 def test_a_history_of_another_version_is_left_alone(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.web.database import Database, give_back, used_bytes
+from vp_mqtt.web.database import Database, RenewedError, give_back, used_bytes
 from vp_mqtt.web.history.changes import StateChange, StoredVote
 
 _FORMAT = 1
@@ -145,22 +145,29 @@ class History:
             change.picture,
         )
         try:
-            with self._lock, self._database.connected() as database:
-                database.execute(
-                    "INSERT OR IGNORE INTO changes (seen, camera, since, label, previous, confidence, reason, bundle, "
-                    "disputed, votes, has_picture, picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    row,
-                )
-                self._since_pruned += 1
-                if self._since_pruned >= _PRUNE_EVERY:
-                    self._since_pruned = 0
-                    self._prune(database, seen)
+            with self._lock:
+                try:
+                    self._insert(row, seen)
+                except RenewedError:
+                    self._insert(row, seen)
         except sqlite3.Error as error:
             if self.problem is None:
                 LOGGER.warning("history: changes cannot be kept (%s)", error)
             self.problem = str(error)
         else:
             self.problem = None
+
+    def _insert(self, row: tuple[object, ...], seen: float) -> None:
+        with self._database.connected() as database:
+            database.execute(
+                "INSERT OR IGNORE INTO changes (seen, camera, since, label, previous, confidence, reason, bundle, "
+                "disputed, votes, has_picture, picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+            self._since_pruned += 1
+            if self._since_pruned >= _PRUNE_EVERY:
+                self._since_pruned = 0
+                self._prune(database, seen)
 
     def prune(self, now: float) -> None:
         """Remove what is too old or too much, now in seconds since 1970."""

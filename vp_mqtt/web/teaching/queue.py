@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vp_mqtt.inference.picture_look import PictureLook
 from vp_mqtt.logs import LOGGER
-from vp_mqtt.web.database import Database, give_back, used_bytes
+from vp_mqtt.web.database import Database, RenewedError, give_back, used_bytes
 from vp_mqtt.web.history.changes import StoredVote
 
 _MB = 1_000_000
@@ -102,8 +102,11 @@ class FrameQueue:
             UserError: it cannot be created, or is of another version.
         """
         self._database.open()
-        with self._lock, self._database.connected() as database:
-            self._read_looks(database)
+        with self._lock:
+            try:
+                self._open_looks()
+            except RenewedError:
+                self._open_looks()
 
     def is_new(self, camera: str, look: PictureLook) -> bool:
         """Return whether no frame of a camera looks like this one."""
@@ -125,10 +128,10 @@ class FrameQueue:
             if not self._is_new(sight.camera, look):
                 return False
             try:
-                with self._database.connected() as database:
-                    kept = self._insert(database, sight, picture, look)
-                    self._prune(database)
-                    self._read_looks(database)
+                try:
+                    kept = self._keep(sight, picture, look)
+                except RenewedError:
+                    kept = self._keep(sight, picture, look)
             except sqlite3.Error as error:
                 if self.problem is None:
                     LOGGER.warning("queue: frames cannot be kept (%s)", error)
@@ -181,6 +184,13 @@ class FrameQueue:
         with self._lock, self._database.connected() as database:
             database.executemany("UPDATE frames SET place = ? WHERE id = ?", [(place, number) for number in numbers])
 
+    def _keep(self, sight: Sight, picture: bytes, look: PictureLook) -> bool:
+        with self._database.connected() as database:
+            kept = self._insert(database, sight, picture, look)
+            self._prune(database)
+            self._read_looks(database)
+        return kept
+
     def _is_new(self, camera: str, look: PictureLook) -> bool:
         return not any(look.is_near(other) for other in self._looks.get(camera, ()))
 
@@ -217,6 +227,10 @@ class FrameQueue:
                 [Place.WAITING, max(1, int(number * _PRUNED_SHARE))],
             )
         give_back(database)
+
+    def _open_looks(self) -> None:
+        with self._database.connected() as database:
+            self._read_looks(database)
 
     def _read_looks(self, database: sqlite3.Connection) -> None:
         self._looks = {}

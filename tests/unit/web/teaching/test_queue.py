@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.web.test_history import damage
 from vp_mqtt.inference.picture_look import PictureLook
 from vp_mqtt.web.history.changes import StoredVote
 from vp_mqtt.web.teaching.queue import FrameQueue, Place, Sight
@@ -45,6 +46,22 @@ def test_frames_wait_over_a_restart_the_best_first(tmp_path: Path) -> None:
     assert again.picture(again.page(1)[0].number) == b"picture 1"
     assert not again.offer(sight(9), b"like one before", look(1))
     assert stat.S_IMODE((tmp_path / "queue.sqlite").stat().st_mode) == 0o600
+
+
+def test_a_queue_with_damaged_pages_is_put_aside_when_it_is_opened_or_written(tmp_path: Path) -> None:
+    queue = queue_in(tmp_path, frames=30)
+    for number in range(20):
+        queue.offer(sight(number), bytes(5000), look(number))
+    damage(tmp_path / "queue.sqlite")
+    again = queue_in(tmp_path)
+    assert again.page(10) == []
+    assert again.offer(sight(30), b"picture", look(30))
+    for number in range(20):
+        again.offer(sight(number), bytes(5000), look(number))
+    damage(tmp_path / "queue.sqlite")
+    assert again.offer(sight(40, 0.9), b"picture", look(40))
+    assert [one.frame for one in again.page(10)] == ["1-40"]
+    assert (tmp_path / "queue.damaged").exists()
 
 
 def test_what_was_looked_at_does_not_come_again_but_can_be_put_back(tmp_path: Path) -> None:
