@@ -10,6 +10,7 @@ from vp_mqtt.protocol.messages import StatusMessage
 from vp_mqtt.protocol.presence import Presence, Restart
 
 _FEW_CAMERAS = 3
+_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,18 @@ class NodeState:
     def is_online(self) -> bool:
         """Whether it is online."""
         return self.presence is Presence.ONLINE
+
+    def doubt(self, camera: str = "") -> int:
+        """Return how doubtful it is that the node is what its status says, 0 to 2.
+
+        Access rules let an account publish a status of its own name only, but not what is in it. So a node that is
+        named as nodes of its role are, by a plan or by default, is believed before others.
+
+        Args:
+            camera: that a camera node says it has.
+        """
+        name, usual = self.status.node, "-".join(filter(None, (self.status.role, camera)))
+        return 0 if name == usual[:_LONGEST_NAME] else 1 if name.startswith(f"{usual}-") else 2
 
 
 def is_still(status: StatusMessage) -> bool:

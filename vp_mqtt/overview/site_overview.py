@@ -162,7 +162,8 @@ class Overview:
 
     def deadline_ms(self, now: float) -> float | None:
         """Return how long votes are waited for, as the fusion node that is online says, in ms; None if it does not."""
-        return next((node.status.deadline_ms for node in self.nodes("fusion", now) if node.is_online), None)
+        online = [node for node in self.nodes("fusion", now) if node.is_online]
+        return min(online, key=NodeState.doubt).status.deadline_ms if online else None
 
     def labels_per_s(self, now: float) -> float:
         """Return the rate of the last seconds."""

@@ -132,7 +132,7 @@ class SiteView:
         """Return the node that publishes a camera, as its status says; None if none is known."""
         nodes = self.overview.nodes("camera", now)
         found = [node for node in nodes if camera in self._names_of(node)]
-        return min(found, key=lambda node: not node.is_online, default=None)
+        return min(found, key=lambda node: (not node.is_online, node.doubt(node.status.camera or "")), default=None)
 
     def frames(self, camera: str) -> CameraFrames:
         """Return the newest frames of a camera."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from vp_mqtt.overview.node_state import NodeState
 from vp_mqtt.overview.site_view import SiteView
@@ -16,6 +17,8 @@ from vp_mqtt.web.tuning.desk import Retained, SettingsDesk, read_settings
 from vp_mqtt.web.tuning.store import StoredSettings
 
 _SPARE_ROWS = 1
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,53 +123,64 @@ class Former:
 def fusion_card(view: SiteView, desk: SettingsDesk, now: float) -> FusionCard | None:
     """Return the settings of the fusion nodes; None if no fusion node is known that takes any."""
     nodes = [node for node in view.overview.nodes("fusion", now) if node.is_online]
+    nodes.sort(key=NodeState.doubt)
     said = next((node.status.settings for node in nodes if node.status.settings is not None), None)
     if said is None:
         return None
     retained = desk.retained(desk.topics.fusion_settings())
-    score = said.unknown if isinstance(said.unknown, float) else 0.5
+    unknown, state = said.unknown, said.state
+    if isinstance(retained.message, FusionSettingsMessage):
+        unknown, state = _first(retained.message.unknown, unknown), _first(retained.message.state, state)
     return FusionCard(
         _in_force(nodes, retained),
         retained.mark,
         bool(retained.payload),
-        "score" if isinstance(said.unknown, float) else said.unknown or "auto",
-        score,
-        said.state,
+        "score" if isinstance(unknown, float) else unknown or "auto",
+        unknown if isinstance(unknown, float) else 0.5,
+        state,
     )
 
 
 def camera_settings_cards(view: SiteView, desk: SettingsDesk, now: float) -> list[CameraSettingsCard]:
     """Return the settings of all camera nodes that take any, by camera."""
-    found: dict[str, CameraSettingsCard] = {}
+    found: dict[str, list[NodeState]] = {}
     for node in view.overview.nodes("camera", now):
-        status, said = node.status, node.status.settings
-        if status.camera is None or said is None or not node.is_online:
-            continue
-        found.setdefault(status.camera, _camera_card(view, desk, node, said, now))
-    return [found[camera] for camera in sorted(found)]
+        if node.status.camera is not None and node.status.settings is not None and node.is_online:
+            found.setdefault(node.status.camera, []).append(node)
+    return [
+        _camera_card(view, desk, sorted(nodes, key=lambda node: node.doubt(camera)), now)
+        for camera, nodes in sorted(found.items())
+    ]
 
 
-def _camera_card(
-    view: SiteView, desk: SettingsDesk, node: NodeState, said: SettingsInForce, now: float
-) -> CameraSettingsCard:
-    status = node.status
-    camera = status.camera or ""
+def _camera_card(view: SiteView, desk: SettingsDesk, nodes: Sequence[NodeState], now: float) -> CameraSettingsCard:
+    """Return the settings of the nodes that say they have a camera, by the first of them."""
+    status = nodes[0].status
+    camera, said = status.camera or "", status.settings or SettingsInForce()
     retained = desk.retained(desk.topics.camera_settings(camera))
-    rows = [RegionRow(name, *map(_percent, edges)) for name, edges in (said.regions or {}).items()]
+    regions, motion = said.regions, said.motion
+    if isinstance(retained.message, CameraSettingsMessage):
+        regions, motion = _first(retained.message.regions, regions), _first(retained.message.motion, motion)
+    rows = [RegionRow(name, *map(_percent, edges)) for name, edges in (regions or {}).items()]
     snapshot, frame = view.snapshots.get(camera), view.frames(camera).shown()
     return CameraSettingsCard(
         camera=camera,
-        nodes=_in_force([node], retained),
+        nodes=_in_force(nodes, retained),
         mark=retained.mark,
         has_own=bool(retained.payload),
         rows=(*rows, *[RegionRow()] * _SPARE_ROWS),
-        motion=said.motion,
-        motion_region="" if said.motion is None else ",".join(f"{edge:g}" for edge in said.motion.region),
+        motion=motion,
+        motion_region="" if motion is None else ",".join(f"{edge:g}" for edge in motion.region),
         drawing=drawing(status),
         snapshot=0 if snapshot is None else snapshot.number,
         taken=0.0 if snapshot is None else now - snapshot.at,
         newest="" if frame is None or frame.picture is None or status.regions else frame.frame,
     )
+
+
+def _first(wanted: _T | None, otherwise: _T | None) -> _T | None:
+    """Return what the broker keeps, where it keeps anything: what a node works with, only the node itself says."""
+    return otherwise if wanted is None else wanted
 
 
 def former_lines(entries: Sequence[StoredSettings]) -> list[Former]:

@@ -30,6 +30,7 @@ from vp_mqtt.web.tuning.store import SettingsStore
 
 JPEG = encode_jpeg(np.full((48, 64, 3), 90, np.uint8), 90)
 FOR_FUSION, FOR_CAMERA = "vp/home/settings/fusion", "vp/home/settings/camera/yard"
+YARD = load(CameraSettings, {"camera": "yard", "region": "door=0.1,0.2,0.4,0.9"})
 VIEWER = {"trusted_proxy": "127.0.0.1", "operators": "olga"}
 
 
@@ -50,7 +51,6 @@ class Rig:
         self.settings = load(WebSettings, {"history": str(folder), **flags})
         now = time.monotonic()
         self.view = SiteView(self.settings.site, now=now)
-        regions = load(CameraSettings, {"camera": "yard", "region": "door=0.1,0.2,0.4,0.9"})
         nodes = (
             status("fusion", settings=describe_fusion(FusionSettings())),
             status(
@@ -59,7 +59,7 @@ class Rig:
                 camera="yard",
                 regions=("yard.door",),
                 picture=(640, 480),
-                settings=describe_camera(regions),
+                settings=describe_camera(YARD),
             ),
         )
         for one in nodes:
@@ -263,3 +263,31 @@ def test_a_store_keeps_so_many_of_each_and_survives_damage(tmp_path: Path) -> No
     store.open()
     store.note(FOR_FUSION, b"1", "", 3.0)
     assert store.problem is None
+
+
+def test_no_camera_s_account_fills_the_forms_of_the_fusion_or_of_another_camera(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    now = time.monotonic()
+    forged = load(CameraSettings, {"camera": "yard", "region": "sky=0,0,0.11,0.11"})
+    shards = FusionSettings.model_validate({"state_labels": 7, "state_window": 777})
+    for one in (
+        status("camera", "camera-ant", camera="yard", picture=(640, 480), settings=describe_camera(forged)),
+        status("fusion", "camera-ant", settings=describe_fusion(shards)),
+        status("fusion", "fusion", settings=describe_fusion(FusionSettings())),
+        status("camera", "camera-yard", camera="yard", picture=(640, 480), settings=describe_camera(YARD)),
+    ):
+        rig.view.overview.note_status(one, retained=False, now=now)
+        page = rig.browser.get("/settings").text
+    assert 'value="door"' in page
+    assert 'value="sky"' not in page
+    assert "777" not in page
+    # That another node says it has the camera is seen.
+    assert "camera-ant" in page
+
+
+def test_forms_show_what_the_broker_keeps_whatever_nodes_say(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    kept = FusionSettingsMessage.model_validate({"version": 1, "changed": 1.0, "unknown": 0.375})
+    rig.desk.note(FOR_FUSION, kept.encode())
+    page = rig.browser.get("/settings").text
+    assert 'value="0.375"' in page
