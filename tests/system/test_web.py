@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -153,6 +154,18 @@ def test_the_page_shows_the_site_as_it_is(demo_site: Site, broker: Mosquitto, tm
         start_page(site, port, tmp_path, times=2)
         expect(live.page.locator("#offline")).to_be_hidden()
         await_another_picture(live)
+
+
+def test_requests_that_are_none_do_not_fill_the_log(site: Site, tmp_path: Path) -> None:
+    port = free_port()
+    url = start_page(site, port, tmp_path)
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"\x00\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
+    with urllib.request.urlopen(f"{url}/boards") as answer:
+        assert answer.status == 200
+    assert "request" not in site.log("page")
 
 
 def test_votes_are_shown_with_the_class_names_of_a_pushed_bundle(site: Site, bundle: Path, tmp_path: Path) -> None:

@@ -145,6 +145,8 @@ def _config(context: Context) -> uvicorn.Config:
         build(context),
         access_log=False,
         log_config=None,
+        # Its warnings are of requests that anyone can make, as often as they like.
+        log_level="error",
         server_header=False,
         proxy_headers=False,
         ws="none",
