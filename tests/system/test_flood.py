@@ -39,12 +39,12 @@ while True:
 
 
 @contextmanager
-def _flood(site: Site) -> Iterator[None]:
-    """Let a client with the account of a variant's board send valid votes, as fast as it can."""
+def _flood(site: Site, variant: int | str = _FLOODER) -> Iterator[None]:
+    """Let a client send valid votes of a variant, as fast as it can."""
     digest = open_bundle(site.bundle).manifest.short_digest
     vote = votes.encode(votes.select(np.array([0.7, 0.1, 0.1, 0.1]), 3, digest))
     port = site.url.rpartition(":")[2]
-    topic = site.probe.topics.vote("cam0", _FLOODER)
+    topic = site.probe.topics.vote("cam0", variant)
     process = subprocess.Popen([sys.executable, "-c", _FLOOD, port, topic, vote.hex()])
     try:
         yield
@@ -81,3 +81,20 @@ def test_a_flood_of_valid_looking_votes_from_one_board_does_not_delay_the_others
         assert time.monotonic() < until, "still blocked"
         sequence += 1
         site.probe.publish_frame(FrameId(1, sequence), "red")
+
+
+def test_a_flood_on_vote_topics_that_name_no_variant_ends_no_fusion_node_that_shares_its_cameras(site: Site) -> None:
+    site.start("fusion", "fusion", "--bundle", str(site.bundle), "--shard")
+    site.start("v0", "node", "--variant", "0", "--bundle", str(site.bundle))
+    site.await_online("fusion", "v0", timeout=60)
+    _reduce_subscriptions(site)
+    sequence = 0
+    while not site.probe.labels():
+        assert sequence < 300, "the node never has the camera"
+        site.probe.publish_frame(FrameId(1, sequence), "red")
+        sequence += 1
+        time.sleep(0.1)
+    with _flood(site, "1" * 5000):
+        site.await_log("fusion", "Vote messages of unknown names flood", timeout=30)
+        site.probe.publish_frame(FrameId(1, sequence), "red")
+        assert site.probe.label_of(FrameId(1, sequence), timeout=20).label == "red"

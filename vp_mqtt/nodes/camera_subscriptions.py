@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.protocol.topics import ANY, Kind
@@ -27,7 +27,7 @@ class CameraSubscriptions:
         self._voted: Collection[str] | None = ()
         self._variants = 0
         self._blocked_cameras: set[str] = set()
-        self._blocked_variants: set[int] = set()
+        self._blocked_variants: set[str] = set()
         self._announces: set[str] = set()
         self._votes: set[str] = set()
 
@@ -44,13 +44,10 @@ class CameraSubscriptions:
     def block(self, kind: Kind, name: str, *, is_blocked: bool) -> None:
         """Leave a camera's announces, or a variant's votes, at the broker, or no longer.
 
-        With the name of no camera, it is all announces of cameras that are not known.
+        With no name, it is all announces of cameras that are not known, or all votes on topics that name no variant.
         """
-        blocked: set[str] | set[int] = self._blocked_cameras
-        change: str | int = name
-        if kind is Kind.VOTE:
-            blocked, change = self._blocked_variants, int(name)
-        (blocked.add if is_blocked else blocked.discard)(change)  # type: ignore[arg-type]
+        blocked = self._blocked_variants if kind is Kind.VOTE else self._blocked_cameras
+        (blocked.add if is_blocked else blocked.discard)(name)
         self._update()
 
     def _update(self) -> None:
@@ -60,10 +57,10 @@ class CameraSubscriptions:
         else:
             cameras = self._known if self._announced is None else self._announced
             announces = {topics.announce(camera) for camera in cameras if camera not in self._blocked_cameras}
-        open_variants = set(range(self._variants)) - self._blocked_variants
+        open_variants = {str(variant) for variant in range(self._variants)} - self._blocked_variants
         voted = (ANY,) if self._voted is None else self._voted
         # One filter for all variants of a camera, unless one of them floods.
-        variants: Iterable[str | int] = open_variants if self._blocked_variants else (ANY,)
+        variants = open_variants if self._blocked_variants else (ANY,)
         votes = {topics.vote(camera, variant) for camera in voted for variant in variants}
         # Votes on a frame come after its announce.
         self._votes = self._change(self._votes, votes, qos=0)

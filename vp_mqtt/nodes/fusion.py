@@ -244,7 +244,7 @@ class FusionNode:
         self._node.set_bundle(self._handover.leader.manifest, ready if follows else None, follows=follows)
 
     def _note_flood(self, kind: Kind, name: str, now: float) -> list[WindowResult]:
-        if kind is Kind.VOTE:
+        if kind is Kind.VOTE and name:
             LOGGER.warning("variant %s floods: its votes are left at the broker for a while", name)
             return self._windows.suspect(int(name), now)
         LOGGER.warning(

@@ -36,8 +36,13 @@ LIMITS = {
     Kind.STATE: Limit(burst=1024, per_second=20.0),
 }
 """What one camera, node or variant may send before it is blocked, by kind of message."""
-STRANGERS_LIMITS = {Kind.ANNOUNCE: Limit(burst=256, per_second=20.0), Kind.STATUS: Limit(burst=300, per_second=20.0)}
-"""What all cameras, and all nodes, together may send that are not known (yet)."""
+STRANGERS_LIMITS = {
+    Kind.ANNOUNCE: Limit(burst=256, per_second=20.0),
+    Kind.STATUS: Limit(burst=300, per_second=20.0),
+    # On topics that name no variant: a filter for the votes of all delivers them.
+    Kind.VOTE: Limit(burst=500, per_second=50.0),
+}
+"""What all cameras, nodes or variants together may send that are not known (yet)."""
 # Bytes of a payload, and messages of a source that may wait.
 _BOUNDS = {
     Kind.ANNOUNCE: (4096, 64),
@@ -211,8 +216,10 @@ class FusionInbox:
         return min((due for due in dues if due is not None), default=None)
 
     def _is_known(self, topic: Topic) -> bool:
-        knows = self._acquaintances.knows_camera if topic.kind is Kind.ANNOUNCE else self._acquaintances.knows_node
-        return knows(topic.source)
+        if topic.kind is Kind.ANNOUNCE:
+            return self._acquaintances.knows_camera(topic.source)
+        # A variant that has an index has a place.
+        return topic.kind is Kind.VOTE or self._acquaintances.knows_node(topic.source)
 
     def _objection(self, topic: Topic, message: Received, max_bytes: int) -> str | None:
         if len(message.payload) > max_bytes:
@@ -292,8 +299,8 @@ def _source_of_invalid(topic: str) -> Source | None:
     Only a variant, all states, or all that are not known together, can be left at the broker.
     """
     head, _, last = topic.rpartition("/")
-    if head.endswith(_VOTE) and last.isascii() and last.isdecimal():
-        return Kind.VOTE, last
+    if head.endswith(_VOTE):
+        return Kind.VOTE, last if topics.is_index(last) else STRANGERS
     if last == Kind.STATE:
         return Kind.STATE, ANY
     return (Kind(last), STRANGERS) if last in STRANGERS_LIMITS else None

@@ -109,7 +109,7 @@ class FusionSubscriptions:
                 self._announces.unblock(name)
             elif kind is Kind.STATUS:
                 self._statuses.unblock(name)
-            elif kind is Kind.VOTE:
+            elif kind is Kind.VOTE and name != STRANGERS:
                 self._subscribe_votes([int(name)])
             elif kind is Kind.STATS and name in self._heard:
                 self._node.subscribe([self._node.topics.stats(name)], retained=False, limit=None)
@@ -126,11 +126,13 @@ class FusionSubscriptions:
 
     def _single(self, source: Source) -> str | None:
         kind, name = source
+        if name == STRANGERS:
+            return None
         if kind is Kind.VOTE:
             return self._node.topics.vote(ANY, name)
         if kind is Kind.STATE:
             return self._node.topics.state(ANY)
-        return self._node.topics.stats(name) if kind is Kind.STATS and name != STRANGERS else None
+        return self._node.topics.stats(name) if kind is Kind.STATS else None
 
     def _subscribe_votes(self, variants: Iterable[int]) -> None:
         self._node.subscribe([self._node.topics.vote(ANY, variant) for variant in variants], retained=False, limit=None)

@@ -88,6 +88,11 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def is_index(text: str) -> bool:
+    """Return whether this is a valid index of a variant or a chunk: 0..9999, written in one way only."""
+    return _INDEX.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Topics:
     """Writes the topics of one site; ANY in place of a name or an index makes a filter."""
@@ -179,7 +184,7 @@ def parse(topic: str) -> Topic:
 def _parse_levels(levels: list[str]) -> Topic | None:
     """Parse the levels below the root; None if they do not match the scheme. Names are not checked."""
     match levels:
-        case [site, "camera", camera, "vote", index] if _INDEX.fullmatch(index):
+        case [site, "camera", camera, "vote", index] if is_index(index):
             return Topic(site, Kind.VOTE, camera, int(index))
         case [site, branch, source, kind] if _BRANCHES.get(kind) == branch:
             return Topic(site, Kind(kind), source)
@@ -194,8 +199,8 @@ def _parse_levels(levels: list[str]) -> Topic | None:
 
 def _parse_bundle(site: str, levels: list[str]) -> Topic | None:
     match levels:
-        case [digest, "manifest", chunk] if _INDEX.fullmatch(chunk):
+        case [digest, "manifest", chunk] if is_index(chunk):
             return Topic(site, Kind.CHUNK, digest, chunk=int(chunk))
-        case [digest, "model", index, chunk] if _INDEX.fullmatch(index) and _INDEX.fullmatch(chunk):
+        case [digest, "model", index, chunk] if is_index(index) and is_index(chunk):
             return Topic(site, Kind.CHUNK, digest, int(index), int(chunk))
     return None

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from vp_mqtt.mqtt.flood_guard import STRANGERS
 from vp_mqtt.nodes.camera_subscriptions import CameraSubscriptions
 from vp_mqtt.protocol.topics import Kind, Topics
 
@@ -61,6 +62,16 @@ def test_a_variant_that_floods_is_left_at_the_broker_for_every_camera(subscribed
     assert subscribed.topics == {"camera/cam1/announce", "camera/cam1/vote/0"}
     subscribed.cameras.block(Kind.VOTE, "1", is_blocked=False)
     assert subscribed.topics == {"camera/cam1/announce", "camera/cam1/vote/+"}
+
+
+def test_votes_on_topics_that_name_no_variant_are_left_at_the_broker_without_those_of_the_variants(
+    subscribed: Subscribed,
+) -> None:
+    subscribed.cameras.set_cameras({"cam0"}, {"cam0"})
+    subscribed.cameras.block(Kind.VOTE, STRANGERS, is_blocked=True)
+    assert subscribed.topics == {"camera/cam0/announce", "camera/cam0/vote/0", "camera/cam0/vote/1"}
+    subscribed.cameras.block(Kind.VOTE, STRANGERS, is_blocked=False)
+    assert subscribed.topics == OWN
 
 
 def test_a_camera_that_floods_is_left_at_the_broker_whoever_has_it(subscribed: Subscribed) -> None:

@@ -83,7 +83,8 @@ def test_a_topic_that_is_not_ours_is_refused() -> None:
     for topic in topics:
         entrance.receive(topic)
     assert entrance.events() == []
-    assert [topic for topic, _ in entrance.refused] == topics
+    unnamed = "unknown sources of vote messages"
+    assert [topic for topic, _ in entrance.refused] == [topics[0], unnamed, unnamed, topics[3]]
 
 
 def test_the_nodes_own_events_come_before_messages() -> None:
@@ -126,6 +127,18 @@ def test_a_flood_with_invalid_camera_names_is_blocked_too() -> None:
     assert (entrance.blocked, entrance.flooded) == ([(Kind.VOTE, "3")], 3)
     assert len(entrance.refused) == _BURST
     assert entrance.events() == [SourceFlooded((Kind.VOTE, "3"))]
+
+
+@pytest.mark.parametrize("index", ["1" * 5000, "10000", "005", "³", "x"])
+def test_a_flood_on_topics_that_name_no_variant_is_blocked_and_no_variants_votes_with_it(index: str) -> None:
+    entrance = Entrance()
+    for _ in range(_BURST + 3):
+        entrance.receive(f"vp/home/camera/cam0/vote/{index}")
+    entrance.receive("vp/home/camera/cam0/vote/5")
+    assert (entrance.blocked, entrance.flooded) == ([(Kind.VOTE, STRANGERS)], 3)
+    assert set(entrance.refused) == {("unknown sources of vote messages", "unknown topic")}
+    assert [event.topic.variant for event in entrance.events() if isinstance(event, MessageArrived)] == [5]
+    assert entrance.inbox.unblock(10.0) == {(Kind.VOTE, STRANGERS)}
 
 
 def test_announced_frames_allow_more_votes() -> None:
