@@ -167,7 +167,8 @@ class Node:
         signals.handle(self.stop)
         watched = (self._session, self._is_healthy, self.stopping)
         threading.Thread(target=_notify_systemd, args=watched, name="watchdog", daemon=True).start()
-        threading.Thread(target=self._publish_stats, args=(self._session,), name="stats", daemon=True).start()
+        told = (self._publish_stats, self._stats_every_s, self.stopping)
+        threading.Thread(target=_repeat, args=told, name="stats", daemon=True).start()
         LOGGER.info("%s %s starts", self._role, self.name)
         self._session.start()
 
@@ -227,12 +228,23 @@ class Node:
         connections = 0 if self._session is None else self._session.connections
         return self._status.current, self.stats.message(self.name, connections=connections, more=self._more_counts())
 
-    def _publish_stats(self, session: Session) -> None:
-        while not self.stopping.wait(self._stats_every_s):
-            self.publish_stats()
-            if self._is_status_wrong:  # Whoever wrote it: what the broker keeps for our name is to be true.
-                self._is_status_wrong = False
-                session.publish(self._status.message(State.ONLINE))
+    def _publish_stats(self) -> None:
+        self.publish_stats()
+        if self._is_status_wrong:  # Whoever wrote it: what the broker keeps for our name is to be true.
+            self._is_status_wrong = False
+            self.publish(self._status.message(State.ONLINE))
+
+
+def _repeat(publish_stats: Callable[[], None], every_s: float, stopping: threading.Event) -> None:
+    """Publish stats at an interval, in s: a node that sends none counts as silent, so no failure ends this."""
+    has_failed = False
+    while not stopping.wait(every_s):
+        try:
+            publish_stats()
+        except Exception as error:  # noqa: BLE001 (whatever one of the values brought about, the next ones are due)
+            if not has_failed:
+                LOGGER.error("publishing stats failed (further failures are not logged)", exc_info=error)
+            has_failed = True
 
 
 def _notify_systemd(session: Session, is_healthy: Callable[[float], bool], stopping: threading.Event) -> None:

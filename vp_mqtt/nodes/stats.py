@@ -12,10 +12,11 @@ import psutil
 
 from vp_mqtt.fusion.agreement import Agreement
 from vp_mqtt.logs import Refusals
-from vp_mqtt.protocol.messages import Quantiles, StatsMessage
+from vp_mqtt.protocol.messages import MAX_CELSIUS, MIN_CELSIUS, Quantiles, StatsMessage
 
 _REMEMBERED = 1000
 _ROUNDED_S = 1e-6
+_ZONES = Path("/sys/class/thermal")
 
 
 class Latencies:
@@ -79,15 +80,21 @@ class Stats:
         )
 
 
-def temperature_c() -> float | None:
+def temperature_c(zones: Path = _ZONES) -> float | None:
     """Return the temperature of the board's hottest thermal zone, in degrees Celsius; None if it reports none.
 
     `psutil.sensors_temperatures` prefers other sensors: on a PC it would report the hottest disk or network card.
+
+    Args:
+        zones: the folder with the kernel's thermal zones.
     """
     found = []
-    for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp"):
+    for zone in zones.glob("thermal_zone*/temp"):
         try:
-            found.append(int(zone.read_text(encoding="ascii")) / 1000)
+            celsius = int(zone.read_text(encoding="ascii")) / 1000
         except (OSError, ValueError):
             continue
+        # A sensor without a reading has -274 or the largest number that fits.
+        if MIN_CELSIUS <= celsius <= MAX_CELSIUS:
+            found.append(celsius)
     return round(max(found), 1) if found else None

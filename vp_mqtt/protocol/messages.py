@@ -24,6 +24,7 @@ MAX_PROBLEM_LETTERS = 500
 MAX_NEXT_WITHIN_S = 3600.0
 MAX_FRAME_SIDE = 1280
 """The largest resolution with the largest margin."""
+MIN_CELSIUS, MAX_CELSIUS = -273.15, 10_000.0
 MAX_CAMERAS = 256
 MAX_SHARDS = 64
 
@@ -33,7 +34,7 @@ _PLAIN = AfterValidator(plain)
 _Index = Annotated[int, Field(ge=0, lt=65_536)]
 _Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 _Pixels = Annotated[int, Field(ge=1, le=65_535)]
-_Celsius = Annotated[float, Field(ge=-273.15, le=10_000, allow_inf_nan=False)]
+_Celsius = Annotated[float, Field(ge=MIN_CELSIUS, le=MAX_CELSIUS, allow_inf_nan=False)]
 _Milliseconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 _Megabytes = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
