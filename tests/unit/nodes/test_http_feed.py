@@ -205,6 +205,40 @@ def test_a_digest_is_sent_when_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
+    ("challenge", "said"),
+    [
+        ('Digest realm="cam", nonce="abc", opaque=', "the server's answer cannot be understood (IndexError)"),
+        ("Negotiate", "AbstractDigestAuthHandler does not support the following scheme: 'Negotiate'"),
+        ('Digest realm="cam", nonce="{request}"', "the server answers 401 digest auth failed; check user and password"),
+    ],
+)
+def test_a_server_that_asks_for_a_password_in_an_odd_way_is_asked_again_until_it_sends_pictures(
+    challenge: str, said: str
+) -> None:
+    is_odd = True
+
+    def answer(camera: HttpCamera, request: BaseHTTPRequestHandler) -> None:
+        if is_odd:
+            asked = challenge.format(request=camera.requests)
+            head(request, None, 401, WWW_Authenticate=asked, Content_Length="0")
+        elif "Authorization" not in request.headers:
+            head(request, None, 401, WWW_Authenticate='Digest realm="cam", nonce="1"', Content_Length="0")
+        else:
+            stream(JPEGS, MULTIPART)(camera, request)
+
+    with HttpCamera(answer) as camera:
+        feed = HttpFeed(camera.url(user="admin:secret"), 50, lambda _: None, lambda _: False)
+        for _ in range(8):
+            with pytest.raises(FeedError) as caught:
+                feed.open()
+            assert str(caught.value) == said
+        is_odd = False
+        feed.open()
+        assert feed.read() is not None
+        feed.close()
+
+
+@pytest.mark.parametrize(
     ("answer", "said"),
     [
         (once(PAGE * 30, "text/html"), 'a web page came, no picture (text/html, "Log in")'),

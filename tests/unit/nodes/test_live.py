@@ -25,7 +25,7 @@ class Script(Feed):
     """Does what the test says: opens or not, gives a picture, breaks."""
 
     def __init__(self) -> None:
-        self.steps: queue.Queue[str | Captured | None] = queue.Queue()
+        self.steps: queue.Queue[str | Exception | Captured | None] = queue.Queue()
         self.is_off: str | None = None
         self.attempts = 0
         self.tried: queue.Queue[int] = queue.Queue()
@@ -40,6 +40,8 @@ class Script(Feed):
         step = self.steps.get(timeout=WAIT)
         if isinstance(step, str):
             raise FeedError(step)
+        if isinstance(step, Exception):
+            raise step
         return step
 
     def close(self) -> None:
@@ -62,7 +64,7 @@ class Door:
     def problem(self) -> str | None:
         return self.problems.get(timeout=WAIT)
 
-    def give(self, *steps: str | Captured | None) -> None:
+    def give(self, *steps: str | Exception | Captured | None) -> None:
         for step in steps:
             self.script.steps.put(step)
 
@@ -108,6 +110,14 @@ def test_a_camera_that_is_not_there_yet(door: Door) -> None:
     door.give(PICTURE)
     assert door.problem() is None
     assert door.said == [BROKEN.format("401 Unauthorized"), "pictures from door are there"]
+
+
+def test_a_feed_that_fails_unexpectedly_is_opened_again(door: Door) -> None:
+    door.stream.open()
+    assert door.problem() == "no picture yet"
+    door.give(IndexError("out of range"), PICTURE)
+    assert [door.problem(), door.problem()] == ["unexpected IndexError: out of range", None]
+    assert door.said == [BROKEN.format("unexpected IndexError: out of range"), "pictures from door are there"]
 
 
 def test_one_that_comes_and_goes_does_not_fill_the_log(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

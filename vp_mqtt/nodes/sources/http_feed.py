@@ -69,12 +69,10 @@ class HttpFeed(Feed):
         self._start_over()
         try:
             self._response = self._opener.open(self._url, timeout=SILENCE_S)
-        except urllib.error.HTTPError as error:
-            error.close()
-            hint = "; check user and password" if error.code in {401, 403} else ""
-            raise FeedError(f"the server answers {error.code} {error.reason}{hint}") from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise FeedError(_problem(error)) from None
+        except Exception as error:  # noqa: BLE001 (whatever urllib stumbles upon in an answer)
+            # One that has failed counts attempts to sign in, and gives up for ever.
+            self._url, self._opener = _opener(self._address)
+            raise FeedError(_refusal(error)) from None
         if is_video_type(self._response.headers.get_content_type()):
             self._open_as_video()
 
@@ -220,6 +218,17 @@ def _opener(address: str) -> tuple[str, urllib.request.OpenerDirector]:
     ):
         opener.add_handler(handler)
     return url, opener
+
+
+def _refusal(error: Exception) -> str:
+    """Return why there is no answer: urllib raises whatever it stumbles upon in what a server asks for."""
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        hint = "; check user and password" if error.code in {401, 403} else ""
+        return f"the server answers {error.code} {error.reason}{hint}"
+    if isinstance(error, OSError | http.client.HTTPException | ValueError):
+        return _problem(error)
+    return f"the server's answer cannot be understood ({type(error).__name__})"
 
 
 def _problem(error: Exception) -> str:

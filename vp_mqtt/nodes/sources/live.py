@@ -100,6 +100,9 @@ class LiveStream(Source):
                 self._read_all()
             except FeedError as error:
                 self._note_problem(str(error))
+            except Exception as error:  # noqa: BLE001 (whatever a camera sends brought about, it may send better later)
+                LOGGER.debug("reading %s failed", self._name, exc_info=error)
+                self._note_problem(f"unexpected {type(error).__name__}: {error}")
             finally:
                 self._feed.close()
             is_open = False
