@@ -22,12 +22,10 @@ from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.message import Received
 from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.bundles import find_initial_bundle
+from vp_mqtt.nodes.claim_watch import ClaimWatch
 from vp_mqtt.nodes.status import NodeStatus
-from vp_mqtt.protocol import topics
 from vp_mqtt.protocol.bundle_pointer import BundlePointer
 from vp_mqtt.protocol.claims import Claim, Claimant
-from vp_mqtt.protocol.messages import StatsMessage, StatusMessage, decode_of_node
-from vp_mqtt.protocol.topics import ANY, Kind
 
 _POLL_S = 0.2
 _ACCOUNT_OF_ONE = re.compile(r"variant-[0-9]+")
@@ -67,8 +65,7 @@ class Claiming:
         self._current: str | None = None
         self._family = b""
         self._told: tuple[Claim | None, bool] = (None, False)
-        node.subscribe([node.topics.status(ANY)], qos=1, limit=None)
-        node.subscribe([node.topics.stats(ANY)], retained=False, limit=None)
+        self._watch = ClaimWatch(node, self._claimant, self._lock)
 
     def set_family(self, manifest: Manifest) -> None:
         """Choose at first among the variants of a family: the former one of this machine first, then the strongest."""
@@ -79,23 +76,7 @@ class Claiming:
 
     def receive(self, message: Received) -> bool:
         """Note a status or stats of another node, and return whether it was one (in the network's thread)."""
-        try:
-            topic = topics.parse(message.topic)
-            if topic.kind not in {Kind.STATUS, Kind.STATS}:
-                return False
-            with self._lock:
-                if topic.kind is Kind.STATS:
-                    if not message.retained:
-                        decode_of_node(StatsMessage, topic.source, message.payload)
-                        self._claimant.note_heard(topic.source, message.at)
-                elif not message.payload:
-                    self._claimant.forget(topic.source)
-                else:
-                    status = decode_of_node(StatusMessage, topic.source, message.payload)
-                    self._claimant.note_status(status, retained=message.retained, now=message.at)
-        except ValueError as error:
-            self._node.refusals.add(message.topic, str(error))
-        return True
+        return self._watch.receive(message)
 
     def start(self, begin: Callable[[int, Pause, threading.Event], None], end: Callable[[], None]) -> None:
         """Run a variant that no other board runs, in a thread of its own, until the node stops or fails.
@@ -161,7 +142,8 @@ class Claiming:
             self._family = manifest.digest
             # What the node had before it started says nothing about this family.
             self._order = manifest.ranked()
-            self._claimant.reconsider(self._order, time.monotonic())
+            if not self._watch.is_deaf:
+                self._claimant.reconsider(self._order, time.monotonic())
 
     def await_claim(self, pause: Pause) -> int:
         """Wait until a variant is the node's, and return it; it is remembered for the next start.
@@ -193,10 +175,10 @@ class Claiming:
             LOGGER.info("variant %d: the site runs another family; looking for a better one of its variants", variant)
 
     def _decide(self) -> Claim | None:
-        """Decide what to claim, and tell the site if that is new; without a connection, nothing changes."""
+        """Decide what to claim, and tell the site if that is new; while others cannot be heard, nothing changes."""
         now = time.monotonic()
         with self._lock:
-            if not self._node.is_connected:
+            if not self._node.is_connected or self._watch.is_deaf:
                 return self._claimant.claim
             if self._node.session.connections != self._connections:
                 self._connections = self._node.session.connections

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from vp_mqtt.bundle.follow import InitialBundle
 from vp_mqtt.config.camera_settings import CameraSettings
 from vp_mqtt.config.settings import FusionSettings, VariantSettings
 from vp_mqtt.mqtt.message import AnySubscription, Outgoing, Received, Subscription
-from vp_mqtt.nodes import base, fusion, signals, variant
+from vp_mqtt.nodes import base, claiming, fusion, signals, variant
 from vp_mqtt.nodes.camera import CameraNode
 from vp_mqtt.nodes.fusion import FusionNode
 from vp_mqtt.nodes.snapshot import write_picture
@@ -42,6 +43,7 @@ class Session:
     ) -> None:
         self.filters = {Subscription(*one).topic for one in subscriptions}
         self.connections = 1
+        self.connected = threading.Event()
         self.delivered = 0
         self._on_message = on_message
 
@@ -85,7 +87,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "Session", Session)
     monkeypatch.setattr(base, "_notify_systemd", lambda *_: None)
     monkeypatch.setattr(signals, "handle", lambda _: None)
-    for module in (variant, fusion):
+    for module in (variant, claiming, fusion):
         monkeypatch.setattr(module, "find_initial_bundle", lambda *_: start)
 
 
@@ -98,6 +100,7 @@ NODES: dict[str, Callable[[Path], AnyNode]] = {
     "camera": _camera,
     "variant": lambda _: VariantNode(VariantSettings(variant=0)),
     "variant of named cameras": lambda _: VariantNode(VariantSettings(variant=0, cameras=("cam0", "cam1"))),
+    "variant that chooses": lambda folder: VariantNode(VariantSettings(variant="auto", bundle_cache=folder)),
     "fusion": lambda _: FusionNode(FusionSettings(home_assistant=True, state=True)),
     "fusion of named cameras": lambda _: FusionNode(FusionSettings(cameras=("cam0", "cam1"))),
 }
