@@ -31,7 +31,7 @@ class EncodedFrame:
     Attributes:
         jpeg: the JPEG.
         is_passed_through: its picture data is the source's own, byte for byte; metadata is left out.
-        is_shrunk: its quality or size was reduced, to fit into the broker's packet limit.
+        is_shrunk: its quality or size was reduced, to fit into the limit.
     """
 
     jpeg: bytes

@@ -9,7 +9,7 @@ from vp_mqtt.inference.pictures import PictureError
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.nodes.base import Node
-from vp_mqtt.nodes.frame_encoder import EncodedFrame, FrameEncoder
+from vp_mqtt.nodes.frame_encoder import MAX_FRAME_BYTES, EncodedFrame, FrameEncoder
 from vp_mqtt.nodes.in_flight import InFlight
 from vp_mqtt.nodes.other_camera import OtherCamera
 from vp_mqtt.nodes.response_times import ResponseTimes
@@ -145,8 +145,10 @@ class FramePublisher:
         self._node.counts["unsent"] += 1
 
     def _encode(self, captured: Captured, *, is_whole: bool) -> EncodedFrame | None:
-        """Return the frame as JPEG that the broker accepts; None, and counted, if it cannot be made so small."""
-        limit = self._node.session.max_publish_bytes - self._envelope_bytes
+        """Return the frame as JPEG that broker and boards accept; None, and counted, if it cannot be made so small."""
+        limit, whose = self._node.session.max_publish_bytes - self._envelope_bytes, "the broker's packet limit"
+        if limit > MAX_FRAME_BYTES:
+            limit, whose = MAX_FRAME_BYTES, f"the {MAX_FRAME_BYTES / 1e6:g} MB that boards accept"
         try:
             encoded = self._encoder.encode(captured, limit, is_whole=is_whole)
         except PictureError as error:
@@ -156,9 +158,9 @@ class FramePublisher:
             self._node.counts["shrunk"] += 1
             if not self._has_warned:
                 self._has_warned = True
-                LOGGER.warning("frames are over the broker's packet limit: sent smaller (see --size and --quality)")
+                LOGGER.warning("frames are over %s: sent smaller (see --size and --quality)", whose)
         if encoded is None:
-            self._node.refusals.add("source", "frame over the broker's packet limit")
+            self._node.refusals.add("source", f"frame over {whose}")
         return encoded
 
     def _frame_message(self, frame: FrameId) -> Outgoing:
