@@ -26,7 +26,9 @@ SETTLE_S = 2.0
 LISTEN_S = 1.0
 """The statuses that the broker has kept arrive within this time."""
 VARIANT_ROLE = "variant"
+# Any client can name a node.
 _MAX_NODES = 512
+_LOOK_FOR_ROOM_S = 1.0
 
 
 class Rank(NamedTuple):
@@ -87,16 +89,30 @@ class Claimant:
         self._rank = Rank(True, started, node)
         self._others: dict[str, NodePresence] = {}
         self._since = now
+        self._is_full_until = 0.0
 
     def note_status(self, status: StatusMessage, *, retained: bool, now: float) -> None:
-        """Note a status of a node; of the board's own, and of nodes that run no variants, nothing is kept."""
+        """Note a status of a node; of the board's own, and of nodes that run no variants, nothing is kept.
+
+        Where there is no place for a further node, it has that of one that is not online.
+        """
         name = status.node
         if name == self._rank.node or status.role != VARIANT_ROLE:
             return
         if name in self._others:
             self._others[name].note_status(status, retained=retained, now=now)
-        elif len(self._others) < _MAX_NODES:
+        elif len(self._others) < _MAX_NODES or self._makes_room(now):
             self._others[name] = NodePresence(status, retained=retained, now=now)
+
+    def _makes_room(self, now: float) -> bool:
+        if now < self._is_full_until:
+            return False
+        gone = next((name for name, presence in self._others.items() if presence.at(now) is not Presence.ONLINE), None)
+        if gone is None:
+            self._is_full_until = now + _LOOK_FOR_ROOM_S
+            return False
+        del self._others[gone]
+        return True
 
     def note_heard(self, node: str, now: float) -> None:
         """Note stats of a node that were not retained."""

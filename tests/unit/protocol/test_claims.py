@@ -303,3 +303,27 @@ def test_own_statuses_and_other_roles_claim_nothing_and_floods_are_bounded() -> 
     claimant.forget("x0")
     claimant.note_heard("nobody", 1.0)
     assert claimant.decide([5], LISTEN_S) == Claim(5, is_held=False)
+
+
+def test_boards_that_are_gone_leave_their_places_to_others_and_those_that_live_keep_them() -> None:
+    claimant = Claimant("pi", 1.0, 0.0)
+    for number in range(512):
+        claimant.note_status(status(f"old{number}", 0.0, state=State.OFFLINE), retained=True, now=0.0)
+    claimant.note_status(status("real", 2.0, variant=5), retained=False, now=0.5)
+    assert claimant.decide([5, 4], LISTEN_S) == Claim(4, is_held=False)
+
+    for number in range(600):
+        claimant.note_status(status(f"new{number}", 3.0), retained=False, now=1.0)
+    claimant.note_heard("real", 17.0)
+    for number in range(511):
+        claimant.note_heard(f"new{number}", 17.0)
+    claimant.note_status(status("late", 4.0, variant=4), retained=False, now=17.0)
+    assert (len(claimant._others), "real" in claimant._others) == (512, True)
+    assert claimant.decide([5, 4], 17.0) == Claim(4, is_held=True)
+
+    # One of them falls silent.
+    for number in range(510):
+        claimant.note_heard(f"new{number}", 40.0)
+    claimant.note_heard("real", 40.0)
+    claimant.note_status(status("late", 4.0, variant=4), retained=False, now=40.0)
+    assert claimant.decide([5, 4], 40.0) is None
