@@ -14,7 +14,6 @@ from vp_mqtt.bundle import follow
 from vp_mqtt.bundle.fetch import POINTER_LIMIT, Pause
 from vp_mqtt.bundle.folder import Bundle
 from vp_mqtt.config.settings import VariantSettings
-from vp_mqtt.inference.pictures import Picture
 from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.inbox import Inbox
 from vp_mqtt.mqtt.message import Outgoing, Received
@@ -24,7 +23,7 @@ from vp_mqtt.nodes.base import Node
 from vp_mqtt.nodes.bundles import find_initial_bundle
 from vp_mqtt.nodes.camera_rests import CameraRests
 from vp_mqtt.nodes.claiming import Claiming, check_account
-from vp_mqtt.nodes.fit_watch import FitWatch
+from vp_mqtt.nodes.fit_watch import LOOK_FOR_GONE_EVERY_S, FitWatch
 from vp_mqtt.nodes.loaded_variant import LoadedVariant, frame_side, load_variant
 from vp_mqtt.nodes.model_at_work import LIMIT_S, ModelAtWork
 from vp_mqtt.nodes.replica_gate import new_gate
@@ -89,7 +88,7 @@ class VariantNode:
         check_account(self._settings)
         self._claiming = Claiming(self._node, self._settings)
         self._node.start(self._settings.broker_options(), self._settings.metrics_address)
-        self._claiming.start(self._begin, self._model.clear)
+        self._claiming.start(self._begin, self._rest)
 
     def run(self) -> None:
         """Vote until stopped.
@@ -123,6 +122,11 @@ class VariantNode:
             self._node.subscribe([self._bundle_topic], qos=1, limit=POINTER_LIMIT)
             switch = partial(self._switch, variant, ended)
             self._follower.follow(switch, ended, partial(self._say_unless, ended, NodeStatus.set_problem, "bundle"))
+
+    def _rest(self) -> None:
+        """Vote on nothing from the next frame on."""
+        self._model.clear()
+        self._fit.clear()
 
     def _say_unless(
         self, ended: threading.Event, change: Callable[..., None], *values: object, **named: object
@@ -198,7 +202,8 @@ class VariantNode:
 
     def _work(self) -> None:
         while not self._node.stopping.is_set():
-            message = self._inbox.get()
+            message = self._inbox.get(LOOK_FOR_GONE_EVERY_S)
+            self._fit.forget_gone(time.monotonic())
             if message is not None:
                 with self._node.work.item(), self._model.take() as loaded:
                     if loaded is not None:
@@ -213,7 +218,9 @@ class VariantNode:
         try:
             camera = topics.parse(message.topic).source
             frame = FrameId.decode(message.correlation)
-            vote = loaded.vote(message, lambda picture: self._look(camera, picture, message, loaded))
+            vote = loaded.vote(
+                message, lambda picture: self._fit.look(camera, picture, message.payload, loaded.manifest, message.at)
+            )
         except ValueError as error:
             self._node.refusals.add(message.topic, str(error))
             return False
@@ -230,9 +237,6 @@ class VariantNode:
         sent = self._node.publish(Outgoing(vote_topic, encode(vote), correlation=frame.encode()))
         self._node.counts["votes" if sent else "votes_unsent"] += 1
         return True
-
-    def _look(self, camera: str, picture: Picture, message: Received, loaded: LoadedVariant) -> None:
-        self._fit.look(camera, picture, message.payload, loaded.manifest, message.at)
 
 
 def run(settings: VariantSettings) -> None:

@@ -75,3 +75,32 @@ def test_a_dark_scene_is_not_warned_of() -> None:
     watched.frames((COLOURED * 0.05).astype(np.uint8), 500, manifest=CALTECH)
     watched.frames(np.zeros((240, 320, 3), np.uint8), 500, manifest=CALTECH)
     assert watched.problems == []
+
+
+def test_the_warning_ends_when_the_camera_is_gone_and_its_place_is_free() -> None:
+    watched = Watched()
+    for number in range(16):
+        watched.now = 0.0
+        watched.frames(COLOURED, 200, camera=f"c{number}")
+    ends = watched.now + 601.0
+    while watched.now < ends:
+        # Those whose frames come slowly stay.
+        watched.frames(COLOURED, 1, camera="c0")
+        watched.now += 100.0
+        watched.watch.forget_gone(watched.now)
+    over = [(kind, problem) for kind, problem in watched.problems if problem is None]
+    assert over == [(f"pictures c{number}", None) for number in range(1, 16)]
+    watched.frames(COLOURED, 200, camera="new")
+    assert watched.problems[-1][0] == "pictures new"
+    watched.frames(COLOURED, 200, camera="c1")
+    assert watched.problems[-1][0] == "pictures c1"
+    assert watched.problems[-1][1] is not None
+
+
+def test_nothing_is_said_of_pictures_that_are_not_voted_on_any_more() -> None:
+    watched = Watched()
+    watched.frames(COLOURED, 200)
+    watched.watch.clear()
+    assert watched.problems[1:] == [("pictures cam0", None)]
+    watched.frames(COLOURED, 200)
+    assert watched.problems[2:] == watched.problems[:1]
