@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from vp_mqtt.config.camera_settings import CameraSettings
@@ -15,6 +16,7 @@ from vp_mqtt.nodes.frame_encoder import FrameEncoder
 from vp_mqtt.nodes.frame_publisher import FramePublisher, Moment
 from vp_mqtt.nodes.sources import Captured
 from vp_mqtt.nodes.views import View
+from vp_mqtt.protocol.messages import MAX_NEXT_WITHIN_S
 
 _GREY_SIDE = 48
 """Of the grey pictures that are compared: the shorter side, at least, in pixels."""
@@ -101,13 +103,22 @@ def streams_of(
             sizes=sizes,
             smaller_quality=settings.smaller_quality,
         )
-        next_within_s = settings.heartbeat if settings.motion_gate else None
+        next_within_s = _next_within_s(settings)
         if (publisher := before.get(camera)) is None:
             publisher = FramePublisher(node, camera, encoder, in_flight=settings.in_flight, next_within_s=next_within_s)
         else:
             publisher.change(encoder, next_within_s)
         streams.append(CameraStream(view, publisher, _gate(settings), View(settings.motion_region)))
     return streams
+
+
+def _next_within_s(settings: CameraSettings) -> float | None:
+    """Return within which time another frame follows, in s; None without a gate, which is what announces say it for."""
+    if not settings.motion_gate:
+        return None
+    # The heartbeat passes with a picture. Rounded: 1.1 s at 10 pictures per second are 11 of them, not 12.
+    pictures = max(1, math.ceil(round(settings.heartbeat * settings.fps, 6)))
+    return min(max(settings.heartbeat, pictures / settings.fps), MAX_NEXT_WITHIN_S)
 
 
 def _gate(settings: CameraSettings) -> MotionGate | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,6 +52,41 @@ def captured(left: int, right: int) -> Captured:
 @pytest.fixture(autouse=True)
 def no_frame_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vp_mqtt.nodes.camera_stream.FramePublisher", lambda *_, **__: FakePublisher())
+
+
+@pytest.fixture
+def promised(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return where the promises are noted that frames are published with."""
+    noted: list[float] = []
+
+    def publisher(*_: object, next_within_s: float, **__: object) -> FakePublisher:
+        noted.append(next_within_s)
+        return FakePublisher()
+
+    monkeypatch.setattr("vp_mqtt.nodes.camera_stream.FramePublisher", publisher)
+    return noted
+
+
+@pytest.mark.parametrize(("fps", "heartbeat"), [(0.1, 4.0), (0.3, 4.0), (3.0, 0.5), (8.0, 1.5)])
+def test_a_still_camera_sends_a_frame_as_soon_as_its_announces_promise(
+    fps: float, heartbeat: float, promised: list[float]
+) -> None:
+    stream, sent = stream_of(source="0", motion_gate=True, fps=fps, heartbeat=heartbeat)
+    still = captured(100, 100)
+    for number in range(60):
+        show(stream, still, number / fps)
+    gaps = [after - before for before, after in pairwise(sent.published)]
+    assert promised == [pytest.approx(max(gaps))]
+
+
+@pytest.mark.parametrize(
+    ("fps", "heartbeat", "said"), [(20.0, 1.5, 1.5), (10.0, 1.1, 1.1), (0.001, 0.5, 1000.0), (0.0001, 0.5, 3600.0)]
+)
+def test_the_promise_is_the_heartbeat_unless_pictures_come_more_slowly(
+    fps: float, heartbeat: float, said: float, promised: list[float]
+) -> None:
+    stream_of(source="0", motion_gate=True, fps=fps, heartbeat=heartbeat)
+    assert promised == [pytest.approx(said)]
 
 
 def show(stream: CameraStream, picture: Captured, now: float) -> bool:
