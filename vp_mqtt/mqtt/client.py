@@ -185,7 +185,7 @@ class Client(ThreadedClient):
     def _create_socket_connection(self) -> socket.socket:
         found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         # `create_connection` would always begin with the same one, which may be the one that hangs.
-        addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+        addresses = list(dict.fromkeys(_address(one[4]) for one in found))
         start = self.turn % len(addresses)
         for address in addresses[start:] + addresses[:start]:
             try:
@@ -252,3 +252,11 @@ def new_client(options: BrokerOptions, tls: ssl.SSLContext | None, client_id: st
     if will is not None:
         client.will_set(will.topic, will.payload, will.qos, will.retain)
     return client
+
+
+def _address(place: tuple[str | int | bytes, ...]) -> str:
+    """Return the address in what `getaddrinfo` has found, with its scope: a link-local one is on a single interface."""
+    match place:
+        case (address, _, _, int(scope)) if scope:
+            return f"{address!s}%{scope}"
+    return str(place[0])

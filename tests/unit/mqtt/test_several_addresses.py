@@ -37,3 +37,19 @@ def test_all_addresses_are_tried_beginning_with_the_one_whose_turn_it_is(
         client.connect("brokers.example", 1883)
     first = turn % 3
     assert tried == ADDRESSES[first:] + ADDRESSES[:first]
+
+
+def test_a_link_local_address_is_tried_on_its_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[Any, ...]] = []
+
+    def refuse(address: tuple[str, int], _timeout: float) -> None:
+        # As `create_connection` looks it up.
+        tried.extend(one[4] for one in socket.getaddrinfo(*address, type=socket.SOCK_STREAM))
+        raise ConnectionRefusedError
+
+    index, name = socket.if_nameindex()[0]
+    options = BrokerOptions(url=f"mqtt://[fe80::1%{name}]:1883")
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    with pytest.raises(ConnectionRefusedError):
+        new_client(options, None, "me", None).connect(options.host, options.port)
+    assert tried == [("fe80::1", 1883, 0, index)]
