@@ -88,7 +88,7 @@ class Session:
         self._tls: ssl.SSLContext | None = None
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._supervise, name="session", daemon=True)
-        self._subscribing = threading.Lock()
+        self._subscribing, self._birth_lock = threading.Lock(), threading.Lock()
         self._stopping, self._settled, self.connected = threading.Event(), threading.Event(), threading.Event()
         self._new_connection = partial(
             Connection,
@@ -105,8 +105,7 @@ class Session:
                 on_close=self.connected.clear,
             ),
         )
-        self.connections = 0
-        self.max_publish_bytes = MAX_REMAINING_LENGTH
+        self.connections, self.max_publish_bytes = 0, MAX_REMAINING_LENGTH
         self.failure: UserError | None = None
 
     def __enter__(self) -> Self:
@@ -133,7 +132,10 @@ class Session:
     def stop(self, last: Outgoing | None = None, timeout: float = 1.0) -> None:
         """Publish a last message, disconnect cleanly, so that no will is published, and end; within `timeout`, in s."""
         until = time.monotonic() + timeout
-        if last is not None and (sent := self.publish(last)) is not None:
+        with self._birth_lock:
+            # Also of a connection that is being made just now.
+            self._birth, sent = last, None if last is None else self.publish(last)
+        if sent is not None:
             sent.wait(timeout)
         self._stopping.set()
         self._settled.set()
@@ -165,9 +167,10 @@ class Session:
         return self.connections > 0
 
     def set_birth(self, birth: Outgoing) -> None:
-        """Publish another birth message from now on, and at once if there is a connection."""
-        self._birth = birth
-        self.publish(birth)
+        """Publish another birth message from now on, and at once if there is a connection; none before comes after."""
+        with self._birth_lock:
+            self._birth = birth
+            self.publish(birth)
 
     @property
     def is_subscribed(self) -> bool:
@@ -234,8 +237,9 @@ class Session:
             self.connections += 1
             self.connected.set()
         self._settled.set()
-        if self._birth is not None:
-            self.publish(self._birth)
+        with self._birth_lock:
+            if self._birth is not None:
+                self.publish(self._birth)
         self._retries.note_open()
 
 

@@ -232,7 +232,7 @@ class Node:
         self.publish_stats()
         if self._is_status_wrong:  # Whoever wrote it: what the broker keeps for our name is to be true.
             self._is_status_wrong = False
-            self.publish(self._status.message(State.ONLINE))
+            self.change_status(lambda _: None)
 
 
 def _repeat(publish_stats: Callable[[], None], every_s: float, stopping: threading.Event) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import pytest
 
 from vp_mqtt.config.broker import BrokerOptions
-from vp_mqtt.mqtt.message import Outgoing
+from vp_mqtt.mqtt.message import Outgoing, Received
 from vp_mqtt.nodes import base, signals
 from vp_mqtt.nodes.base import Node
-from vp_mqtt.protocol.messages import StatsMessage
+from vp_mqtt.protocol.messages import State, StatsMessage, StatusMessage
 
 
 class Session:
@@ -25,11 +26,13 @@ class Session:
     def start(self) -> None:
         pass
 
-    def stop(self, *_: object, **__: object) -> None:
-        pass
+    def stop(self, last: Outgoing, **_: object) -> None:
+        self.published.append(last)
 
     def publish(self, message: Outgoing) -> None:
         self.published.append(message)
+
+    set_birth = publish
 
 
 def new_node(more_counts: Callable[[], Mapping[str, int]]) -> Node:
@@ -45,12 +48,18 @@ def new_node(more_counts: Callable[[], Mapping[str, int]]) -> Node:
     )
 
 
-def test_stats_go_on_after_some_that_could_not_be_made_which_is_logged_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "Session", Session)
     monkeypatch.setattr(base, "_notify_systemd", lambda *_: None)
     monkeypatch.setattr(signals, "handle", lambda _: None)
+
+
+def published(node: Node) -> list[Outgoing]:
+    return cast("Session", cast("object", node.session)).published
+
+
+def test_stats_go_on_after_some_that_could_not_be_made_which_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     asked, is_late = 0, threading.Event()
 
     def more_counts() -> Mapping[str, int]:
@@ -66,8 +75,38 @@ def test_stats_go_on_after_some_that_could_not_be_made_which_is_logged_once(
         assert is_late.wait(30)
     finally:
         node.stop()
-    session = node.session
-    assert isinstance(session, Session)
-    sent = [StatsMessage.decode(message.payload).counts["frames"] for message in session.published]
+    stats = [message for message in published(node) if message.topic == node.topics.stats("v0")]
+    sent = [StatsMessage.decode(message.payload).counts["frames"] for message in stats]
     assert sent[:2] == [4, 5]
     assert [record.levelname for record in caplog.records if "stats failed" in record.message] == ["ERROR"]
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_wrong_status_is_put_right_but_not_after_the_goodbye(*, stops: bool) -> None:
+    making, may_go, made = threading.Event(), threading.Event(), threading.Event()
+
+    def more_counts() -> Mapping[str, int]:
+        if making.is_set():
+            made.set()
+        making.set()
+        assert may_go.wait(30)
+        return {}
+
+    node = new_node(more_counts)
+    node.start(BrokerOptions())
+    assert making.wait(30)
+    own = node._status.message(State.ONLINE).payload
+    for payload in (own, StatusMessage.decode(own).model_copy(update={"instance": "00000000"}).encode()):
+        node._receive(Received(node.topics.status("v0"), payload, None, 0.0))
+    if stops:
+        node.stop()
+    may_go.set()
+    (stats,) = (thread for thread in threading.enumerate() if thread.name == "stats")
+    if stops:
+        stats.join(30)
+    else:
+        assert made.wait(30)
+        node.stop()
+    statuses = [message for message in published(node) if message.topic == node.topics.status("v0")]
+    states = [StatusMessage.decode(message.payload).state for message in statuses]
+    assert states == ([State.STOPPED] if stops else [State.ONLINE, State.STOPPED])
