@@ -71,7 +71,9 @@ CAMERA_NODE = (
     _counter("vp_camera_captured_total", _CAMERA, "Pictures that the source has delivered.", "captured"),
     _counter("vp_camera_frames_total", _CAMERA, "Frames published.", "frames"),
     _counter("vp_camera_frames_passed_through_total", _CAMERA, "Frames published as they came.", "passed_through"),
-    _counter("vp_camera_frames_shrunk_total", _CAMERA, "Frames made smaller for the broker's limit.", "shrunk"),
+    _counter(
+        "vp_camera_frames_shrunk_total", _CAMERA, "Frames made smaller for the limits of broker and boards.", "shrunk"
+    ),
     Entry(
         "vp_camera_frames_dropped_total",
         Kind.COUNTER,
