@@ -34,6 +34,7 @@ _MOSTLY_GREY, _HARDLY_GREY = 0.95, 0.25
 _TINY = 3.0
 """So many times smaller than what the family learned from, or four times larger where that was small."""
 _SMALL_SIDE, _HUGE = 64, 4.0
+_LARGEST_SIDE = 100_000
 _IN_COLOUR, _SMALLER, _LARGER = "in colour", "far smaller", "far larger"
 """What pictures are; without their size, which may be another with each, while this is retained in a status."""
 
@@ -69,9 +70,10 @@ _KNOWN = {
 def learned_from(provenance: Mapping[str, str | int | float]) -> Learned:
     """Return what a bundle's provenance says of the pictures that its family learned from."""
     side, grey = provenance.get(SIDE_KEY), provenance.get(GREY_KEY)
-    if not isinstance(side, int | float) or not isinstance(grey, int | float):
-        return _KNOWN.get(str(provenance.get("dataset")), Learned())
-    return Learned(float(side), float(grey))
+    # A bundle may say anything: not every integer fits into a float.
+    if isinstance(side, int | float) and isinstance(grey, int | float) and 0 < side <= _LARGEST_SIDE and 0 <= grey <= 1:
+        return Learned(float(side), float(grey))
+    return _KNOWN.get(str(provenance.get("dataset")), Learned())
 
 
 def describe(pictures: Iterable[Picture]) -> dict[str, int | float]:

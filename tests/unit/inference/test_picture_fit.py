@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -130,3 +131,8 @@ def test_the_warning_says_what_to_do() -> None:
     assert said.splitlines() == [said]
     assert "'cam0' are in colour, but 'fashion-mnist' learned from grey pictures about 28 pixels high" in said
     assert "--bundle" in said
+
+
+@pytest.mark.parametrize("side", [10**4000, -1, math.nan, "60"])
+def test_nothing_is_learned_from_a_size_that_no_picture_has(side: float | str) -> None:
+    assert learned_from({"picture_side": side, "picture_grey": 0.2}) == Learned()
