@@ -17,11 +17,18 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.site import write_pictures
+from tests.support.broker import Mosquitto
+from tests.support.site import Probe, write_pictures
 from tests.support.tiny import write_bundle
 from vp_mqtt.bundle.folder import builtin_bundles, open_bundle
-from vp_mqtt.demo.listener import SITE
+from vp_mqtt.demo.listener import CAMERA, SITE, Listener
+from vp_mqtt.demo.record import Record
 from vp_mqtt.nodes.sources import SAMPLES
+from vp_mqtt.protocol import votes
+from vp_mqtt.protocol.frames import Announce, FrameId
+from vp_mqtt.protocol.messages import AnnounceMessage
+from vp_mqtt.protocol.topics import Topics
+from vp_mqtt.protocol.votes import Vote
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "vp_mqtt", "demo"]
@@ -97,6 +104,39 @@ def test_the_page_of_the_demo_is_there_until_it_is_interrupted(
             running.kill()
     assert (running.returncode, complaints) == (0, "")
     assert json.loads(printed)["broker"]["name"] == "mosquitto"
+
+
+def test_votes_of_another_bundle_and_invalid_messages_are_left_out(broker: Mosquitto) -> None:
+    record = Record(("cat", "dog"), variants=2)
+    listener = Listener(record, b"demo")
+    topics, frame = Topics(SITE), FrameId(1, 1)
+    probe = Probe(broker.port)
+    try:
+        with listener.connected(broker.url):
+            announce = AnnounceMessage.of(Announce(frame, time.time()))
+
+            def send_until_received() -> bool:
+                probe.publish(topics.announce(CAMERA), announce.encode(), frame.encode())
+                return listener.handle_message(timeout=1)
+
+            assert any(send_until_received() for _ in range(30))
+            for variant, vote in (
+                # A bundle with more classes was pushed, and one with as many, but others.
+                (0, Vote((2, 0), (0.6, 0.4), b"more")),
+                (0, Vote((1, 0), (0.6, 0.4), b"pair")),
+                # Of this bundle, and yet with too many classes.
+                (1, Vote((2, 0), (0.6, 0.4), b"demo")),
+            ):
+                probe.publish(topics.vote(CAMERA, variant), votes.encode(vote), frame.encode())
+            probe.publish(topics.label(CAMERA), b"no JSON")
+            probe.publish(topics.vote(CAMERA, 1), votes.encode(Vote((0, 1), (0.6, 0.4), b"demo")), frame.encode())
+            deadline = time.monotonic() + 30
+            while not record.frames[frame].votes:
+                assert time.monotonic() < deadline
+                listener.handle_message(timeout=1)
+    finally:
+        probe.close()
+    assert record.frames[frame].votes == {1: "cat"}
 
 
 def test_the_demo_leaves_no_process_behind(bundle: Path, picture_folder: Path) -> None:

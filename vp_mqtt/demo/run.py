@@ -103,7 +103,7 @@ def run(settings: DemoSettings) -> None:
         kills=bool(settings.kill),
         shows_page=settings.web is not None,
     )
-    listener = Listener(record)
+    listener = Listener(record, manifest.short_digest)
     console = Console()
     is_live = can_redraw(sys.stdout)
     with (
