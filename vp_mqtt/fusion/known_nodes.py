@@ -9,6 +9,8 @@ from vp_mqtt.fusion.handover import Place
 from vp_mqtt.protocol.messages import StatusMessage
 from vp_mqtt.protocol.presence import NodePresence, Presence
 
+VARIANT = "variant"
+"""The role of variant nodes, also of those that wait for a variant."""
 # Any client can name a node.
 _MAX_NODES = 512
 _MAX_OTHERS = 1024
@@ -113,10 +115,10 @@ class KnownNodes:
         """Return the names of the nodes that run this variant."""
         return self._in_place.get(place, set())
 
-    def that_vote_or_fuse(self) -> set[str]:
-        """Return the names of the nodes whose stats are listened to: those with a variant, and fusion nodes."""
+    def listened_to(self) -> set[str]:
+        """Return the names of the nodes whose stats are listened to: variant and fusion nodes, and others that vote."""
         statuses = ((name, node.presence.status) for name, node in self._nodes.items())
-        return {name for name, status in statuses if status.variant is not None or status.role == "fusion"}
+        return {name for name, one in statuses if one.variant is not None or one.role in {VARIANT, "fusion"}}
 
     def presences(self, role: str, now: float) -> dict[str, Presence]:
         """Return the presence of the nodes of a role, by their names."""

@@ -42,7 +42,7 @@ class Announcer:
         self._due: float | None = now + _SETTLE_S
         self._cameras: set[str] = set()
         self._camera_nodes: dict[str, tuple[str, ...]] = {}
-        self._boards: dict[str, int] = {}
+        self._boards: dict[str, int | None] = {}
         self._former: dict[str, str] = {}
         self._former_boards: dict[str, str] = {}
         self._presences: dict[str, Presence | None] = {}
@@ -85,7 +85,11 @@ class Announcer:
 
     def forget_node(self, node: str, now: float) -> None:
         """Note that a node's status was cleared: it is gone for good, and so are cameras that no other node names."""
-        self.note_board(node, None, now)
+        if node in self._boards:
+            del self._boards[node]
+            self._presences[node] = None
+            self._unsent.add(node)
+            self._announce_from(now)
         self._leave_out(self._camera_nodes.pop(node, ()), now)
 
     def _leave_out(self, cameras: Sequence[str], now: float) -> None:
@@ -96,15 +100,13 @@ class Announcer:
             self._announce_from(now)
 
     def note_board(self, node: str, variant: int | None, now: float) -> None:
-        """Note a variant node, or, without a variant, that its status was cleared: it is gone for good."""
-        if self._boards.get(node) == variant or (variant is not None and len(self._boards) >= _MAX_ENTITIES):
+        """Note a variant node, and the variant that it runs; None for one that waits for a variant."""
+        if node in self._boards:
+            if self._boards[node] == variant:
+                return
+        elif len(self._boards) >= _MAX_ENTITIES:
             return
-        if variant is None:
-            del self._boards[node]
-            self._presences[node] = None
-            self._unsent.add(node)
-        else:
-            self._boards[node] = variant
+        self._boards[node] = variant
         self._announce_from(now)
 
     def note_presence(self, node: str, presence: Presence) -> None:

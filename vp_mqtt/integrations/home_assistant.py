@@ -91,13 +91,15 @@ def discovery(site: str, fusion: str, entities: Iterable[Entity], removed: Mappi
     )
 
 
-def entities_of(site: str, cameras: Iterable[str], boards: Mapping[str, int], validity: Validity) -> list[Entity]:
+def entities_of(
+    site: str, cameras: Iterable[str], boards: Mapping[str, int | None], validity: Validity
+) -> list[Entity]:
     """Return the entities of a site.
 
     Args:
         site: its name.
         cameras: names of the cameras.
-        boards: variant index of each variant node, by its name.
+        boards: variant index of each variant node, by its name; None for one that waits for a variant.
         validity: how long labels and states are valid.
     """
     names = Topics(site)
@@ -222,11 +224,11 @@ def _capture_button(prefix: str, camera: str, names: Topics) -> Entity:
     }
 
 
-def _problem_sensor(prefix: str, node: str, variant: int, names: Topics) -> Entity:
+def _problem_sensor(prefix: str, node: str, variant: int | None, names: Topics) -> Entity:
     return {
         "platform": "binary_sensor",
         "unique_id": f"{prefix}-problem",
-        "name": f"variant {variant} ({node})",
+        "name": f"board ({node})" if variant is None else f"variant {variant} ({node})",
         "device_class": "problem",
         "entity_category": "diagnostic",
         "state_topic": names.presence(node),

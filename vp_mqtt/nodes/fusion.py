@@ -195,7 +195,7 @@ class FusionNode:
         if self._connections != self._node.session.connections:
             self._connections = self._node.session.connections
             self._messages.nodes.note_deaf(now)
-        self._subscriptions.listen_to(self._messages.nodes.that_vote_or_fuse())
+        self._subscriptions.listen_to(self._messages.nodes.listened_to())
         return self._messages.tick(now)
 
     def _handle(self, event: Event, now: float) -> list[WindowResult]:

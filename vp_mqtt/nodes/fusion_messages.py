@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vp_mqtt.bundle.manifest import MAX_CLASSES
 from vp_mqtt.fusion.handover import Handover, Place
-from vp_mqtt.fusion.known_nodes import KnownNode, KnownNodes
+from vp_mqtt.fusion.known_nodes import VARIANT, KnownNode, KnownNodes
 from vp_mqtt.fusion.window import WindowResult
 from vp_mqtt.fusion.windows import Windows
 from vp_mqtt.integrations.announcer import Announcer
@@ -104,7 +104,7 @@ class FusionMessages:
                 node.is_counted = False
                 results += self._windows.set_node(name, None, now)
         if self._home is not None:
-            self._home.note_presences(self.nodes.presences("variant", now))
+            self._home.note_presences(self.nodes.presences(VARIANT, now))
         return results
 
     def _announce(self, event: MessageArrived, now: float) -> list[WindowResult]:
@@ -143,29 +143,25 @@ class FusionMessages:
         if self._home is not None and status.role == "camera" and status.camera is not None:
             cameras = [camera for camera in status.regions or (status.camera,) if self.may_announce(camera)]
             self._home.note_camera_node(name, cameras, now, is_online=status.state is State.ONLINE)
-        if status.variant is None and status.role != FUSION:
-            known = self.nodes.find(name)
-            if known is None:
-                self.nodes.note_other(name)
-                return []
-            if status.state is State.ONLINE:
-                # A board that chooses its variant has none now.
-                self.nodes.forget(name)
-                return self._windows.set_node(name, None, now, arrived=event.message.at)
+        known = self.nodes.find(name)
+        if status.variant is None and known is None and status.role not in {VARIANT, FUSION}:
+            self.nodes.note_other(name)
+            return []
+        is_online = status.state is State.ONLINE
+        if status.variant is None and known is not None and not is_online:
             # The will is from before it chose.
             status = status.model_copy(update={"variant": known.presence.status.variant})
         node = self.nodes.note_status(status, retained=event.message.retained, now=now)
         if node is None:
             self._refusals.add("nodes that are not known yet", "too many nodes")
             return []
-        if status.variant is None:
+        if status.variant is None and status.role == FUSION:
             self._notices.note_fusion_node(status, now)
             return []
         if self._home is not None:
             self._home.note_board(name, status.variant, now)
             self._home.note_presence(name, node.presence.at(now))
-        is_online = status.state is State.ONLINE
-        self.nodes.set_place(name, self._place(event, status, status.variant) if is_online else None)
+        self.nodes.set_place(name, self._place(event, status) if is_online else None)
         self._notices.note_variant(node.place)
         return self._count(name, node, now, arrived=event.message.at)
 
@@ -202,18 +198,20 @@ class FusionMessages:
         is_heard = node.presence.is_heard(now)
         return self._windows.set_node(name, place, now, arrived=arrived, is_heard=is_heard)
 
-    def _place(self, event: MessageArrived, status: StatusMessage, variant: int) -> Place | None:
-        """Return the bundle and variant that a node runs; None for a bundle that is not known (yet).
+    def _place(self, event: MessageArrived, status: StatusMessage) -> Place | None:
+        """Return the bundle and variant that a node runs; None without one, or for a bundle that is not known (yet).
 
         Raises:
             MessageError: the bundle has no such variant.
         """
+        if status.variant is None:
+            return None
         family = self._handover.find(bytes.fromhex(status.digest or ""))
         if family is None:
             self._refusals.add(status.node, "variant of another bundle")
             if len(self._pending) < _MAX_PENDING:
                 self._pending[status.node] = event
             return None
-        if variant >= len(family.weights):
+        if status.variant >= len(family.weights):
             raise MessageError("no such variant")
-        return family.digest, variant
+        return family.digest, status.variant

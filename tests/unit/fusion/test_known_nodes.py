@@ -62,7 +62,8 @@ def test_nodes_of_a_variant_and_of_a_role() -> None:
     nodes.set_place("c", None)
     assert nodes.in_place(PLACE) == {"a", "b"}
     nodes.note_status(status("stage", role="stage", variant=0), retained=True, now=1.0)
-    assert nodes.that_vote_or_fuse() == {"f", "stage"}
+    nodes.note_status(status("other", role="stage"), retained=True, now=1.0)
+    assert nodes.listened_to() == {"a", "b", "c", "f", "stage"}
     nodes.set_place("b", (b"bbbb", 2))
     nodes.forget("a")
     nodes.forget("never seen")

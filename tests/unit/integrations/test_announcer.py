@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 
-from tests.unit.integrations.test_home_assistant import DeviceDiscovery, Removed, decode
+from tests.unit.integrations.test_home_assistant import BinarySensor, DeviceDiscovery, Removed, decode
 from vp_mqtt.integrations.announcer import Announcer
 from vp_mqtt.integrations.home_assistant import Validity, discovery, entities_of
 from vp_mqtt.mqtt.message import Outgoing
@@ -123,6 +123,18 @@ def test_what_a_fusion_node_before_us_announced_and_nobody_names_is_removed() ->
     removed = {key: one.platform for key, one in config.components.items() if isinstance(one, Removed)}
     assert removed == {"vp-home_v9-problem": "binary_sensor", "x": "image"}
     home.adopt(b"no discovery message")
+
+
+def test_a_board_is_one_entity_whether_it_has_a_variant_or_waits_for_one() -> None:
+    home = announcer()
+    home.note_board("v0", None, 0.0)
+    for now, variant, name in ((SETTLED, 2, "board (v0)"), (20.0, None, "variant 2 (v0)"), (40.0, None, "board (v0)")):
+        (config,) = configs(home.messages_due(now))
+        (entity,) = config.components.values()
+        assert isinstance(entity, BinarySensor)
+        assert entity.name == name
+        home.note_board("v0", variant, now)
+    assert configs(home.messages_due(55.0)) == []
 
 
 def test_presence_is_published_when_it_changes_and_every_minute() -> None:

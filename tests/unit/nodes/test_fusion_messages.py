@@ -18,7 +18,7 @@ from vp_mqtt.nodes.sharing import Sharing
 from vp_mqtt.protocol import topics, votes
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.protocol.messages import State, StatsMessage
-from vp_mqtt.protocol.presence import Presence
+from vp_mqtt.protocol.presence import Presence, PresenceMessage
 
 FAMILY = manifest((1.0, 1.0), 2)
 
@@ -91,7 +91,8 @@ def running(site: Site) -> set[str]:
 def test_a_board_that_chooses_its_variant_may_lose_it_and_its_will_does_not_know_it() -> None:
     site = Site()
     site.status("a", 0.0, variant=None)
-    assert site.presence(0.0) == {}
+    assert site.presence(0.0) == {"a": Presence.ONLINE}
+    assert running(site) == set()
     site.status("a", 1.0, variant=1)
     assert running(site) == {"a"}
     site.status("a", 2.0, variant=None)
@@ -185,6 +186,30 @@ def test_home_assistant_hears_of_cameras_that_camera_nodes_name_and_that_can_hav
     assert found == {"vp-home_door", "vp-home_gate"}
 
 
+def test_home_assistant_hears_what_becomes_of_a_board_without_a_variant() -> None:
+    home = Announcer("home", "fusion", Validity(label=5.0, state=90.0), 0.0)
+    site = Site(home=home)
+
+    def said(now: float) -> dict[str, str]:
+        site.messages.tick(now)
+        sent = [message for message in home.messages_due(now) if message.topic.endswith("/presence")]
+        return {one.topic.split("/")[3]: str(PresenceMessage.decode(one.payload).presence) for one in sent}
+
+    site.status("a", 0.0, variant=1)
+    site.status("spare", 0.0, variant=None)
+    assert said(5.0) == {"a": "online", "spare": "online"}
+    # The family that was pushed has fewer variants.
+    site.status("a", 10.0, variant=None)
+    assert site.messages.nodes.listened_to() == {"a", "spare"}
+    for now in range(10, 50, 5):
+        site.stats("a", float(now))
+        found = said(float(now))
+        assert found == ({"spare": "silent"} if now == 20 else {})
+    site.status("a", 50.0, variant=None, state=State.OFFLINE)
+    assert said(50.0) == {"a": "offline"}
+    assert said(60.0) == {"a": "offline", "spare": "silent"}
+
+
 def test_camera_nodes_are_known_by_a_valid_status_until_it_is_cleared() -> None:
     site = Site()
     topics_of = {name: f"vp/home/node/{name}/status" for name in ("c0", "c1")}
@@ -192,7 +217,7 @@ def test_camera_nodes_are_known_by_a_valid_status_until_it_is_cleared() -> None:
     site.hear(topics_of["c1"], b"{}", 0.0)
     assert [site.messages.knows_node(name) for name in ("c0", "c1")] == [True, False]
     assert site.messages.nodes.names() == ["c0"]
-    assert site.messages.nodes.that_vote_or_fuse() == set()
+    assert site.messages.nodes.listened_to() == set()
     site.hear(topics_of["c0"], b"", 1.0)
     assert not site.messages.knows_node("c0")
     assert site.messages.nodes.names() == []
