@@ -223,7 +223,8 @@ class FusionSettings(FamilySettings):
     state_dwell: StateDwell = Field(default=2.0, description="shortest time that a state lasts, in seconds")
     state_timeout: StateTimeout = Field(
         default=30.0,
-        description="seconds without a label that agrees with the state, after which it is unknown",
+        description="seconds without a label that agrees with the state, after which it is unknown; not before that "
+        "label is no longer valid (--valid-for)",
     )
     state_every: float = Field(
         default=30.0, ge=1, le=3600, description="seconds between messages of a state that does not change"

@@ -24,6 +24,8 @@ class _Camera:
     machine: StateMachine
     heard_at: float
     bundle: str
+    # Of the machine when it was last heard: a time-out shortens it.
+    patience: float = 0.0
     due: float = float("inf")
     wake: float = float("inf")
 
@@ -121,6 +123,7 @@ class CameraStates:
             label.valid_for_s,
         )
         self._publish(result.camera, camera, camera.machine.note(seen, now, wall), now, wall)
+        camera.patience = camera.machine.patience
         self._wake_up(result.camera, camera)
 
     def forget(self, camera: str) -> None:
@@ -141,7 +144,7 @@ class CameraStates:
             camera = self._cameras.get(name)
             if camera is None or camera.wake != at:
                 continue
-            if now >= camera.heard_at + self._forgotten_after():
+            if now >= _forgotten_at(camera):
                 # Nobody vouches for its state any more: the broker drops it when it is no longer valid.
                 del self._cameras[name]
                 continue
@@ -161,7 +164,7 @@ class CameraStates:
 
     def _wake_up(self, name: str, camera: _Camera) -> None:
         """Look at a camera when something is due; sooner does no harm, so that not every label changes the time."""
-        wake = min(camera.due, camera.machine.next_due(), camera.heard_at + self._forgotten_after())
+        wake = min(camera.due, camera.machine.next_due(), _forgotten_at(camera))
         if wake < camera.wake:
             camera.wake = wake
             heapq.heappush(self._wakes, (wake, name))
@@ -170,9 +173,6 @@ class CameraStates:
         if state is not None:
             camera.due = now + self._every
             self._outbox.append(self._message(name, camera.bundle, state, wall))
-
-    def _forgotten_after(self) -> float:
-        return max(_FORGOTTEN_AFTER_S, 2 * self._rules.timeout)
 
     def _message(self, camera: str, bundle: str, state: CameraState, wall: float) -> StateMessage:
         return StateMessage(
@@ -187,3 +187,8 @@ class CameraStates:
             valid_for_s=self.valid_for_s,
             bundle=bundle,
         )
+
+
+def _forgotten_at(camera: _Camera) -> float:
+    """Return when nothing more is said of a silent camera: some time after its state has timed out."""
+    return camera.heard_at + max(_FORGOTTEN_AFTER_S, 2 * max(camera.patience, camera.machine.patience))

@@ -2,8 +2,9 @@
 
 Labels flicker; automations need "the door is open since 18:02". The state changes to a label, or to unknown, when it is
 `labels` of the last `window` labels. To leave a label takes more than that (`hysteresis`), and no state is left
-within `dwell` seconds. After `timeout` seconds without a label that agrees with it, a state is unknown. Frames may be
-many per second, or few: a motion gate in the camera lets none pass while nothing moves, but for a heartbeat.
+within `dwell` seconds. After `timeout` seconds without a label that agrees with it, or when the last one that did is no
+longer valid, if that is later, a state is unknown. Frames may be many per second, or few: a motion gate in the camera
+lets none pass while nothing moves, but for a heartbeat.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class StateRules:
         window: so many labels are the last ones; at least `labels`.
         hysteresis: so many more labels it takes to leave a label than to leave unknown.
         dwell: a state lasts at least so long, in s.
-        timeout: without a label that agrees with it for so long, in s, a state becomes unknown; at least `dwell`.
+        timeout: without a label that agrees with it for so long, in s, a state becomes unknown, but not before the last
+            one that did is no longer valid; at least `dwell`.
     """
 
     labels: int
@@ -114,6 +116,11 @@ class StateMachine:
         """The state; None while it is undecided."""
         return self._state
 
+    @property
+    def patience(self) -> float:
+        """After how many s without a label that agrees with it the state times out."""
+        return max(self._rules.timeout, self._valid_for)
+
     def set_rules(self, rules: StateRules) -> None:
         """Follow other rules from now on: the state stays, and so do its last labels, as many as count now."""
         self._rules = rules
@@ -138,14 +145,11 @@ class StateMachine:
     def next_due(self) -> float:
         """Return when `tick` may have something to say, on the monotonic clock; infinity if never without a label."""
         times_out = self._state is None or self._state.label is not None
-        due = self._agreed_at + self._patience() if times_out else float("inf")
+        due = self._agreed_at + self.patience if times_out else float("inf")
         return min(due, self._changed_at + self._rules.dwell) if self._candidate() is not None else due
 
-    def _patience(self) -> float:
-        return max(self._rules.timeout, self._valid_for)
-
     def _expire(self, now: float, wall: float) -> CameraState | None:
-        if now < self._agreed_at + self._patience() or (self._state is not None and self._state.label is None):
+        if now < self._agreed_at + self.patience or (self._state is not None and self._state.label is None):
             return None
         return self._change(CameraState(None, wall, is_timeout=True), now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -53,9 +54,9 @@ class Site:
         self.states = CameraStates(RULES, every=EVERY)
         self.passed = 0.0
 
-    def label(self, votes: Mapping[int, int], camera: str = "cam0") -> list[StateMessage]:
+    def label(self, votes: Mapping[int, int], camera: str = "cam0", valid_for_s: float = 5.0) -> list[StateMessage]:
         closed = result(votes, camera)
-        message = make_label(closed, valid_for_s=5.0)
+        message = make_label(closed, valid_for_s=valid_for_s)
         self.states.note(closed, message, NOW + self.passed, WALL + self.passed)
         return self.due()
 
@@ -144,6 +145,39 @@ def test_a_camera_that_is_gone_is_forgotten_so_that_its_state_expires() -> None:
     assert {one.label for one in found} == {None}
     assert found[-1].published < WALL + 700
     assert site.states.next_due() is None
+
+
+@pytest.mark.parametrize("valid_for_s", [60.0, 750.0, 3600.0])
+def test_a_state_whose_labels_are_valid_for_long_times_out_before_its_camera_is_forgotten(valid_for_s: float) -> None:
+    site = Site()
+    for _ in range(2):
+        site.label(ALL_SAY_ONE, valid_for_s=valid_for_s)
+    found = site.wait(4 * valid_for_s + 2000)
+    unknown = [one for one in found if one.label is None]
+    assert unknown[0].reason is StateReason.TIMEOUT
+    assert unknown[0].since == WALL + valid_for_s
+    # Said often enough to be heard, and not for ever.
+    assert unknown[-1].published == pytest.approx(WALL + max(600, 2 * valid_for_s), abs=EVERY)
+    assert site.states.next_due() is None
+
+
+def test_a_camera_with_a_frame_in_a_quarter_of_an_hour_has_a_state() -> None:
+    site = Site()
+    found = []
+    for _ in range(4):
+        found += site.label(ALL_SAY_ONE, valid_for_s=2.5 * 900)
+        found += site.wait(900)
+    assert {one.label for one in found} == {"class 1"}
+    assert found[0].since == WALL + 900
+
+
+def test_a_longer_time_out_set_while_a_camera_is_silent_is_waited_for() -> None:
+    site = Site()
+    for _ in range(2):
+        site.label(ALL_SAY_ONE)
+    site.states.set_rules(replace(RULES, timeout=2000.0))
+    found = site.wait(5000)
+    assert [one.since for one in found if one.label is None][:1] == [WALL + 2000]
 
 
 def test_the_same_state_after_a_restart_is_no_change() -> None:
