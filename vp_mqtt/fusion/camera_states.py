@@ -46,7 +46,8 @@ class CameraStates:
         self._rules = rules
         self._every = every
         self._cameras: dict[str, _Camera] = {}
-        self._restored: dict[str, CameraState] = {}
+        # With the times at which they were published, on the wall clock.
+        self._restored: dict[str, tuple[CameraState, float]] = {}
         self._outbox: list[StateMessage] = []
         # When to look at which camera; an entry counts if it is the camera's `wake`.
         self._wakes: list[tuple[float, str]] = []
@@ -66,7 +67,8 @@ class CameraStates:
     def restore(self, camera: str, payload: bytes, classes: Collection[str], wall: float) -> None:
         """Note what the broker has kept for a camera: its state when this process was not there yet.
 
-        It is evidence for nothing: the first state is decided by labels, and is the same one still if they agree.
+        It is evidence for nothing: the first state is decided by labels, and is the same one still if they agree, and
+        if the first of them comes while it is valid.
 
         Args:
             camera: whose topic it was kept on.
@@ -84,11 +86,11 @@ class CameraStates:
             raise MessageError("class of another bundle")
         if not message.since <= min(message.published, wall + _WALL_TOLERANCE_S):
             raise MessageError("state from the future")
-        if wall - message.published > self.valid_for_s + _WALL_TOLERANCE_S:
+        if self._is_out_of_date(message.published, wall):
             raise MessageError("state out of date")
         if camera in self._cameras or len(self._restored) >= _MAX_RESTORED:
             return
-        self._restored[camera] = CameraState(
+        state = CameraState(
             message.label,
             message.since,
             previous=message.previous,
@@ -96,6 +98,7 @@ class CameraStates:
             agreeing=message.agreeing,
             is_timeout=message.reason is StateReason.TIMEOUT,
         )
+        self._restored[camera] = state, message.published
 
     def note(self, result: WindowResult, label: Label, now: float, wall: float) -> None:
         """Note a frame's label.
@@ -108,7 +111,7 @@ class CameraStates:
         """
         camera = self._cameras.get(result.camera)
         if camera is None:
-            machine = StateMachine(self._rules, now, self._restored.pop(result.camera, None))
+            machine = StateMachine(self._rules, now, self._take_restored(result.camera, wall))
             camera = self._cameras[result.camera] = _Camera(machine, now, label.bundle)
         camera.heard_at = now
         camera.bundle = label.bundle
@@ -173,6 +176,14 @@ class CameraStates:
         if state is not None:
             camera.due = now + self._every
             self._outbox.append(self._message(name, camera.bundle, state, wall))
+
+    def _take_restored(self, camera: str, wall: float) -> CameraState | None:
+        """Return what the broker had kept for a camera, once; None where nobody has vouched for it for too long."""
+        state, published = self._restored.pop(camera, (None, wall))
+        return None if self._is_out_of_date(published, wall) else state
+
+    def _is_out_of_date(self, published: float, wall: float) -> bool:
+        return wall - published > self.valid_for_s + _WALL_TOLERANCE_S
 
     def _message(self, camera: str, bundle: str, state: CameraState, wall: float) -> StateMessage:
         return StateMessage(

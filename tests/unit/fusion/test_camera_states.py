@@ -191,10 +191,20 @@ def test_the_same_state_after_a_restart_is_no_change() -> None:
 def test_another_state_after_a_restart_is_a_change_and_what_was_kept_alone_is_never_published() -> None:
     site = Site()
     site.states.restore("cam0", KEPT.encode(), CLASSES, WALL)
-    assert site.wait(1000) == []
+    assert site.wait(100) == []
     for _ in range(2):
         found = site.label({0: 2})
-    assert [(one.label, one.previous, one.since) for one in found] == [("class 2", "class 1", WALL + 1000)]
+    assert [(one.label, one.previous, one.since) for one in found] == [("class 2", "class 1", WALL + 100)]
+
+
+@pytest.mark.parametrize("voted", [1, 2])
+def test_what_was_kept_is_not_continued_once_it_is_out_of_date(voted: int) -> None:
+    site = Site()
+    site.states.restore("cam0", KEPT.encode(), CLASSES, WALL)
+    assert site.wait(1000) == []
+    for _ in range(2):
+        found = site.label({0: voted})
+    assert [(one.label, one.previous, one.since) for one in found] == [(f"class {voted}", None, WALL + 1000)]
 
 
 @pytest.mark.parametrize(
