@@ -5,12 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from vp_mqtt.integrations.home_assistant import PRESENCE_EVERY_S, Validity, discovery, entities_of, parse_components
+from vp_mqtt.integrations.home_assistant import (
+    PRESENCE_EVERY_S,
+    Validity,
+    board_of,
+    discovery,
+    entities_of,
+    parse_components,
+)
+from vp_mqtt.logs import LOGGER
 from vp_mqtt.mqtt.message import Outgoing
 from vp_mqtt.protocol.presence import Presence, PresenceMessage
 from vp_mqtt.protocol.topics import Topics
 
 _RETRY_S = 1.0
+# The broker is unlikely to take what it has refused before another camera or board is gone.
+_REFUSED_RETRY_S = 60.0
 _GATHER_S = 1.0
 _MAX_ENTITIES = 256
 _MAX_REMOVED = 256
@@ -49,6 +59,7 @@ class Announcer:
         self._announced_at = self._not_before = -math.inf
         self._repeat_at = now + PRESENCE_EVERY_S
         self._unsent: set[str] = set()
+        self._has_warned = False
 
     def next_due(self) -> float:
         """Return when `messages_due` has something to say, on the caller's clock."""
@@ -141,7 +152,7 @@ class Announcer:
             messages.append(self._discovery())
         if now >= self._repeat_at:
             self._repeat_at = now + PRESENCE_EVERY_S
-            self._unsent.update(self._presences)
+            self._unsent.update(board for board, presence in self._presences.items() if presence is not None)
         if self._announced_at > -math.inf:
             topics = Topics(self._site)
             messages += [self._presence(topics.presence(node), node) for node in sorted(self._unsent)]
@@ -164,19 +175,47 @@ class Announcer:
     def _presence(self, topic: str, node: str) -> Outgoing:
         presence = self._presences[node]
         if presence is None:
-            del self._presences[node]
             return Outgoing(topic, b"", qos=1, retain=True)
         payload = PresenceMessage(presence=presence, node=node).encode()
         return Outgoing(topic, payload, qos=1, retain=True, content_type="application/json")
 
-    def publish_due(self, now: float, publish: Callable[[Outgoing], object]) -> None:
+    def publish_due(
+        self, now: float, publish: Callable[[Outgoing], object], *, is_connected: Callable[[], bool]
+    ) -> None:
         """Publish what is due.
 
         Args:
             now: on the caller's clock, in s.
-            publish: returns None if there is no connection; then all is due again in a second.
+            publish: returns None if there is no connection; then the message is due again in a second. Also if the
+                broker does not accept a packet of this size; then it is due again in a minute.
+            is_connected: whether there is a connection.
         """
-        sent = [publish(message) for message in self.messages_due(now)]
-        if None in sent:
-            self._due = self._not_before = now + _RETRY_S
-            self._unsent.update(self._presences)
+        for message in self.messages_due(now):
+            board, is_sent = board_of(self._site, message.topic), publish(message) is not None
+            if board is not None and not is_sent:
+                self._unsent.add(board)
+                self._not_before = now + _RETRY_S
+            elif board is not None:
+                self._note_said(board)
+            elif is_sent:
+                self._has_warned = False
+            elif is_connected():
+                self._note_refused(message, now)
+            else:
+                self._due = now + _RETRY_S
+
+    def _note_said(self, board: str) -> None:
+        """Note that a board's presence was published; if it was cleared, that was the last word."""
+        if self._presences[board] is None:
+            del self._presences[board]
+
+    def _note_refused(self, message: Outgoing, now: float) -> None:
+        self._due = now + _REFUSED_RETRY_S
+        if self._has_warned:
+            return
+        self._has_warned = True
+        LOGGER.warning(
+            "Home Assistant does not hear of %d cameras and %d boards: the broker does not accept a message of %d "
+            "bytes; raise its limit for packets, or clear the statuses of nodes that are gone for good",
+            *(len(self._cameras), len(self._boards), message.packet_bytes()),
+        )

@@ -145,16 +145,17 @@ def parse_components(site: str, payload: bytes) -> dict[str, Component]:
     try:
         components = json.loads(payload)["components"]
         return {
-            str(key): Component(str(one["platform"]), _board_of(site, str(one.get("state_topic"))))
+            str(key): Component(str(one["platform"]), board_of(site, str(one.get("state_topic"))))
             for key, one in list(components.items())[:_MAX_COMPONENTS]
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def _board_of(site: str, state_topic: str) -> str | None:
+def board_of(site: str, topic_name: str) -> str | None:
+    """Return the node whose presence a topic of the site carries; None if it carries another thing."""
     try:
-        topic = topics.parse(state_topic)
+        topic = topics.parse(topic_name)
     except topics.TopicError:
         return None
     return topic.source if topic.kind is Kind.PRESENCE and topic.site == site else None

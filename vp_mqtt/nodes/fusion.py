@@ -170,7 +170,7 @@ class FusionNode:
                 for source in sorted(self._inbox.unblock(now)):
                     self._subscriptions.unblock(source)
                 if self._home is not None:
-                    self._home.publish_due(now, self._node.publish)
+                    self._home.publish_due(now, self._node.publish, is_connected=lambda: self._node.is_connected)
 
     def _patience(self) -> float | None:
         """Return how long to wait for the next event, in s."""

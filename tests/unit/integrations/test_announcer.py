@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from tests.unit.integrations.test_home_assistant import BinarySensor, DeviceDiscovery, Removed, decode
 from vp_mqtt.integrations.announcer import Announcer
 from vp_mqtt.integrations.home_assistant import Validity, discovery, entities_of
@@ -158,7 +160,7 @@ def test_messages_without_a_connection_are_due_again_in_a_second() -> None:
     home = announcer()
     home.note_board("v0", 0, 0.0)
     home.note_presence("v0", Presence.ONLINE)
-    home.publish_due(SETTLED, lambda _: None)
+    home.publish_due(SETTLED, lambda _: None, is_connected=lambda: False)
     assert home.messages_due(SETTLED + 0.9) == []
     sent: list[Outgoing] = []
 
@@ -166,11 +168,63 @@ def test_messages_without_a_connection_are_due_again_in_a_second() -> None:
         sent.append(message)
         return True
 
-    home.publish_due(SETTLED + 1.0, publish)
+    home.publish_due(SETTLED + 1.0, publish, is_connected=lambda: True)
     assert len(configs(sent)) == 1
     assert presences(sent) == {"v0": "online"}
-    home.publish_due(SETTLED + 2.0, publish)
+    home.publish_due(SETTLED + 2.0, publish, is_connected=lambda: True)
     assert len(sent) == 2
+
+
+def test_a_presence_that_is_cleared_without_a_connection_is_cleared_with_the_next_one_and_once() -> None:
+    home = announcer()
+    sent: list[Outgoing] = []
+
+    def publish(message: Outgoing) -> bool:
+        sent.append(message)
+        return True
+
+    home.note_board("v0", 0, 0.0)
+    home.note_presence("v0", Presence.ONLINE)
+    home.publish_due(SETTLED, publish, is_connected=lambda: True)
+    home.forget_node("v0", 20.0)
+    home.publish_due(20.0, lambda _: None, is_connected=lambda: False)
+    sent.clear()
+    for now in range(21, 400):
+        home.publish_due(float(now), publish, is_connected=lambda: True)
+    assert [one.payload for one in sent if one.topic.endswith("/presence")] == [b""]
+
+
+def test_a_discovery_message_that_is_too_large_is_tried_once_a_minute_said_once_and_delays_no_presence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    home = announcer()
+    tried: list[tuple[float, Outgoing]] = []
+    for number in range(3):
+        home.note_board(f"v{number}", number, 0.0)
+        home.note_presence(f"v{number}", Presence.ONLINE)
+
+    def publish(message: Outgoing) -> bool | None:
+        tried.append((now, message))
+        return None if message.topic.startswith("homeassistant/") and now < 180 else True
+
+    for tenth in range(3000):
+        now = tenth / 10
+        if tenth == 500:
+            home.note_presence("v1", Presence.SILENT)
+        home.publish_due(now, publish, is_connected=lambda: True)
+    assert [now for now, message in tried if configs([message])] == [
+        SETTLED,
+        SETTLED + 60,
+        SETTLED + 120,
+        SETTLED + 180,
+    ]
+    said = [(now, presences([message])) for now, message in tried if presences([message])]
+    every_minute = [SETTLED, 60.0, 120.0, 180.0, 240.0]
+    assert [now for now, one in said if "v0" in one] == every_minute
+    assert (50.0, {"v1": "silent"}) in said
+    assert len(said) == 3 * len(every_minute) + 1
+    (record,) = caplog.records
+    assert "Home Assistant does not hear of 0 cameras and 3 boards" in record.message
 
 
 def test_a_flood_of_names_is_bounded() -> None:
