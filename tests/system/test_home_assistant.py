@@ -65,6 +65,30 @@ def test_a_site_shows_up_is_told_again_after_a_birth_and_is_removed(site: Site) 
         home.loop_stop()
 
 
+def test_a_broker_that_has_forgotten_everything_is_told_again(broker: Mosquitto, site: Site) -> None:
+    configs: list[mqtt.MQTTMessage] = []
+    home = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    home.reconnect_delay_set(1, 1)
+    home.on_connect = lambda client, *_: client.subscribe(config_topic(SITE), qos=1)
+    home.on_message = lambda _client, _data, message: configs.append(message)
+    home.connect("127.0.0.1", broker.port)
+    home.loop_start()
+    try:
+        site.start_all([0], "--home-assistant")
+
+        def shows_board() -> bool:
+            return bool(configs) and f"vp-{SITE}_v0-problem" in decode(bytes(configs[-1].payload)).components
+
+        site.probe.until(shows_board, "the board", 40)
+        broker.stop()
+        configs.clear()
+        broker.start()
+        site.probe.until(shows_board, "the board again", 40)
+    finally:
+        home.disconnect()
+        home.loop_stop()
+
+
 def test_a_removal_that_the_broker_refuses_is_no_success() -> None:
     broker = Mosquitto()
     rules = broker.folder / "rules"

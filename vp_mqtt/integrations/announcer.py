@@ -136,6 +136,11 @@ class Announcer:
         self._due = max(self._due or 0.0, now + wait)
         self._repeat_at = min(self._repeat_at, now + wait)
 
+    def note_connection(self, now: float) -> None:
+        """Note a new connection: the broker may have forgotten everything, and sends what it retains first."""
+        self._due = max(self._due or 0.0, now + _SETTLE_S, self._announced_at + _GAP_S)
+        self._repeat_at = min(self._repeat_at, self._due)
+
     def _announce_from(self, now: float) -> None:
         """Announce a change: soon, together with those that follow at once, and not too soon after the last message."""
         if self._due is None:

@@ -194,7 +194,7 @@ class FusionNode:
         self._next_listen = now + _LISTEN_EVERY_S
         if self._connections != self._node.session.connections:
             self._connections = self._node.session.connections
-            self._messages.nodes.note_deaf(now)
+            self._messages.note_connection(now)
         self._subscriptions.listen_to(self._messages.nodes.listened_to())
         return self._messages.tick(now)
 

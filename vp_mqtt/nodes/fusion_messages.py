@@ -89,6 +89,12 @@ class FusionMessages:
         """Return whether a status of this node has come."""
         return name in self.nodes
 
+    def note_connection(self, now: float) -> None:
+        """Note a new connection: until now nothing could be heard, and the broker may have forgotten everything."""
+        self.nodes.note_deaf(now)
+        if self._home is not None:
+            self._home.note_connection(now)
+
     def tick(self, now: float) -> list[WindowResult]:
         """Stop waiting for the nodes that have fallen silent; to be called about once a second."""
         self._notices.note_overdue(self._windows.counts, self._windows.deadline)

@@ -194,6 +194,26 @@ def test_a_presence_that_is_cleared_without_a_connection_is_cleared_with_the_nex
     assert [one.payload for one in sent if one.topic.endswith("/presence")] == [b""]
 
 
+def test_all_is_told_again_to_a_broker_that_may_have_forgotten_it() -> None:
+    home = announcer()
+    home.note_connection(0.2)
+    home.note_board("v0", 0, 1.0)
+    home.note_presence("v0", Presence.ONLINE)
+    assert home.messages_due(SETTLED) == []
+    # What the broker retains has come.
+    assert len(configs(home.messages_due(SETTLED + 0.2))) == 1
+    for connected, told in ((5.0, SETTLED + 10.2), (50.0, 53.0)):
+        home.note_connection(connected)
+        assert home.messages_due(told - 0.1) == []
+        messages = home.messages_due(told)
+        assert (len(configs(messages)), presences(messages)) == (1, {"v0": "online"})
+    # Home Assistant that has just started is not ready sooner.
+    home.note_birth(100.0, 9.0)
+    home.note_connection(101.0)
+    assert configs(home.messages_due(108.9)) == []
+    assert len(configs(home.messages_due(109.0))) == 1
+
+
 def test_a_discovery_message_that_is_too_large_is_tried_once_a_minute_said_once_and_delays_no_presence(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
