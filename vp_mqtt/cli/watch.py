@@ -48,7 +48,9 @@ def line(seen: SeenLabel, overview: Overview) -> str:
 
 def _absent(overview: Overview, label: LabelMessage, now: float) -> dict[int, str]:
     """Return why the boards of variants that did not vote on a label are not there."""
-    nodes = {node.status.variant: node for node in overview.nodes("variant", now)}
+    # Of several boards with one variant, one that is online should have voted.
+    boards = sorted(overview.nodes("variant", now), key=lambda node: node.is_online)
+    nodes = {node.status.variant: node for node in boards}
     if not nodes:
         # An account that may not read statuses knows nothing of boards.
         return {}

@@ -239,6 +239,18 @@ def test_a_variant_that_nobody_runs_is_named() -> None:
     assert "missing 1 2 (no board)" in line(SeenLabel(nobody, heard.now, 0.0162), heard.overview)
 
 
+def test_of_two_boards_with_one_variant_the_dead_one_is_not_why_its_vote_is_missing() -> None:
+    heard = Heard()
+    for name in ("pi-a", "pi-b"):
+        heard.status("variant", name, variant=2)
+    seen = SeenLabel(label("Coat").model_copy(update={"voted": (0, 1), "missing": (2,)}), heard.now, 0.0162)
+    alive = line(seen, heard.overview)
+    heard.status("variant", "pi-b", variant=2, state=State.OFFLINE)
+    assert line(seen, heard.overview) == alive
+    heard.status("variant", "pi-a", variant=2, state=State.OFFLINE)
+    assert "missing 2 (offline)" in line(seen, heard.overview)
+
+
 def test_a_line_says_why_votes_are_missing_and_the_state() -> None:
     heard = busy_site()
     text = line(heard.overview.labels[-1], heard.overview)
