@@ -89,12 +89,6 @@ class CameraSettings(NodeSettings):
     frames: int = Field(default=0, ge=0, description="exit after so many frames; 0: never")
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.source_file is not None and "source" in self.model_fields_set:
-            raise ValueError("give either --source (VP_SOURCE) or --source-file, not both")
-        return self
-
-    @model_validator(mode="after")
     def _names_fit(self) -> Self:
         self.cameras()
         return self

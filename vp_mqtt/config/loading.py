@@ -48,6 +48,10 @@ _FILES = {
 }
 """Settings that are, or may be, the name of a file or folder."""
 
+_ALTERNATIVES = (("source", "source_file"), ("password", "password_file"))
+"""Settings that give one thing in two ways: whoever gives it overrides both."""
+_PRECEDENCE = ("flag", "environment", "file", "default")
+
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
 
@@ -133,11 +137,13 @@ def load(model: type[SettingsT], flags: Mapping[str, object], config: Path | Non
         UserError: a value is missing or wrong; the message names it and its source.
     """
     table = read_table(config, model) if config is not None else {}
+    overridden = _overridden(model, flags, table, config)
     # pydantic-settings reads the environment itself, and prefers what it is given: the file's values, too, if they
     # were not left out here.
     from_file = {field: value for field, value in table.items() if source_of(field, flags, table) == "file"}
+    unset = {field: model.model_fields[field].default for field in overridden}
     try:
-        return model(**{**from_file, **flags})
+        return model(**{**from_file, **flags, **unset})
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
     reason = error_reason(details)
@@ -146,8 +152,7 @@ def load(model: type[SettingsT], flags: Mapping[str, object], config: Path | Non
     field = str(details["loc"][0])
     if details["type"] == "missing":
         raise UserError(f"{flag_of(field)} is missing: {model.model_fields[field].description}")
-    source = source_of(field, flags, table)
-    names = {"environment": env_name(field), "file": f"--config {config}: {field}"}
+    name = _name_at_source(field, source_of(field, flags, table), config)
     given = details["input"]
     if isinstance(given, list):  # of a flag that was given several times
         given = " ".join(map(str, given))
@@ -157,7 +162,37 @@ def load(model: type[SettingsT], flags: Mapping[str, object], config: Path | Non
     )
     is_named = bool(given) and re.search(rf"(?<!\w){re.escape(given)}(?!\w)", reason) is not None and len(given) > 1
     shown = "" if is_hidden or is_named else f" (given: {shown_as})"
-    raise UserError(f"{names.get(source, flag_of(field))}: {reason}{shown}")
+    raise UserError(f"{name}: {reason}{shown}")
+
+
+def _overridden(
+    model: type[CommonSettings], flags: Mapping[str, object], table: Mapping[str, object], config: Path | None
+) -> set[str]:
+    """Return the settings that do not count, since a source of higher precedence gives the same in another way.
+
+    Raises:
+        UserError: one source gives it in both ways.
+    """
+    found = set()
+    for pair in _ALTERNATIVES:
+        sources = {field: source_of(field, flags, table) for field in pair if field in model.model_fields}
+        if len(sources) < len(pair) or "default" in sources.values():
+            continue
+        ranks = {field: _PRECEDENCE.index(source) for field, source in sources.items()}
+        if any(map(is_secret, pair)):
+            # A secret cannot be a flag: its variable counts as one.
+            ranks = {field: max(rank, _PRECEDENCE.index("environment")) for field, rank in ranks.items()}
+        first, second = pair
+        if ranks[first] == ranks[second]:
+            names = (_name_at_source(field, sources[field], config) for field in pair)
+            raise UserError(f"give either {' or '.join(names)}, not both")
+        found.add(max(pair, key=ranks.__getitem__))
+    return found
+
+
+def _name_at_source(field: str, source: str, config: Path | None) -> str:
+    """Return how a source calls a field."""
+    return {"environment": env_name(field), "file": f"--config {config}: {field}"}.get(source, flag_of(field))
 
 
 def source_of(field: str, flags: Mapping[str, object], table: Mapping[str, object]) -> str:
@@ -186,9 +221,13 @@ def describe(settings: CommonSettings, flags: Mapping[str, object], config: Path
     """Return (field, value, source) of every setting, for `--show-settings`; secrets are masked.
 
     Raises:
-        UserError: the file cannot be read any more.
+        UserError: the file cannot be read any more, or has been changed and contradicts itself.
     """
     model = type(settings)
     table = read_table(config, model) if config is not None else {}
     shown = {field: hide_in_address(_as_given(getattr(settings, field))) for field in model.model_fields}
-    return [(field, value, source_of(field, flags, table)) for field, value in shown.items()]
+    overridden = _overridden(model, flags, table, config)
+    return [
+        (field, value, "default" if field in overridden else source_of(field, flags, table))
+        for field, value in shown.items()
+    ]

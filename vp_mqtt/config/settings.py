@@ -80,8 +80,6 @@ class CommonSettings(BaseSettings):
     def _consistent(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("a client certificate needs both --cert-file and --key-file")
-        if self.password is not None and self.password_file is not None:
-            raise ValueError("give either VP_PASSWORD or --password-file, not both")
         return self
 
     def read_password(self) -> str | None:
