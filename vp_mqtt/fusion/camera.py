@@ -5,27 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple
 
 from vp_mqtt.fusion.seen_frames import SeenFrames
-from vp_mqtt.fusion.window import Window
+from vp_mqtt.fusion.window import Finished, Window
 from vp_mqtt.protocol.frames import Announce, FrameId
 
 # A camera starts a new run with every restart; only so many are remembered.
 _MAX_RUNS = 16
 _NOBODY: frozenset[int] = frozenset()
-
-
-class Finished(NamedTuple):
-    """A frame whose window is removed.
-
-    Attributes:
-        opened: when its window had opened, in s.
-        order: the window's place in the order of the camera's announces.
-    """
-
-    opened: float
-    order: int
 
 
 class Progress:
@@ -126,7 +113,7 @@ class CameraFrames:
     def finish(self, window: Window) -> None:
         """Remember a frame whose window is removed."""
         self.open_windows -= 1
-        self._finished[window.frame] = Finished(window.opened, window.order)
+        self._finished[window.frame] = window.finished()
         if len(self._finished) > self._history:
             self._finished.popitem(last=False)
 

@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 
 from vp_mqtt.bundle.manifest import Manifest
 from vp_mqtt.fusion.liveness import Liveness
+from vp_mqtt.protocol.votes import Vote
 
 
 class Family:
@@ -34,6 +35,15 @@ class Family:
         self._total_weight = sum(self.weights)
         self.replicated: set[int] = set()
         self.liveness = Liveness(suspect_after=suspect_after)
+
+    def check(self, variant: int, vote: Vote) -> None:
+        """Check a vote.
+
+        Raises:
+            IndexError: the variant, or a class in the vote, is not one of the family's.
+        """
+        if variant >= len(self.weights) or max(vote.classes) >= self.classes:
+            raise IndexError("no such variant or class")
 
     def share(self, variants: AbstractSet[int]) -> float:
         """Return the share of the family's weight that these variants have, 0..1."""

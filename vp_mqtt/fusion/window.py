@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from vp_mqtt.fusion.family import Family
 from vp_mqtt.fusion.tally import Tally
+from vp_mqtt.fusion.voters import Voters
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
 from vp_mqtt.protocol.votes import Vote
 
@@ -130,6 +132,20 @@ class FamilyVotes:
         )
 
 
+class Finished(NamedTuple):
+    """What is remembered of a frame whose window is removed.
+
+    Attributes:
+        opened: when the window had opened, in s.
+        order: the window's place in the order of the camera's announces.
+        voters: the variants that have voted on it.
+    """
+
+    opened: float
+    order: int
+    voters: Voters
+
+
 @dataclass(eq=False, slots=True)
 class Window:
     """The state of one frame.
@@ -140,6 +156,7 @@ class Window:
         opened: when that arrived, in s, on the caller's monotonic clock.
         order: the frame's place in the order of the camera's announces.
         by_family: each family's votes, by the family's digest.
+        voters: the variants that have voted on it, also after their family's votes were closed.
         result: None until the window is decided.
         is_labelled: the result was handed out.
     """
@@ -149,6 +166,7 @@ class Window:
     opened: float
     order: int
     by_family: dict[bytes, FamilyVotes] = field(default_factory=dict)
+    voters: Voters = field(default_factory=Voters)
     result: WindowResult | None = None
     is_labelled: bool = False
 
@@ -168,6 +186,10 @@ class Window:
         if votes is None:
             votes = self.by_family[family.digest] = FamilyVotes(family)
         return votes
+
+    def finished(self) -> Finished:
+        """Return what is to be remembered of the frame."""
+        return Finished(self.opened, self.order, self.voters)
 
     def open_votes(self) -> list[FamilyVotes]:
         """Return the votes of the families whose votes still count."""

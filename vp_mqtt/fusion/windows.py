@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from vp_mqtt.bundle.manifest import Manifest
-from vp_mqtt.fusion.camera import Finished
 from vp_mqtt.fusion.cameras import Cameras
 from vp_mqtt.fusion.early_votes import EarlyVote, EarlyVotes
 from vp_mqtt.fusion.family import Family
 from vp_mqtt.fusion.handover import Handover, Place
 from vp_mqtt.fusion.open_windows import OpenWindows
-from vp_mqtt.fusion.window import FamilyVotes, Window, WindowResult
+from vp_mqtt.fusion.window import FamilyVotes, Finished, Window, WindowResult
 from vp_mqtt.protocol.frames import Announce, ClosedBy, FrameId
 from vp_mqtt.protocol.votes import Vote
 
@@ -32,9 +31,9 @@ class Windows:
         cameras: the cameras that are known.
         deadline: of a window, in s after it opened.
         counts: what became of the messages: "announced", "votes", "late" (votes after closing), "overdue" (those of
-            them that came after the deadline), "duplicate_votes", "duplicate_announces", "unannounced" (votes on frames
-            that were not announced in time), "suspected" (times that a variant became suspected), "refused" (too
-            many cameras or open windows) and "abandoned" (frames that were left without a label).
+            them that came after the deadline), "duplicate_votes" (also after closing), "duplicate_announces",
+            "unannounced" (votes on frames that were not announced in time), "suspected" (times that a variant became
+            suspected), "refused" (too many cameras or open windows) and "abandoned" (frames left without a label).
     """
 
     def __init__(
@@ -104,19 +103,17 @@ class Windows:
         family = self._handover.find(vote.digest)
         if family is None:
             raise KeyError(vote.digest)
-        if arrived is None:
-            arrived = now
+        early = EarlyVote(variant, vote, now if arrived is None else arrived)
         window = self._open.find(camera, frame)
         if window is None:
-            return self._without_window(camera, frame, family, EarlyVote(variant, vote, arrived), now)
+            return self._without_window(camera, frame, family, early, now)
         votes = window.votes_of(family)
         if not votes.is_open:
-            late, of = EarlyVote(variant, vote, arrived), Finished(window.opened, window.order)
-            return self._late(camera, frame, of, family=family, early=late, now=now)
+            return self._late(camera, frame, window.finished(), family=family, early=early, now=now)
         if variant in votes.votes:
             self.counts["duplicate_votes"] += 1
             return []
-        return self._settle([*self._count(window, votes, variant, vote, arrived), window], now)
+        return self._settle([*self._count(window, votes, variant, vote, early.arrived), window], now)
 
     def set_node(
         self, node: str, place: Place | None, now: float, *, arrived: float | None = None, is_heard: bool = True
@@ -164,6 +161,7 @@ class Windows:
     def _count(self, window: Window, votes: FamilyVotes, variant: int, vote: Vote, arrived: float) -> list[Window]:
         """Count a vote in time; return the windows of older frames, which stop waiting for the variant."""
         votes.add(variant, vote)
+        window.voters.add(votes.family.digest, variant)
         self.counts["votes"] += 1
         votes.family.liveness.note_vote(window.camera, variant, arrived)
         return self._open.pass_over(window.camera, window.frame, window.order, (votes.family, variant))
@@ -174,8 +172,7 @@ class Windows:
         """Handle a vote on a frame that is labelled already, or is yet to be announced."""
         known = self.cameras.find(camera)
         if known is None or not known.has_seen(frame):
-            if early.variant >= len(family.weights) or max(early.vote.classes) >= family.classes:
-                raise IndexError("no such variant or class")
+            family.check(early.variant, early.vote)
             if not self._early.add(camera, frame, early, now):
                 self.counts["duplicate_votes"] += 1
             return []
@@ -188,6 +185,9 @@ class Windows:
     def _late(
         self, camera: str, frame: FrameId, finished: Finished, *, family: Family, early: EarlyVote, now: float
     ) -> list[WindowResult]:
+        if not finished.voters.add(family.digest, early.variant):
+            self.counts["duplicate_votes"] += 1
+            return []
         self.counts["late"] += 1
         # Late only because nothing waited for it: had the votes been open until the deadline, it would count.
         if now - finished.opened > self.deadline:

@@ -227,6 +227,27 @@ def test_a_second_vote_of_a_variant_is_counted_and_dropped() -> None:
     assert windows.counts["votes"] == 2
 
 
+def test_a_second_vote_after_the_votes_were_closed_is_a_duplicate_and_not_late() -> None:
+    windows = online(0, 1, 2)
+    counts = windows.counts
+    for sequence in range(1, 6):
+        opened = 100 * sequence
+        windows.announce("cam", announced(sequence), opened)
+        windows.vote("cam", frame(sequence), 0, certain(1), opened + 1)
+        # Decided without the third variant.
+        only(windows.vote("cam", frame(sequence), 1, certain(1), opened + 2))
+        for variant in (0, 1):
+            assert windows.vote("cam", frame(sequence), variant, certain(2), opened + 3) == []
+        assert (counts["duplicate_votes"], counts["late"]) == (4 * sequence - 2, sequence - 1)
+        windows.vote("cam", frame(sequence), 2, certain(2), opened + 4)
+        assert counts["late"] == sequence
+        for variant in (1, 2):
+            windows.vote("cam", frame(sequence), variant, certain(2), opened + 90)
+        assert (counts["duplicate_votes"], counts["late"]) == (4 * sequence, sequence)
+    assert counts["votes"] == 10
+    assert counts["overdue"] == 0
+
+
 def test_a_second_announce_is_counted_and_dropped_while_the_window_is_open_and_after() -> None:
     windows = online(0)
     windows.announce("cam", announced(1), 5)
