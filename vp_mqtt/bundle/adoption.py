@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from vp_mqtt.bundle.refusal import is_refusal
 from vp_mqtt.protocol.messages import State, StatusMessage
 from vp_mqtt.protocol.presence import NodePresence, Presence
 
@@ -24,6 +25,7 @@ class Adoption:
         fusion: fusion nodes that follow the site or run the bundle.
         fusion_pinned: fusion nodes pinned to another bundle, each with its name: they do not fuse votes of this one.
         reasons: of boards that do not run it (yet), what they say is wrong.
+        refusals: what boards, silent ones too, say that do not accept it.
     """
 
     taken: tuple[str, ...]
@@ -33,6 +35,7 @@ class Adoption:
     fusion_pinned: dict[str, str]
     fusion: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, nodes: Iterable[NodePresence], digest: str, now: float) -> Adoption:
@@ -53,6 +56,7 @@ class Adoption:
         pinned = [node.status for node in busy if _is_pinned(node.status)]
         fusion = [node.status for node in online if node.status.role == "fusion"]
         waiting = [node for node in followers if node not in silent]
+        problems = ((node.status.node, node.status.problem) for node in followers)
         return cls(
             taken=_names(taken),
             waiting=_names(waiting),
@@ -61,12 +65,20 @@ class Adoption:
             fusion_pinned=_bundles(one for one in fusion if _is_deaf(one, digest)),
             fusion=tuple(sorted(one.node for one in fusion if not _is_deaf(one, digest))),
             reasons={node.status.node: node.status.problem for node in waiting if node.status.problem is not None},
+            refusals={node: said for node, said in problems if said is not None and is_refusal(said, digest)},
         )
 
-    def is_settled(self, waited_s: float) -> bool:
-        """Return whether no board is waited for; that there is none is known after a while only."""
-        has_boards = bool(self.taken or self.silent or self.pinned)
-        return not self.waiting and (has_boards or waited_s > _HEARD_WITHIN_S)
+    def is_settled(self, waited_s: float, before: Adoption | None = None) -> bool:
+        """Return whether no board is waited for; that there is none is known after a while only.
+
+        Args:
+            waited_s: since when they are waited for.
+            before: how it was before the switch: a refusal from then may be of an earlier switch to the same bundle.
+        """
+        earlier = {} if before is None else before.refusals
+        refused = {node for node, said in self.refusals.items() if earlier.get(node) != said}
+        has_boards = bool(self.taken or self.silent or self.pinned or refused)
+        return refused.issuperset(self.waiting) and (has_boards or waited_s > _HEARD_WITHIN_S)
 
     @property
     def is_refused(self) -> bool:

@@ -11,6 +11,7 @@ from vp_mqtt.bundle.cache import Cache, default_folder
 from vp_mqtt.bundle.fetch import Fetcher, Interrupted, Pause, Superseded
 from vp_mqtt.bundle.folder import Bundle, open_bundle
 from vp_mqtt.bundle.initial import InitialSearch, Use
+from vp_mqtt.bundle.refusal import refusal
 from vp_mqtt.bundle.signing import SignatureError, Verifier
 from vp_mqtt.config.broker import BrokerOptions
 from vp_mqtt.errors import UserError
@@ -198,8 +199,8 @@ class Follower:
             is_previous = ref == pointer.previous and not is_current
             if is_previous and self._variant is not None:
                 continue
-            if is_current and (refusal := self._fetcher.why_not_followed(ref)) is not None:
-                problem = f"'{ref.name}' ({ref.digest[:8]}) is not accepted: {refusal}"
+            if is_current and (reason := self._fetcher.why_not_followed(ref)) is not None:
+                problem = refusal(ref, reason)
                 continue
             bundle = self._fetcher.try_fetch(ref, pause_while_named)
             if bundle is None:

@@ -180,9 +180,10 @@ class Pusher:
             self._await_ready(ref)
             self._check_undisturbed()
         pointer = old.switched(ref, round(time.time(), 3))
+        unswitched = self._state.adoption(ref.digest, time.monotonic())
         self._point_to(pointer)
         LOGGER.info("the bundle of the site '%s' is now '%s' (%s)", self._site, ref.name, ref.digest[:8])
-        adoption = self._await_taken(ref)
+        adoption = self._await_taken(ref, unswitched)
         self._check_undisturbed()
         if not kept <= self._state.chunks_of(ref.digest):
             raise UserError(f"someone else cleared chunks of '{ref.name}' from the broker meanwhile; push again")
@@ -223,12 +224,12 @@ class Pusher:
                 "%s did not get ready within %g s; switching nevertheless", ", ".join(waiting), self._ready_within_s
             )
 
-    def _await_taken(self, ref: BundleRef) -> Adoption:
-        """Wait until all boards that follow the site run a bundle, or until their time is up."""
+    def _await_taken(self, ref: BundleRef, before: Adoption) -> Adoption:
+        """Wait until all boards that follow the site run a bundle or refuse it, or until their time is up."""
         started = time.monotonic()
         while True:
             adoption = self._state.adoption(ref.digest, now := time.monotonic())
-            if adoption.is_settled(now - started) or now - started > self._taken_within_s:
+            if adoption.is_settled(now - started, before) or now - started > self._taken_within_s:
                 return adoption
             self._session.check()
             time.sleep(_POLL_S)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from tests.support.statuses import status_of
 from vp_mqtt.bundle.adoption import Adoption
+from vp_mqtt.bundle.refusal import refusal
+from vp_mqtt.protocol.bundle_pointer import BundleRef
 from vp_mqtt.protocol.messages import State
 from vp_mqtt.protocol.presence import NodePresence
 
@@ -85,6 +87,25 @@ def test_boards_that_say_why_they_do_not_run_it_are_quoted() -> None:
         f"not running it yet: a, b: {lacks}",
     ]
     assert found.as_dict()["reasons"] == {"a": lacks, "b": lacks}
+
+
+def test_boards_that_refuse_it_are_not_waited_for_unless_they_said_so_before_the_switch() -> None:
+    unsigned = f"the site's bundle {refusal(BundleRef(name='new', digest=NEW), 'it is not signed')}"
+    said = adoption(node("a", digest=NEW), node("b", problem=f"dark; {unsigned}"))
+    assert said.is_settled(0.0)
+    assert said.is_settled(0.0, adoption(node("b")))
+    assert not said.is_settled(9.0, said)
+    assert adoption(node("b", problem=unsigned)).is_settled(0.0, said)
+    assert adoption(node("b", problem=unsigned)).is_refused
+    for other in (node("c"), node("c", problem="the site's bundle 'new' (abababab) is not accepted; see the log")):
+        assert not adoption(node("b", problem=unsigned), other).is_settled(9.0)
+    assert not adoption(node("b", problem=unsigned.replace("abababab", "cdcdcdcd"))).is_settled(9.0)
+    # What a board said that was silent at the switch is no news, either, once it is heard again.
+    kept = node("a", problem=unsigned, retained=True)
+    before = adoption(kept, now=15.1)
+    assert before.silent == ("a",)
+    kept.note_heard(16.0)
+    assert not adoption(kept, now=16.0).is_settled(1.0, before)
 
 
 def test_a_site_without_boards_refuses_nothing() -> None:

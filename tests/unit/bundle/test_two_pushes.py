@@ -42,7 +42,7 @@ def test_a_push_whose_chunks_are_cleared_meanwhile_ends_with_an_error(
 ) -> None:
     mine = pusher()
     chunk = NAMES.model(ref_of(bundle).digest, 0, 0)
-    monkeypatch.setattr(mine, "_await_taken", lambda _: broker.publish(chunk, b""))
+    monkeypatch.setattr(mine, "_await_taken", lambda *_: broker.publish(chunk, b""))
     with pytest.raises(UserError, match="someone else cleared chunks of 'tiny'"):
         mine.push(pack(open_bundle(bundle), None))
 
