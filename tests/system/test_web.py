@@ -150,9 +150,11 @@ def test_the_page_shows_the_site_as_it_is(demo_site: Site, broker: Mosquitto, tm
         # So does one of the server, which ends at once although browsers listen to it.
         site.signal("page", signal.SIGTERM)
         assert site.wait("page", ENDS_WITHIN_S) == 0
-        expect(live.page.locator("#offline")).to_be_visible()
+        for tab in (live, past):
+            expect(tab.page.locator("#offline")).to_be_visible()
         start_page(site, port, tmp_path, times=2)
-        expect(live.page.locator("#offline")).to_be_hidden()
+        for tab in (live, past):
+            expect(tab.page.locator("#offline")).to_be_hidden()
         await_another_picture(live)
 
 

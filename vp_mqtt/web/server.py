@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import uvicorn
@@ -24,11 +25,12 @@ from vp_mqtt.overview.site_view import SiteView
 from vp_mqtt.web.bundle_names import BundleNames
 from vp_mqtt.web.context import Context
 from vp_mqtt.web.history.changes import StateChange
-from vp_mqtt.web.history.place import history_of
+from vp_mqtt.web.history.place import default_folder, history_of
 from vp_mqtt.web.history.store import History
 from vp_mqtt.web.listener import Listener
 from vp_mqtt.web.pages.routes import all_routes
 from vp_mqtt.web.security.gate import Access, Gate
+from vp_mqtt.web.security.kept_key import kept_key
 from vp_mqtt.web.security.passwords import default_file, read_passwords
 from vp_mqtt.web.teaching.studio import Studio
 from vp_mqtt.web.templating import Templates
@@ -74,6 +76,12 @@ def access(settings: WebSettings) -> Access:
         proxy_header=settings.proxy_header,
         operators=settings.operators,
     )
+
+
+def with_kept_key(who: Access, settings: WebSettings) -> Access:
+    """Return who may see the page, with a key that outlasts a restart, beside the history."""
+    file = (settings.history or default_folder()) / f"{settings.site}.key"
+    return who if who.passwords is not None else replace(who, key=kept_key(file))
 
 
 def _own_names() -> tuple[str, ...]:
@@ -166,7 +174,7 @@ def run(settings: WebSettings, on_ready: Callable[[str], None] = lambda _: None)
     Raises:
         UserError: the settings are not usable, or the broker refuses us.
     """
-    who = access(settings)
+    who = with_kept_key(access(settings), settings)
     failed: list[UserError] = []
     stopping = threading.Event()
 

@@ -25,7 +25,8 @@ from vp_mqtt.web.listener import Listener
 from vp_mqtt.web.security import passwords
 from vp_mqtt.web.security.passwords import set_password
 from vp_mqtt.web.security.people import PageRole
-from vp_mqtt.web.server import access, build
+from vp_mqtt.web.server import access, build, with_kept_key
+from vp_mqtt.web.teaching.studio import Studio
 from vp_mqtt.web.templating import Templates
 
 OPERATOR, VIEWER = "correct horse battery", "another good phrase"
@@ -93,6 +94,37 @@ def test_the_first_state_of_a_camera_comes_after_no_other(tmp_path: Path) -> Non
     page = browser.get("/history").text
     assert "the first state" in page
     assert "after unknown" in page
+
+
+def test_forms_of_a_page_that_was_open_count_after_a_restart(tmp_path: Path) -> None:
+    def restarted(folder: Path) -> TestClient:
+        settings = load(WebSettings, {"history": str(folder)})
+        listener = Listener(settings, SiteView(settings.site, now=0.0), on_end=lambda _: None)
+        who = with_kept_key(access(settings), settings)
+        (studio := Studio(load(WebSettings, {"teach": str(tmp_path / "teach")}), listener)).open()
+        context = Context(settings, listener, who, Templates(settings.site), studio=studio)
+        return TestClient(build(context), base_url="http://127.0.0.1:8321", client=("127.0.0.1", 50_000))
+
+    own = tmp_path / "state"
+    token = _token(restarted(own).get("/teach").text)
+    file = own / "home.key"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "class &#39;fork&#39; created" in restarted(own).post("/teach/classes", data=forks(token)).text
+
+    # A key that others could read, or that is none, is not used any more.
+    file.chmod(0o644)
+    refused = restarted(own).post("/teach/classes", data=forks(token))
+    assert (refused.status_code, refused.headers["HX-Refresh"]) == (403, "true")
+    file.write_text("x")
+    assert restarted(own).get("/teach").status_code == 200
+    assert file.stat().st_mode & 0o777 == 0o600
+    # Where none can be kept, the page works all the same.
+    (tmp_path / "file").touch()
+    assert restarted(tmp_path / "file" / "state").get("/teach").status_code == 200
+
+
+def forks(token: str) -> dict[str, str]:
+    return {"csrf": token, "name": "fork"}
 
 
 def test_asking_for_the_head_of_a_stream_ends(tmp_path: Path) -> None:

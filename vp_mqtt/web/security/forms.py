@@ -35,6 +35,11 @@ async def read_form(request: Request) -> Form | None:
     return {name: values[0] for name, values in fields.items()}
 
 
+def out_of_date() -> Response:
+    """Return the answer to a form without the session's token: htmx loads the page again, which then has it."""
+    return PlainTextResponse("The form is out of date: load the page again\n", 403, {"HX-Refresh": "true"})
+
+
 def changes(
     role: PageRole,
 ) -> Callable[[Callable[[Request, Form], Awaitable[Response]]], Callable[[Request], Awaitable[Response]]]:
@@ -53,7 +58,7 @@ def changes(
                 return PlainTextResponse("This is not a form, or it is too large\n", 400)
             token = form.pop(CSRF_FIELD, "") or request.headers.get(CSRF_HEADER, "")
             if person is None or not hmac.compare_digest(token.encode(), person.csrf.encode()):
-                return PlainTextResponse("The form is out of date: load the page again\n", 403)
+                return out_of_date()
             if role is PageRole.OPERATOR and not person.is_operator:
                 return PlainTextResponse("Only an operator may do this\n", 403)
             return await endpoint(request, form)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vp_mqtt.web.security.headers import SECURITY_HEADERS
 from vp_mqtt.web.security.hosts import is_allowed, is_same_origin
+from vp_mqtt.web.security.kept_key import new_key
 from vp_mqtt.web.security.passwords import Passwords
 from vp_mqtt.web.security.people import PageRole, Person
 from vp_mqtt.web.security.sessions import COOKIE, Sessions, csrf_token
@@ -36,6 +36,7 @@ class Access:
         trusted_proxies: IP addresses of the proxies whose header counts.
         proxy_header: in which they name who is signed in.
         operators: of those named there, who may change things.
+        key: of the forms' tokens where there are no passwords, which have one of their own.
     """
 
     passwords: Passwords | None
@@ -44,6 +45,7 @@ class Access:
     trusted_proxies: tuple[str, ...] = ()
     proxy_header: str = "Remote-User"
     operators: tuple[str, ...] = ()
+    key: str = field(default_factory=new_key, repr=False)
 
     @property
     def is_open(self) -> bool:
@@ -59,8 +61,7 @@ class Gate:
         self._app = app
         self._access = access
         self._sessions = None if access.passwords is None else Sessions(access.passwords)
-        # Where there are no sessions, tokens last as long as the server.
-        self._key = secrets.token_hex(32) if access.passwords is None else access.passwords.key
+        self._key = access.key if access.passwords is None else access.passwords.key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""

@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from vp_mqtt.web.security.forms import CSRF_FIELD, Form
+from vp_mqtt.web.security.forms import CSRF_FIELD, Form, out_of_date
 from vp_mqtt.web.security.gate import person_of
 
 MAX_FILES = 200
@@ -59,7 +59,7 @@ def takes_files(
         try:
             token = form.get(CSRF_FIELD)
             if not isinstance(token, str) or not hmac.compare_digest(token.encode(), person.csrf.encode()):
-                return PlainTextResponse("The form is out of date: load the page again\n", 403)
+                return out_of_date()
             upload = await _unpack(form)
         finally:
             await form.close()
