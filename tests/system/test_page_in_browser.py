@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.support.browser import Tab, chromium, find_chromium
+from tests.support.labels import label
 from tests.support.served_page import served
-from tests.unit.web.teaching.test_pages import Rig
+from tests.unit.web.teaching.test_pages import JPEG, Rig
 from vp_mqtt.local.ports import free_port
+from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.web.security.passwords import set_password
+from vp_mqtt.web.security.people import PageRole
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +56,52 @@ def test_a_server_that_is_away_or_another_one_is_said_where_it_was_not(
         expect(page.get_by_role("link", name="fork")).to_be_visible()
         expect(failed).to_be_hidden()
         assert tab.barriers() == []
+
+
+def test_who_has_signed_out_sees_nothing_more_in_other_tabs(browser: Browser, tmp_path: Path) -> None:
+    words = "correct horse battery"
+    set_password(tmp_path / "passwords", PageRole.OPERATOR, words)
+    rig = Rig(tmp_path, passwords_file=str(tmp_path / "passwords"))
+    tab = Tab(browser)
+    with served(rig.browser.app, free_port()) as url:
+        page = tab.page
+        page.goto(f"{url}/boards")
+        page.get_by_label("Password").fill(words)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Response time")).to_be_visible()
+        live, teach = page.context.new_page(), page.context.new_page()
+        live.goto(url)
+        teach.goto(f"{url}/teach")
+        page.get_by_role("button", name="Sign out").click()
+        for other in (live, teach):
+            expect(other.get_by_label("Password")).to_be_visible()
+
+
+def test_a_picture_after_which_none_can_be_loaded_is_shown_as_old(browser: Browser, rig: Rig) -> None:
+    tab = Tab(browser)
+    page, number = tab.page, 1
+    picture = page.locator(".camera .picture")
+
+    def publish() -> None:
+        nonlocal number
+        number += 1
+        frame = str(FrameId(7, number))
+        with rig.listener.view() as view:
+            view.note_picture("cam0", frame, JPEG)
+            now = time.monotonic()
+            seen = label("things").model_copy(update={"frame": frame})
+            view.note_label(view.overview.note_label(seen, now, time.time()))
+
+    with served(rig.browser.app, free_port()) as url:
+        publish()
+        page.goto(url)
+        expect(picture).not_to_have_class("picture stale")
+        page.route("**/frames/**", lambda route: route.abort())
+        until = time.monotonic() + 15
+        while "stale" not in str(picture.get_attribute("class")):
+            assert time.monotonic() < until
+            publish()
+            page.wait_for_timeout(250)
+        page.unroute("**/frames/**")
+        publish()
+        expect(picture).not_to_have_class("picture stale")

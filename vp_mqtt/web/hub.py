@@ -60,8 +60,12 @@ class Hub:
         """Whether there are as many browsers as one server is to feed."""
         return self.browsers >= _MAX_BROWSERS
 
-    async def stream(self) -> AsyncIterator[dict[str, str]]:
-        """Yield the events for one browser: all parts first, then those that change, and a beat now and then."""
+    async def stream(self, may_go_on: Callable[[], bool] = lambda: True) -> AsyncIterator[dict[str, str]]:
+        """Yield the events for one browser: all parts first, then those that change, and a beat now and then.
+
+        Args:
+            may_go_on: asked before each beat; the stream ends where the browser's session has.
+        """
         sent: dict[str, object] = {}
         beat_at = 0.0
         self.browsers += 1
@@ -76,6 +80,8 @@ class Hub:
                 for name in sent.keys() - fragments.keys():
                     del sent[name]
                 if time.monotonic() - beat_at > _BEAT_S:
+                    if not may_go_on():
+                        return
                     beat_at = time.monotonic()
                     yield {"event": "beat", "data": ""}
                 await asyncio.sleep(self._period_s)

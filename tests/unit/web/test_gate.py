@@ -203,6 +203,9 @@ def test_signing_in_opens_the_pages_and_signing_out_closes_them(tmp_path: Path) 
     assert browser.get("/").status_code == 200
     assert browser.post("/sign-out", data={"csrf": token}).status_code == 303
     assert browser.get("/", headers={"Accept": "*/*"}).status_code == 401
+    # Nor does the session count for whoever has kept its cookie, such as a stream that is still open.
+    kept = {"Accept": "*/*", "Cookie": f"vp_session={cookie.value}"}
+    assert browser.get("/", headers=kept).status_code == 401
 
 
 def test_a_form_from_elsewhere_signs_nobody_in(tmp_path: Path) -> None:

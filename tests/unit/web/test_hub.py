@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
+
 from vp_mqtt.web.hub import Fragment, Fragments, Hub
 
 PERIOD_S = 0.01
@@ -107,6 +109,16 @@ def test_there_is_a_beat_at_once_so_that_a_browser_knows_that_it_is_heard() -> N
         return [event["event"] async for event in _first(stream)]
 
     assert asyncio.run(scenario()) == ["beat"]
+
+
+def test_a_stream_ends_soon_after_the_session_of_its_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vp_mqtt.web.hub._BEAT_S", 0.0)
+    answers = [True, True, False]
+
+    async def scenario() -> list[str]:
+        return [event["event"] async for event in Hub(dict, period_s=PERIOD_S).stream(lambda: answers.pop(0))]
+
+    assert asyncio.run(scenario()) == ["beat", "beat"]
 
 
 async def _first(stream: AsyncIterator[dict[str, str]]) -> AsyncIterator[dict[str, str]]:

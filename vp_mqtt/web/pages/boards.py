@@ -48,7 +48,7 @@ def routes(context: Context) -> list[Route]:
         return templates.page(request, "boards.html", cards=cards, cells=STRIP_CELLS, problems=events.problems(context))
 
     async def stream(request: Request) -> Response:
-        return await events.answer(request, hub)
+        return await events.answer(request, hub, context.access)
 
     return [Route("/boards", page, name="boards"), Route("/boards/events", stream, methods=["GET"])]
 

@@ -11,12 +11,13 @@ from starlette.responses import PlainTextResponse, Response
 from vp_mqtt.overview.site_view import SiteView
 from vp_mqtt.web.context import Context
 from vp_mqtt.web.hub import Fragment, Hub
+from vp_mqtt.web.security.gate import Access
 
 _SEND_TIMEOUT_S = 20.0
 _PING_S = 15
 
 
-async def answer(request: Request, hub: Hub) -> Response:
+async def answer(request: Request, hub: Hub, access: Access) -> Response:
     """Return the stream for a browser that opens a page."""
     if request.method == "HEAD":
         # A stream whose body is left out would never end.
@@ -24,7 +25,7 @@ async def answer(request: Request, hub: Hub) -> Response:
     if hub.is_full:
         return PlainTextResponse("Too many browsers have this page open\n", 503, {"Retry-After": "30"})
     return EventSourceResponse(
-        hub.stream(),
+        hub.stream(lambda: access.person(request) is not None),
         send_timeout=_SEND_TIMEOUT_S,
         ping=_PING_S,
         # A reverse proxy that buffers would hold the events back.

@@ -40,7 +40,7 @@ def routes(context: Context) -> list[Route]:
         return templates.page(request, "live.html", cards=cards, problems=events.problems(context))
 
     async def stream(request: Request) -> Response:
-        return await events.answer(request, hub)
+        return await events.answer(request, hub, context.access)
 
     async def picture(request: Request) -> Response:
         """Return a frame as it was received, or the newest one if that one is gone."""

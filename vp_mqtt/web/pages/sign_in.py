@@ -39,11 +39,11 @@ def local_path(target: str) -> str:
 class _SignIn:
     """Signing in with a password, and out."""
 
-    def __init__(self, context: Context, passwords: Passwords) -> None:
+    def __init__(self, context: Context, passwords: Passwords, sessions: Sessions) -> None:
         """Prepare for these passwords."""
         self._context = context
         self._passwords = passwords
-        self._sessions = Sessions(passwords)
+        self._sessions = sessions
         self._attempts = Attempts()
         # Each check takes memory and a core.
         self._one_at_a_time = CapacityLimiter(1)
@@ -99,19 +99,22 @@ def _target(request: Request) -> str:
     return local_path(request.query_params.get("next", "/"))
 
 
-@changes(PageRole.VIEWER)
-async def _sign_out(_request: Request, _form: Form) -> Response:
-    answer = RedirectResponse(_PATH, 303)
-    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
-    return answer
-
-
 def routes(context: Context) -> list[Route]:
     """Return the routes of signing in and out; none where there are no passwords."""
-    passwords = context.access.passwords
-    if passwords is None:
+    passwords, sessions = context.access.passwords, context.access.sessions
+    if passwords is None or sessions is None:
         return []
+
+    @changes(PageRole.VIEWER)
+    async def sign_out(request: Request, _form: Form) -> Response:
+        # A proxy's sessions are not ours to end.
+        if (person := sessions.read(request.cookies.get(COOKIE))) is not None:
+            sessions.end(person)
+        answer = RedirectResponse(_PATH, 303)
+        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return answer
+
     return [
-        Route(_PATH, _SignIn(context, passwords).answer, methods=["GET", "POST"]),
-        Route("/sign-out", _sign_out, methods=["POST"]),
+        Route(_PATH, _SignIn(context, passwords, sessions).answer, methods=["GET", "POST"]),
+        Route("/sign-out", sign_out, methods=["POST"]),
     ]

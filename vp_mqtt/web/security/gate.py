@@ -37,6 +37,7 @@ class Access:
         proxy_header: in which they name who is signed in.
         operators: of those named there, who may change things.
         key: of the forms' tokens where there are no passwords, which have one of their own.
+        sessions: of those who have signed in with a password; None without any.
     """
 
     passwords: Passwords | None
@@ -46,11 +47,28 @@ class Access:
     proxy_header: str = "Remote-User"
     operators: tuple[str, ...] = ()
     key: str = field(default_factory=new_key, repr=False)
+    sessions: Sessions | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Make the sessions, which all who use this share."""
+        object.__setattr__(self, "sessions", None if self.passwords is None else Sessions(self.passwords))
 
     @property
     def is_open(self) -> bool:
         """Whether nobody has to sign in."""
         return self.passwords is None and not self.trusted_proxies and self.is_local
+
+    def person(self, request: Request) -> Person | None:
+        """Return who a request comes from, as of now; None if nobody who may see the page."""
+        key = self.key if self.passwords is None else self.passwords.key
+        peer = "" if request.client is None else request.client.host
+        name = request.headers.get(self.proxy_header, "") if peer in self.trusted_proxies else ""
+        if name:
+            role = PageRole.OPERATOR if name in self.operators else PageRole.VIEWER
+            return Person(name[:_LONGEST_NAME], role, csrf_token(key, f"proxy {name}"))
+        if self.sessions is not None:
+            return self.sessions.read(request.cookies.get(COOKIE))
+        return Person("", PageRole.OPERATOR, csrf_token(key, "local")) if self.is_open else None
 
 
 class Gate:
@@ -60,8 +78,6 @@ class Gate:
         """Stand before an app."""
         self._app = app
         self._access = access
-        self._sessions = None if access.passwords is None else Sessions(access.passwords)
-        self._key = access.key if access.passwords is None else access.passwords.key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
@@ -95,26 +111,13 @@ class Gate:
             headers.get("origin"), headers.get("sec-fetch-site"), host
         ):
             return PlainTextResponse("This request comes from another page\n", 403)
-        person = self._person(request)
+        person = access.person(request)
         scope.setdefault("state", {})["person"] = person
         if person is not None or request.url.path.startswith(_OPEN_PATHS):
             return None
         if request.method in _SAFE and "text/html" in headers.get("accept", ""):
             return RedirectResponse(f"/sign-in?next={quote(request.url.path)}", 303)
         return PlainTextResponse("Sign in first\n", 401)
-
-    def _person(self, request: Request) -> Person | None:
-        access = self._access
-        peer = "" if request.client is None else request.client.host
-        name = request.headers.get(access.proxy_header, "") if peer in access.trusted_proxies else ""
-        if name:
-            role = PageRole.OPERATOR if name in access.operators else PageRole.VIEWER
-            return Person(name[:_LONGEST_NAME], role, csrf_token(self._key, f"proxy {name}"))
-        if self._sessions is not None:
-            return self._sessions.read(request.cookies.get(COOKIE))
-        if access.is_open:
-            return Person("", PageRole.OPERATOR, csrf_token(self._key, "local"))
-        return None
 
 
 def person_of(request: Request) -> Person | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections import deque
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
@@ -14,6 +15,7 @@ from vp_mqtt.web.security.people import PageRole, Person
 COOKIE = "vp_session"
 LASTS_S = 14 * 86_400
 _NONCE_BYTES = 16
+_REMEMBERED = 1024
 
 
 class Sessions:
@@ -21,11 +23,14 @@ class Sessions:
 
     A cookie holds the role and a nonce. Its signature depends on the hash of the role's password: with another
     password, the sessions that the old one has opened are over.
+
+    Those that were ended are remembered until the server ends, for streams that were opened before.
     """
 
     def __init__(self, passwords: Passwords) -> None:
         """Start with what the passwords file holds."""
         self._passwords = passwords
+        self._ended: deque[str] = deque(maxlen=_REMEMBERED)
 
     def open(self, role: PageRole) -> str:
         """Return a new session's cookie."""
@@ -41,7 +46,12 @@ class Sessions:
             nonce = self._serializer(role).loads(signed, max_age=LASTS_S)
         except BadData:
             return None
-        return Person(name, role, csrf_token(self._passwords.key, str(nonce)), can_sign_out=True)
+        token = csrf_token(self._passwords.key, str(nonce))
+        return None if token in self._ended else Person(name, role, token, can_sign_out=True)
+
+    def end(self, person: Person) -> None:
+        """End a person's session."""
+        self._ended.append(person.csrf)
 
     def _serializer(self, role: PageRole) -> URLSafeTimedSerializer:
         password = hashlib.sha256((self._passwords.for_role(role) or "").encode()).hexdigest()

@@ -3,6 +3,8 @@
 
 (() => {
   const SILENT_MS = 12000; // the server sends a beat every 4 s
+  const ASK_EVERY_MS = 2000;
+  const MISSED = 3; // so many pictures one after another, and the one that is shown is an old one
   let source = null;
   let heardAt = Date.now();
 
@@ -21,7 +23,20 @@
     return source;
   };
 
-  document.addEventListener("htmx:sseError", () => { offline().hidden = false; });
+  // Neither a stream nor a picture says why it is refused. Whoever is not signed in any more is led there and back.
+  let askedAt = -Infinity;
+
+  async function ask() {
+    if (performance.now() - askedAt < ASK_EVERY_MS) return;
+    askedAt = performance.now();
+    const answer = await fetch("/problems").catch(() => null);
+    if (answer && answer.status === 401) window.location.reload();
+  }
+
+  document.addEventListener("htmx:sseError", () => {
+    offline().hidden = false;
+    ask();
+  });
   document.addEventListener("htmx:sseMessage", heard);
 
   // A server whose machine has gone leaves the connection open: nothing is heard, and nothing breaks.
@@ -40,6 +55,7 @@
   const wanted = new Map();
   const loading = new Set();
   const spare = new Map();
+  const missed = new Map();
 
   function load(place) {
     const camera = place.dataset.camera;
@@ -51,6 +67,8 @@
     spare.delete(camera);
     const done = () => { loading.delete(camera); load(place); };
     image.onload = () => {
+      missed.delete(camera);
+      place.classList.remove("stale");
       const shown = place.querySelector("img");
       if (shown) {
         image.alt = shown.alt;
@@ -60,7 +78,12 @@
       }
       done();
     };
-    image.onerror = done;
+    image.onerror = () => {
+      missed.set(camera, (missed.get(camera) || 0) + 1);
+      if (missed.get(camera) >= MISSED) place.classList.add("stale");
+      ask();
+      done();
+    };
     image.src = `/cameras/${encodeURIComponent(camera)}/frames/${encodeURIComponent(frame)}`;
   }
 

@@ -36,7 +36,7 @@ class Rig:
     def __init__(self, folder: Path, name: str = "", **flags: str) -> None:
         self.settings = load(WebSettings, {"teach": str(folder / "teach"), **flags})
         self.view = SiteView(self.settings.site, now=time.monotonic())
-        listener = Listener(self.settings, self.view, on_end=lambda _: None)
+        self.listener = listener = Listener(self.settings, self.view, on_end=lambda _: None)
         self.studio = Studio(self.settings, listener)
         self.studio.open()
         for one in ("cup", "spoon"):
