@@ -20,7 +20,7 @@ from vp_mqtt.overview.problems import (
     why_labels_should_come,
 )
 from vp_mqtt.overview.totals import Totals
-from vp_mqtt.protocol.messages import LabelMessage, StateMessage, StatsMessage, StatusMessage
+from vp_mqtt.protocol.messages import LabelMessage, State, StateMessage, StatsMessage, StatusMessage
 from vp_mqtt.protocol.presence import NodePresence
 
 _GRACE_S = 3.0  # retained statuses arrive at once, a node's first messages soon
@@ -112,6 +112,10 @@ class Overview:
         """Note a node's status."""
         node = self._nodes.get(status.node)
         if node is not None:
+            if status.state is not State.ONLINE and status.variant is None:
+                # The will of a board that chooses its variant is from before it chose.
+                known = node.status.model_dump(include={"variant", "bundle", "digest"})
+                status = status.model_copy(update=known)
             node.note_status(status, retained=retained, now=now)
         elif len(self._nodes) < _MAX_NODES:
             self._nodes[status.node] = NodePresence(status, retained=retained, now=now)

@@ -251,6 +251,19 @@ def test_of_two_boards_with_one_variant_the_dead_one_is_not_why_its_vote_is_miss
     assert "missing 2 (offline)" in line(seen, heard.overview)
 
 
+def test_a_variant_that_another_board_has_taken_over_is_not_called_offline() -> None:
+    heard = Heard()
+    for name in ("a", "z"):
+        heard.status("variant", name, variant=2)
+    # What a board that chooses its variant leaves: a will from before it chose.
+    heard.status("variant", "z", state=State.OFFLINE)
+    assert any("2: z" in one for one in drawn(heard.overview, heard.now, width=80, height=24))
+    missed = SeenLabel(label("Coat"), heard.now, 0.0162)
+    assert "missing 2 (not waited for)" in line(missed, heard.overview)
+    heard.status("variant", "a", state=State.OFFLINE)
+    assert "missing 2 (offline)" in line(missed, heard.overview)
+
+
 def test_a_line_says_why_votes_are_missing_and_the_state() -> None:
     heard = busy_site()
     text = line(heard.overview.labels[-1], heard.overview)

@@ -310,6 +310,25 @@ def test_spares_are_no_twins_and_a_board_whose_variant_nobody_knows_is_named(hea
     assert heard.wait(5) == ["board 'b' is offline"]
 
 
+@pytest.mark.parametrize("end", [State.OFFLINE, State.STOPPED])
+def test_a_board_that_chose_its_variant_keeps_it_when_it_ends(heard: Heard, end: State) -> None:
+    heard.all_online()
+    heard.status("variant", "a", is_spare=True)
+    heard.status("variant", "a", variant=3, bundle="things", digest="0000002a")
+    since = heard.overview.nodes("variant", heard.now)[-1].bundle_since
+    heard.now += 5
+    # The will is from before it chose.
+    heard.status("variant", "a", state=end)
+    (ended,) = (node for node in heard.overview.nodes("variant", heard.now) if node.status.node == "a")
+    assert (ended.status.state, ended.status.variant) == (end, 3)
+    assert (ended.status.bundle, ended.status.digest, ended.bundle_since) == ("things", "0000002a", since)
+    if end is State.OFFLINE:
+        assert heard.wait(5) == ["variant 3 ('a') is offline"]
+    # Started again, it has none before it chooses.
+    heard.status("variant", "a", claim=3)
+    assert {node.status.variant for node in heard.overview.nodes("variant", heard.now)} == {0, 1, 2, None}
+
+
 def test_a_node_that_two_machines_run_ousts_itself_again_and_again(heard: Heard) -> None:
     heard.all_online()
     assert heard.wait(30) == []
