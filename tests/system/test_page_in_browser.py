@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from playwright.sync_api import Browser, expect
 from tests.support.browser import Tab, chromium, find_chromium
 from tests.support.labels import label
 from tests.support.served_page import served
-from tests.unit.web.teaching.test_pages import JPEG, Rig
+from tests.unit.web.teaching.test_pages import JPEG, Rig, result_of
 from vp_mqtt.local.ports import free_port
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.web.security.passwords import set_password
 from vp_mqtt.web.security.people import PageRole
+from vp_mqtt.web.teaching.job import JobState, JobView
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,70 @@ def test_a_picture_after_which_none_can_be_loaded_is_shown_as_old(browser: Brows
         page.unroute("**/frames/**")
         publish()
         expect(picture).not_to_have_class("picture stale")
+
+
+class Running:
+    """A job that runs until it is cancelled."""
+
+    def __init__(self, kind: str) -> None:
+        self.view_now = JobView(kind, JobState.RUNNING, "learning", 40.0, 5.0, tuple("abcdefghijklmnopqrstuvwxyz"), "")
+
+    def view(self) -> JobView:
+        return self.view_now
+
+    def cancel(self) -> None:
+        self.view_now = replace(self.view_now, state=JobState.CANCELLED)
+
+    def stop(self) -> None:
+        """It is no process."""
+
+
+@pytest.mark.parametrize("part", ["job", "tuning"])
+def test_a_job_is_read_and_cancelled_by_keyboard_while_it_runs(
+    browser: Browser, rig: Rig, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    trainer = rig.studio.trainer
+    trainer.result = result_of(Path("/nowhere"))
+    monkeypatch.setattr(trainer, "_job" if part == "job" else "_tuning", Running("train"))
+    page = Tab(browser).page
+
+    def is_polled() -> None:
+        with page.expect_response("**/train"):
+            pass
+
+    with served(rig.browser.app, free_port()) as url:
+        page.goto(f"{url}/train")
+        cancel, log = page.locator(f"#{part} button"), page.locator(f"#{part} .log")
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            page.wait_for_timeout(100)
+            if cancel.evaluate("button => button === document.activeElement"):
+                break
+        is_polled()
+        expect(cancel).to_be_focused()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(log).to_be_visible()
+        log.evaluate("log => { log.scrollTop = 100; }")
+        for _ in range(2):
+            is_polled()
+        expect(page.locator(f"#{part} summary")).to_be_focused()
+        expect(log).to_be_visible()
+        assert log.evaluate("log => log.scrollTop") == 100
+        # When it has ended, all the page is shown as it is then.
+        expect(page.locator("#train-now")).to_have_count(0)
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Enter")
+        expect(page.locator("#train-now")).to_be_visible()
+        expect(page.locator(f"#{part}")).to_contain_text("cancelled")
+
+
+def test_the_page_is_shown_anew_when_a_job_ends_by_itself(browser: Browser, rig: Rig) -> None:
+    rig.studio.trainer._job = job = Running("train")  # type: ignore[assignment]
+    page = Tab(browser).page
+    with served(rig.browser.app, free_port()) as url:
+        page.goto(f"{url}/train")
+        expect(page.locator("#cancel-job")).to_be_visible()
+        job.view_now = replace(job.view_now, state=JobState.DONE)
+        expect(page.locator("#train-now")).to_be_visible()
+        expect(page.locator("progress")).to_have_count(0)

@@ -51,7 +51,12 @@ class _TrainPage:
     async def _page(self, request: Request) -> Response:
         values = await to_thread.run_sync(self._read)
         problem, problems = self._answers.problem(request), events.problems(self._context)
-        return self._context.templates.page(request, "train.html", problem=problem, problems=problems, **values)
+        page = self._context.templates.page(request, "train.html", problem=problem, problems=problems, **values)
+        asked = {"job": values["job"], "tuning": values["tuning"]}.get(request.headers.get("HX-Target", ""))
+        if asked is not None and not asked.is_running:
+            # The page asks for this part alone while the job runs; now there is more to show.
+            page.headers["HX-Retarget"] = page.headers["HX-Reselect"] = "#teach"
+        return page
 
     def _read(self) -> dict[str, Any]:
         studio = self._studio

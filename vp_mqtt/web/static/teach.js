@@ -5,6 +5,7 @@
   const boxes = () => [...document.querySelectorAll(".pick input[type=checkbox]")];
   let anchor = -1; // where a row of picked pictures begins
   let focused = -1; // which picture had the focus before the page's parts were replaced
+  let opened = []; // which logs were open then, and how far they were scrolled
 
   function enhance() {
     document.querySelectorAll(".needs-script").forEach((part) => { part.hidden = false; });
@@ -85,10 +86,18 @@
 
   document.addEventListener("htmx:beforeSwap", (event) => {
     focused = boxes().indexOf(document.activeElement);
-    const log = document.querySelector("details");
-    if (log) event.detail.target.dataset.open = log.open;
+    opened = [...document.querySelectorAll("details[open]")].map((one) => [one.id, one.querySelector(".log").scrollTop]);
     // What cannot be done is said in the page.
     if (event.detail.xhr.getResponseHeader("Content-Type")?.startsWith("text/html")) event.detail.shouldSwap = true;
+  });
+
+  document.addEventListener("htmx:afterSwap", () => {
+    opened.forEach(([id, scrolled]) => {
+      const one = document.getElementById(id);
+      if (!one) return;
+      one.open = true;
+      one.querySelector(".log").scrollTop = scrolled;
+    });
   });
 
   document.addEventListener("htmx:afterSettle", () => {

@@ -263,7 +263,7 @@ def test_fine_tuning_is_offered_where_it_is_possible(rig: Rig, tmp_path: Path, m
     html = rig.browser.get("/train").text
     assert 'value="41"' in html
     assert "Train now" not in html
-    assert '<button type="submit">Send to boards</button>' in html, "the first version can be sent meanwhile"
+    assert '<button type="submit" id="send">Send to boards</button>' in html, "the first version can be sent meanwhile"
 
 
 def test_before_the_first_training_no_newest_bundle_is_spoken_of(rig: Rig) -> None:
