@@ -39,6 +39,11 @@ class TeachFolder:
         return self.path / "bundles"
 
     @property
+    def splits(self) -> Path:
+        """The pictures that trainings have learnt from, a folder each."""
+        return self.path / "splits"
+
+    @property
     def result(self) -> Path:
         """What the newest training said, as JSON."""
         return self.path / "result.json"

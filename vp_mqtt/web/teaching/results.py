@@ -43,6 +43,7 @@ class Result(BaseModel):
     bundle: str
     digest: str
     out: str
+    split: str = Field(default="", description="folder of what it has learnt; empty of versions that had a single one")
     classes: tuple[str, ...]
     pictures: int
     seconds: float

@@ -33,6 +33,8 @@ def held_out(pictures: Sequence[str]) -> set[str]:
 def divide(collection: Collection, out: Path) -> None:
     """Make a folder with the parts `train` and `test`, whose files are links to the pictures.
 
+    As hard links they stay what they are when classes are renamed, or pictures moved and deleted.
+
     Args:
         collection: the pictures; classes without any are left out.
         out: folder to make; one that is there is replaced.
@@ -56,7 +58,15 @@ def divide(collection: Collection, out: Path) -> None:
         for picture in one.pictures:
             link = out / ("test" if picture in chosen else "train") / one.name / picture
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to((folder / picture).resolve())
+            _link((folder / picture).resolve(), link)
+
+
+def _link(picture: Path, link: Path) -> None:
+    try:
+        link.hardlink_to(picture)
+    except OSError:
+        # On another file system, on one without such links, or somebody else's.
+        link.symlink_to(picture)
 
 
 def _place(picture: str) -> float:

@@ -30,7 +30,8 @@ from vp_mqtt.web.teaching.split import divide
 from vp_mqtt.web.teaching.teaching import Teaching
 
 _KEPT_BUNDLES = 5
-_SPLIT = "split"
+_ONLY_SPLIT = "split"
+"""Where former versions had what any bundle has learnt."""
 _CONNECTION = ("broker", "site", "username", "ca_file", "cert_file", "key_file", "keepalive", "sign")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 _REFUSED = "not authorized"
@@ -120,9 +121,12 @@ class Trainer:
         with self._lock:
             self._check_idle()
             self._check_not_tuning()
-            split = self._folder.path / _SPLIT
+            stamp = _stamp()
+            split = self._folder.splits / stamp
+            # What the newest bundle has learnt stays until there is a newer one: this training may fail.
+            self._clear_splits(keep=self._split_of(self.result))
             divide(self._teaching.collection, split)
-            arguments = self._teach_into(split)
+            arguments = self._teach_into(stamp, split)
             before = self._bundle_of(self._running())
             if self._settings.teach_from is not None:
                 arguments += ["--pretrained", self._settings.teach_from]
@@ -133,6 +137,7 @@ class Trainer:
                 result = as_result(json.loads(text), split)
                 self.tuned = None
                 self._keep(result)
+                self._clear_splits(keep=split)
 
             self._begin(Job("train", arguments, on_done=done, environment=_variables()))
 
@@ -146,12 +151,13 @@ class Trainer:
         with self._lock:
             self._check_idle()
             self._check_not_tuning()
-            first, split = self.result, self._folder.path / _SPLIT
-            if first is None or not Path(first.out).is_dir() or not split.is_dir():
+            first = self.result
+            split = self._split_of(first)
+            if first is None or split is None or not Path(first.out).is_dir() or not split.is_dir():
                 raise CollectionError("train first: there is no bundle to fine-tune")
             if not can_fine_tune():
                 raise CollectionError("fine-tuning needs torch on this machine")
-            arguments = self._teach_into(split)
+            arguments = self._teach_into(_stamp(), split)
 
             def done(text: str) -> None:
                 self.tuned, result = choose_better(first, json.loads(text))
@@ -166,9 +172,20 @@ class Trainer:
         self.result = result
         self._clear_bundles(keep=Path(result.out))
 
-    def _teach_into(self, split: Path) -> list[str]:
+    def _split_of(self, result: Result | None) -> Path | None:
+        """Return the folder of what a bundle has learnt; None without a bundle."""
+        if result is None:
+            return None
+        return Path(result.split) if result.split else self._folder.path / _ONLY_SPLIT
+
+    def _clear_splits(self, keep: Path | None) -> None:
+        """Remove what trainings have learnt that failed, or whose bundles are not the newest any more."""
+        for path in (self._folder.path / _ONLY_SPLIT, *self._folder.splits.glob("*")):
+            if path != keep:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _teach_into(self, stamp: str, split: Path) -> list[str]:
         """Return the arguments that make a new bundle."""
-        stamp = time.strftime("%Y%m%d-%H%M%S")
         out = self._folder.bundles / stamp
         name = _NOT_IN_NAMES.sub("-", self._settings.site.lower()).strip("-")[:40] or "own"
         return ["teach", str(split), "--out", str(out), "--name", f"{name}-{stamp}", "--json", "--progress"]
@@ -262,6 +279,10 @@ class Trainer:
         return {env_name(name): str(value) for name, value in values.items() if value is not None}
 
 
+def _stamp() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
 def _variables() -> dict[str, str]:
     """Return the variables of a job: this process's, without its settings."""
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(ENV_PREFIX)}
@@ -334,6 +355,7 @@ def as_result(found: dict[str, Any], split: Path) -> Result:
         return Result.model_validate(
             {name: found[name] for name in fields}
             | {
+                "split": str(split),
                 "cross_validated": found["cross_validated"]["fused"],
                 "after": held(found["outcome"], found["interval"]),
                 "before": held(found["outcome_before"], found["interval_before"]),
