@@ -109,7 +109,7 @@ class Trainer:
 
     def tuning(self) -> JobView | None:
         """Return the newest fine-tuning as it is now; None before the first."""
-        return None if self._tuning is None else self._tuning.view()
+        return None if (job := self._tuning) is None else job.view()
 
     def train(self) -> None:
         """Begin to train.
@@ -135,7 +135,8 @@ class Trainer:
 
             def done(text: str) -> None:
                 result = as_result(json.loads(text), split)
-                self.tuned = None
+                # Both were about the bundle before.
+                self.tuned = self._tuning = None
                 self._keep(result)
                 self._clear_splits(keep=split)
 
@@ -214,8 +215,8 @@ class Trainer:
 
     def cancel_tuning(self) -> None:
         """End the fine-tuning that runs."""
-        if self._tuning is not None:
-            self._tuning.cancel()
+        if (job := self._tuning) is not None:
+            job.cancel()
 
     def stop(self) -> None:
         """End everything now."""

@@ -52,7 +52,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr("vp_mqtt.web.teaching.trainer.Job", ByHand)
     monkeypatch.setattr("vp_mqtt.web.teaching.trainer.can_fine_tune", lambda: True)
     stamps = iter(range(100, 200))
-    monkeypatch.setattr("vp_mqtt.web.teaching.trainer.time.strftime", lambda _: str(next(stamps)))
+    monkeypatch.setattr("vp_mqtt.web.teaching.trainer.time.strftime", lambda *_: str(next(stamps)))
     rig = Rig(tmp_path)
     for name in ("cup", "spoon"):
         for number in range(6):
@@ -100,6 +100,19 @@ def test_a_bundle_is_fine_tuned_on_what_it_has_learnt_whatever_has_become_of_tha
     # That is remembered over a restart.
     rig.studio.open()
     assert fine_tune(rig).pictures == second.pictures
+
+
+def test_a_failed_fine_tuning_is_not_said_of_a_newer_bundle(rig: Rig) -> None:
+    train(rig).succeed()
+    fine_tune(rig).fail("no memory for it")
+    assert "no memory for it" in rig.browser.get("/train").text
+    # It is still true while a training runs, and of one that fails.
+    train(rig).fail("")
+    assert "no memory for it" in rig.browser.get("/train").text
+    train(rig).succeed()
+    html = rig.browser.get("/train").text
+    assert "no memory for it" not in html
+    assert "What to expect" in html
 
 
 def test_pictures_that_cannot_be_linked_hard_are_linked_by_name(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
