@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -14,6 +15,7 @@ from tests.support.browser import Tab, chromium, find_chromium
 from tests.support.labels import label
 from tests.support.served_page import served
 from tests.unit.web.teaching.test_pages import JPEG, Rig, result_of
+from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.local.ports import free_port
 from vp_mqtt.protocol.frames import FrameId
 from vp_mqtt.web.security.passwords import set_password
@@ -174,3 +176,50 @@ def test_the_page_is_shown_anew_when_a_job_ends_by_itself(browser: Browser, rig:
         job.view_now = replace(job.view_now, state=JobState.DONE)
         expect(page.locator("#train-now")).to_be_visible()
         expect(page.locator("progress")).to_have_count(0)
+
+
+def test_pictures_are_captured_by_holding_a_pointer_or_space_and_by_a_plain_press(
+    browser: Browser, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vp_mqtt.web.pages.teach._BURST", 1)
+    page = Tab(browser).page
+    button, undo = page.locator("#capture-button"), page.locator(".undo")
+
+    def publish(grey: int) -> None:
+        picture = encode_jpeg(np.full((48, 64, 3), grey, np.uint8), 90)
+        with rig.listener.view() as view:
+            view.note_picture("cam0", str(FrameId(7, grey)), picture)
+
+    def captured(name: str, number: int) -> None:
+        expect(undo).to_contain_text(f"captured into '{name}'")
+        assert rig.counts()[name] == number
+
+    publish(20)
+    with served(rig.browser.app, free_port()) as url:
+        page.goto(f"{url}/teach")
+        page.get_by_label("Into").select_option("spoon")
+        expect(button).to_have_text("Hold to capture")
+        button.press("Enter")
+        captured("spoon", 1)
+        expect(page.get_by_label("Into")).to_have_value("spoon")
+        rig.post("/teach/classes", name="fork")
+        page.reload()
+        publish(80)
+        button.evaluate("button => button.click()")
+        captured("spoon", 2)
+
+        # What is held captures one after another, and letting it go captures no further ones.
+        page.get_by_label("Into").select_option("cup")
+        publish(140)
+        button.focus()
+        page.keyboard.down("Space")
+        expect(page.locator("#capture-said")).to_contain_text("1 captured into cup")
+        page.keyboard.up("Space")
+        captured("cup", 1)
+        publish(200)
+        button.hover()
+        page.mouse.down()
+        expect(page.locator("#capture-said")).to_contain_text("1 captured into cup")
+        page.mouse.up()
+        page.wait_for_url("**#capture")
+        captured("cup", 2)

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -114,7 +115,8 @@ class _TeachPage:
         kept, problem = await self._burst(form, _BURST, _BURST_LONGEST_S)
         if not kept and not problem:
             problem = "all pictures look like ones that were captured before: move the thing or the camera"
-        return self._answers.page(page_to_return_to(form), problem)
+        chosen = {"camera": form.get("camera", ""), "into": form.get("class", "")}
+        return self._answers.page(f"/teach?{urlencode(chosen)}", problem)
 
     async def _burst(self, form: Form, wanted: int, longest_s: float) -> tuple[int, str]:
         """Capture pictures; return how many, and what went wrong."""

@@ -123,7 +123,9 @@
   }
   setInterval(look, 700);
 
+  const LET_GO_MS = 500;
   let isHeld = false;
+  let letGoAt = -Infinity;
 
   async function hold() {
     const form = document.getElementById("capture");
@@ -158,9 +160,18 @@
     if (isCapture(event) && event.key === " " && !isHeld) { event.preventDefault(); hold(); }
   });
   ["pointerup", "pointercancel", "keyup", "blur"].forEach((name) => {
-    window.addEventListener(name, () => { isHeld = false; });
+    window.addEventListener(name, () => {
+      if (isHeld) letGoAt = performance.now();
+      isHeld = false;
+    });
   });
-  document.addEventListener("submit", (event) => { if (event.target.id === "capture") event.preventDefault(); });
+  // Letting the button go sends the form, too. Enter, and what presses it without a pointer, cannot hold it: they
+  // capture ten, as without this script.
+  document.addEventListener("submit", (event) => {
+    if (event.target.id !== "capture") return;
+    if (isHeld || performance.now() - letGoAt < LET_GO_MS) event.preventDefault();
+    else document.getElementById("capture-said").textContent = "Ten pictures are captured: move the thing, turn it.";
+  });
   document.addEventListener("contextmenu", (event) => { if (isCapture(event)) event.preventDefault(); });
 
   document.addEventListener("DOMContentLoaded", enhance);
