@@ -151,7 +151,10 @@
       said.textContent = `${kept} captured into ${form.elements.class.value}` + (text === "0" ? ": this looks like one before, move it" : "");
       await new Promise((resolve) => { setTimeout(resolve, 250); });
     }
-    window.location.assign(`/teach?camera=${encodeURIComponent(form.elements.camera.value)}&into=${encodeURIComponent(form.elements.class.value)}#capture`);
+    const chosen = new URLSearchParams({ camera: form.elements.camera.value, into: form.elements.class.value });
+    window.history.replaceState(null, "", `/teach?${chosen}#capture`);
+    // To go to an address that may be this one would only scroll.
+    window.location.reload();
   }
 
   const isCapture = (event) => event.target.id === "capture-button";
