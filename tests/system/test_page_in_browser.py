@@ -91,8 +91,8 @@ def test_a_picture_after_which_none_can_be_loaded_is_shown_as_old(browser: Brows
         number += 1
         frame = str(FrameId(7, number))
         with rig.listener.view() as view:
-            view.note_picture("cam0", frame, JPEG)
             now = time.monotonic()
+            view.note_picture("cam0", frame, JPEG, now)
             seen = label("things").model_copy(update={"frame": frame})
             view.note_label(view.overview.note_label(seen, now, time.time()))
 
@@ -188,7 +188,7 @@ def test_pictures_are_captured_by_holding_a_pointer_or_space_and_by_a_plain_pres
     def publish(grey: int) -> None:
         picture = encode_jpeg(np.full((48, 64, 3), grey, np.uint8), 90)
         with rig.listener.view() as view:
-            view.note_picture("cam0", str(FrameId(7, grey)), picture)
+            view.note_picture("cam0", str(FrameId(7, grey)), picture, time.monotonic())
 
     def captured(name: str, number: int) -> None:
         expect(undo).to_contain_text(f"captured into '{name}'")

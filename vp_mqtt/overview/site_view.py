@@ -5,6 +5,7 @@ Memory is bounded whatever arrives: cameras, frames, pictures and their bytes, v
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from vp_mqtt.protocol.votes import Vote
 STRIP_FRAMES = 60
 _MAX_CAMERAS = 64
 _MAX_PICTURE_BYTES = 64_000_000
+_FRESH_S = 5.0
+_MISSED_FRAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +82,15 @@ class SiteView:
         self.snapshots = Snapshots()
         self._max_picture_bytes = max_picture_bytes
         self._cameras: dict[str, CameraFrames] = {}
+        self._pictured_at: dict[str, float] = {}
         self._strip: deque[SeenLabel] = deque(maxlen=STRIP_FRAMES)
 
-    def note_picture(self, camera: str, frame: str, picture: bytes) -> None:
+    def note_picture(self, camera: str, frame: str, picture: bytes, now: float) -> None:
         """Note the picture of a frame: a JPEG of some size that has been checked."""
         frames = self._frames(camera)
         if frames is None or len(picture) > self._max_picture_bytes:
             return
+        self._pictured_at[camera] = now
         frames.note_picture(frame, picture)
         while sum(one.picture_bytes for one in self._cameras.values()) > self._max_picture_bytes:
             max(self._cameras.values(), key=lambda one: one.picture_bytes).forget_oldest_picture()
@@ -133,6 +138,16 @@ class SiteView:
         nodes = self.overview.nodes("camera", now)
         found = [node for node in nodes if camera in self._names_of(node)]
         return min(found, key=lambda node: (not node.is_online, node.doubt(node.status.camera or "")), default=None)
+
+    def is_live(self, camera: str, now: float) -> bool:
+        """Return whether a camera's newest picture shows what is before it now."""
+        node = self.camera_node(camera, now)
+        if node is not None and (not node.is_online or camera in (node.status.still or ())):
+            # While nothing moves, a camera may publish nothing.
+            return node.is_online
+        per_s = None if node is None or node.activity is None else node.activity.per_s
+        patience = max(_FRESH_S, _MISSED_FRAMES / per_s) if per_s else _FRESH_S
+        return now - self._pictured_at.get(camera, -math.inf) <= patience
 
     def frames(self, camera: str) -> CameraFrames:
         """Return the newest frames of a camera."""

@@ -74,7 +74,8 @@ def read(view: SiteView, message: Received, *, wall_time: float, max_frame_bytes
     match topic.kind:
         case Kind.FRAME:
             check_picture(message.payload, max_frame_bytes)
-            view.note_picture(topic.source, str(FrameId.decode(message.correlation)), message.payload)
+            text = str(FrameId.decode(message.correlation))
+            view.note_picture(topic.source, text, message.payload, message.at)
         case Kind.SNAPSHOT:
             check_picture(message.payload, max_frame_bytes)
             view.snapshots.note(topic.source, message.payload, message.at)

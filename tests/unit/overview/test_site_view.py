@@ -7,7 +7,7 @@ from tests.unit.overview.test_site_overview import status
 from vp_mqtt.overview.activity import Outcome
 from vp_mqtt.overview.site_view import STRIP_FRAMES, SiteView
 from vp_mqtt.protocol.frames import ClosedBy
-from vp_mqtt.protocol.messages import LabelMessage
+from vp_mqtt.protocol.messages import LabelMessage, State, StatsMessage
 from vp_mqtt.protocol.votes import Vote
 
 FRAME = "0000002a-123456"
@@ -98,9 +98,9 @@ def test_response_times_are_medians_of_periods_and_gaps_are_none() -> None:
 def test_pictures_of_all_cameras_together_are_bounded() -> None:
     view = SiteView("home", now=0.0, max_picture_bytes=1000)
     for number in range(30):
-        view.note_picture(f"cam{number % 3}", f"00000001-{number}", bytes(120))
+        view.note_picture(f"cam{number % 3}", f"00000001-{number}", bytes(120), 0.0)
     assert sum(view.frames(name).picture_bytes for name in view.cameras(0.0)) <= 1000
-    view.note_picture("cam0", "00000001-99", bytes(1001))
+    view.note_picture("cam0", "00000001-99", bytes(1001), 0.0)
     assert view.frames("cam0").get("00000001-99") is None
 
 
@@ -123,9 +123,35 @@ def test_regions_are_told_from_whole_pictures() -> None:
 def test_regions_that_their_node_has_no_more_are_gone() -> None:
     view = SiteView("home", now=NOW)
     for camera in ("cam0", "cam0.door", "cam0.bin", "cam1.x"):
-        view.note_picture(camera, FRAME, b"jpeg")
+        view.note_picture(camera, FRAME, b"jpeg", NOW)
     view.overview.note_status(status("camera", "c", camera="cam0", regions=("cam0.door",)), retained=False, now=NOW)
     assert view.cameras(NOW) == ["cam0.door", "cam1.x"]
     view.overview.note_status(status("camera", "c", camera="cam0"), retained=False, now=NOW)
     assert view.cameras(NOW) == ["cam0", "cam1.x"]
     assert view.whole("cam0", NOW) is None
+
+
+def test_a_camera_is_live_while_its_pictures_come_or_its_node_says_that_nothing_moves() -> None:
+    view = SiteView("home", now=0.0)
+    assert not view.is_live("cam0", 0.0)
+    view.note_picture("cam0", FRAME, b"jpeg", 1.0)
+    # Nothing is known of its node: an account may not read statuses.
+    assert [view.is_live("cam0", now) for now in (1.0, 5.0, 7.0)] == [True, True, False]
+
+    def says(now: float, **more: object) -> None:
+        view.overview.note_status(status("camera", camera="cam0", **more), retained=False, now=now)  # type: ignore[arg-type]
+
+    says(2.0)
+    assert [view.is_live("cam0", now) for now in (3.0, 7.0)] == [True, False]
+    says(7.0, still=("cam0",))
+    assert view.is_live("cam0", 8.0)
+    assert not view.is_live("cam0", 60.0), "it is silent"
+    # One that takes a picture every 10 s is not expected to be quicker.
+    says(60.0)
+    for uptime, frames in ((10.0, 1), (30.0, 3)):
+        stats = StatsMessage(node="camera", uptime_s=uptime, counts={"frames": frames})
+        view.overview.note_stats(stats, retained=False, now=60.0)
+    view.note_picture("cam0", FRAME, b"jpeg", 45.0)
+    assert view.is_live("cam0", 61.0)
+    says(62.0, state=State.OFFLINE)
+    assert not view.is_live("cam0", 62.0)

@@ -125,7 +125,7 @@ def test_nothing_old_is_shown_as_if_it_were_now() -> None:
 
 def test_a_camera_without_labels_shows_its_pictures_all_the_same() -> None:
     view = SiteView("home", now=0.0)
-    view.note_picture("cam0", FRAME, b"picture")
+    view.note_picture("cam0", FRAME, b"picture", 0.0)
     card = card_of(view)
     assert (card.frame, card.label, card.state.label) == (FRAME, "no label yet", "no state yet")
 

@@ -46,7 +46,7 @@ def client(tmp_path: Path, *, base: str = "http://127.0.0.1:8321", peer: str = "
     settings = load(WebSettings, {"history": str(tmp_path), **flags})
     now = time.monotonic()
     view = SiteView(settings.site, now=now)
-    view.note_picture("cam0", FRAME, PICTURE)
+    view.note_picture("cam0", FRAME, PICTURE, now)
     view.note_label(view.overview.note_label(label(NASTY), now, time.time()))
     history = History(tmp_path / "home.sqlite", days=7, megabytes=10)
     history.open()

@@ -51,12 +51,16 @@ class _TeachPage:
     async def _page(self, request: Request) -> Response:
         values = await to_thread.run_sync(self._read)
         with self._context.listener.view() as view:
-            cameras = view.cameras(time.monotonic())
+            now = time.monotonic()
+            live = {name: view.is_live(name, now) for name in view.cameras(now)}
+        # Those that have stopped come last.
+        cameras = sorted(live, key=lambda name: not live[name])
         camera, into = request.query_params.get("camera", ""), request.query_params.get("into", "")
         return self._context.templates.page(
             request,
             "teach.html",
             cameras=cameras,
+            stopped={name for name in cameras if not live[name]},
             camera=camera if camera in cameras else next(iter(cameras), ""),
             into=into,
             problem=self._answers.problem(request),
@@ -125,16 +129,18 @@ class _TeachPage:
         until = time.monotonic() + longest_s
         while True:
             with self._context.listener.view() as view:
-                frame = view.frames(camera).shown()
+                frame, is_live = view.frames(camera).shown(), view.is_live(camera, time.monotonic())
                 jpeg = None if frame is None else frame.picture
-            if frame is not None and jpeg is not None and frame.frame not in seen:
+            if is_live and frame is not None and jpeg is not None and frame.frame not in seen:
                 seen.add(frame.frame)
                 try:
                     kept += await to_thread.run_sync(self._teaching.capture, name, camera, frame.frame, jpeg)
                 except (CollectionError, OSError, PictureError) as error:
                     return kept, str(error)
             if kept >= wanted or time.monotonic() >= until:
-                return kept, "" if seen else f"no picture of {camera or 'a camera'} has come"
+                if jpeg is not None:
+                    return kept, "" if seen else f"{camera} has stopped: its newest picture is an old one"
+                return kept, f"no picture of {camera or 'a camera'} has come"
             await asyncio.sleep(_BURST_EVERY_S)
 
 

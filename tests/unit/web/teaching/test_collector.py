@@ -31,7 +31,7 @@ class Rig:
         self.collector = Collector(Listener(load(WebSettings, {}), self.view, on_end=lambda _: None), self.queue)
 
     def show(self, frame: str, colour: tuple[int, int, int], votes: tuple[int, ...], *, at: float = NOW) -> None:
-        self.view.note_picture("cam0", frame, encode_jpeg(np.full((48, 64, 3), colour, np.uint8), 90))
+        self.view.note_picture("cam0", frame, encode_jpeg(np.full((48, 64, 3), colour, np.uint8), 90), at)
         for variant, index in enumerate(votes):
             frames = self.view.frames("cam0")
             frames.note_vote(frame, variant, SeenVote(((index, 0.9),), "0000002a", at))

@@ -136,10 +136,23 @@ def test_a_frame_is_captured_as_it_was_published(rig: Rig) -> None:
         "no picture of a camera"
         in rig.browser.post("/teach/capture", data={"csrf": rig.token(), "class": "cup", "count": "1"}).text
     )
-    rig.view.note_picture("cam0", "00000001-1", JPEG)
+    rig.view.note_picture("cam0", "00000001-1", JPEG, time.monotonic())
     fields = {"csrf": rig.token(), "class": "cup", "camera": "cam0", "count": "1"}
     assert [rig.browser.post("/teach/capture", data=fields).text for _ in range(2)] == ["1", "0"]
     assert rig.studio.teaching.collection.path("cup", "cam0-00000001-1.jpg").read_bytes() == JPEG
+
+
+def test_a_camera_that_has_stopped_is_neither_chosen_nor_captured_from(rig: Rig) -> None:
+    now = time.monotonic()
+    rig.view.note_picture("a-old", "00000001-1", JPEG, now - 60)
+    assert '<option value="a-old" selected>a-old, stopped</option>' in rig.browser.get("/teach").text
+    rig.view.note_picture("b-new", "00000001-1", JPEG, now)
+    html = rig.browser.get("/teach").text
+    assert html.index('<option value="b-new" selected>b-new</option>') < html.index('<option value="a-old">')
+    fields = {"csrf": rig.token(), "class": "cup", "camera": "a-old", "count": "1"}
+    refused = rig.browser.post("/teach/capture", data=fields)
+    assert (refused.status_code, refused.text) == (409, "a-old has stopped: its newest picture is an old one")
+    assert rig.counts()["cup"] == 0
 
 
 @pytest.mark.parametrize(
