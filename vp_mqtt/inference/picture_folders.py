@@ -65,6 +65,12 @@ def list_folders(folder: Path) -> FoundPictures:
     return found
 
 
+def is_left_alone(name: str) -> bool:
+    """Return whether what has this name is no data, be it a file or a folder: hidden, or of a system or tool."""
+    name = name.lower()
+    return name.startswith(".") or name in _TOOL_FILES or name in _TOOL_FOLDERS
+
+
 def describe_left_out(left_out: Mapping[str, int]) -> str:
     """Return what was left out in words, such as "20 .heic, 1 .gif (convert pictures to JPEG)"; empty for nothing."""
     kinds = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
@@ -102,8 +108,7 @@ def _entries(folder: Path, left_out: Counter[str]) -> Iterator[os.DirEntry[str]]
         left_out[UNREADABLE] += 1
         return
     for entry in entries:
-        name = entry.name.lower()
-        if name.startswith(".") or name in _TOOL_FILES or name in _TOOL_FOLDERS:
+        if is_left_alone(entry.name):
             continue
         if not _leads_somewhere(entry):
             left_out[DANGLING if entry.is_symlink() else "special files"] += 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vp_mqtt.files import write_atomically
-from vp_mqtt.inference.picture_folders import find_pictures, list_folders
+from vp_mqtt.inference.picture_folders import find_pictures, is_left_alone, list_folders
 from vp_mqtt.protocol.class_names import as_class_name, normalize
 
 DELETED = ".deleted"
@@ -182,10 +182,14 @@ class Collection:
 
     def _new_name(self, text: str, instead_of: str | None = None) -> str:
         name = normalize(text.strip())
-        if not name or name != as_class_name(name) or name.startswith(".") or "/" in name or "\\" in name:
+        if not name or name.startswith(".") or "/" in name or "\\" in name:
             raise CollectionError("a class needs a name without / and \\ that does not begin with a dot")
-        if len(name.encode()) > _MOST_NAME_BYTES:
+        if len(name.encode(errors="surrogatepass")) > _MOST_NAME_BYTES:
             raise CollectionError("the name is too long")
+        if name != as_class_name(name):
+            raise CollectionError("the name has characters that cannot be seen: type it anew")
+        if is_left_alone(name):
+            raise CollectionError(f"folders named '{name}' are not read, since systems and tools make them")
         if name.casefold() in _PARTS:
             raise CollectionError(f"'{name}' means a part of a data set: choose another name")
         names = (normalize(one.name) for one in list_folders(self.folder).files)

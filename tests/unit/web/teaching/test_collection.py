@@ -67,6 +67,21 @@ def test_names_that_cannot_be_folders_are_refused(collection: Collection, name: 
     assert counts(collection) == {"cup": 3, "spoon": 2}
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        *((name, "systems and tools") for name in ("CVS", "@tmp", "lost+found", "__pycache__", "#recycle", "License")),
+        ("System Volume Information", "systems and tools"),
+        *((name, "cannot be seen") for name in ("cup\u202eback", "a\nb", "a\ud800")),
+        ("x" * 300, "too long"),
+        *((name, "without / and") for name in ("", "a/b", ".cup")),
+    ],
+)
+def test_why_a_name_is_refused_is_said(collection: Collection, name: str, why: str) -> None:
+    with pytest.raises(CollectionError, match=why):
+        collection.create(name)
+
+
 @pytest.mark.parametrize("picture", ["../spoon/0.jpg", "/etc/passwd", "..", "", "0.jpg/", ".hidden.jpg"])
 def test_nothing_but_its_pictures_is_reached_through_a_class(collection: Collection, picture: str) -> None:
     with pytest.raises(CollectionError):
