@@ -23,6 +23,8 @@ from vp_mqtt.web.teaching.collection import CollectionError
 from vp_mqtt.web.teaching.studio import Studio
 
 _SHOWN = 60
+_MAX_PICKED_BYTES = 131_072
+"""Each name of a picture's file may take 255 bytes, and thrice that in a form."""
 _THUMBNAIL, _QUALITY = 240, 80
 _LARGEST_FILE = 50_000_000
 
@@ -42,7 +44,7 @@ class _ClassPage:
         return [
             Route("/teach/class", self._page, name="teach-class"),
             Route("/teach/picture", self._picture),
-            Route("/teach/class/pictures", endpoint(self._change), methods=["POST"]),
+            Route("/teach/class/pictures", endpoint(self._change, _MAX_PICKED_BYTES), methods=["POST"]),
             Route("/teach/class/rename", endpoint(self._rename), methods=["POST"]),
             Route("/teach/class/delete", endpoint(self._delete), methods=["POST"]),
             Route("/teach/class/upload", takes_files(self._upload), methods=["POST"]),

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from vp_mqtt.errors import UserError
-from vp_mqtt.web.security.forms import Form, changes
+from vp_mqtt.web.security.forms import MAX_FORM_BYTES, Form, changes
 from vp_mqtt.web.security.people import PageRole
 from vp_mqtt.web.teaching.collection import CollectionError
 from vp_mqtt.web.teaching.notes import Notes
@@ -65,14 +65,17 @@ class Answers:
         """Return what went wrong with the form that has led to a page, for people."""
         return self._notes.read(request.query_params.get("note", ""))
 
-    def endpoint(self, change: Callable[[Form], str]) -> Callable[[Request], Awaitable[Response]]:
+    def endpoint(
+        self, change: Callable[[Form], str], max_bytes: int = MAX_FORM_BYTES
+    ) -> Callable[[Request], Awaitable[Response]]:
         """Return an endpoint that changes something, for operators.
 
         Args:
             change: does it, in a thread, and returns the address of the page to show then.
+            max_bytes: larger forms are refused.
         """
 
-        @changes(PageRole.OPERATOR)
+        @changes(PageRole.OPERATOR, max_bytes)
         async def changed(_request: Request, form: Form) -> Response:
             return await self.attempt(lambda: change(form), page_to_return_to(form))
 

@@ -15,18 +15,18 @@ from vp_mqtt.web.security.people import PageRole
 
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "X-CSRF-Token"
-_MAX_FORM_BYTES = 16_384
+MAX_FORM_BYTES = 16_384
 _MAX_FIELDS = 200
 
 Form = dict[str, str]
 
 
-async def read_form(request: Request) -> Form | None:
+async def read_form(request: Request, max_bytes: int = MAX_FORM_BYTES) -> Form | None:
     """Return the fields of a form, the first value of each; None if it is too large, or not a form."""
     body = b""
     async for part in request.stream():
         body += part
-        if len(body) > _MAX_FORM_BYTES:
+        if len(body) > max_bytes:
             return None
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
@@ -42,18 +42,20 @@ def out_of_date() -> Response:
 
 def changes(
     role: PageRole,
+    max_bytes: int = MAX_FORM_BYTES,
 ) -> Callable[[Callable[[Request, Form], Awaitable[Response]]], Callable[[Request], Awaitable[Response]]]:
     """Return a decorator of endpoints that change something: only for a role, and only with the session's token.
 
     Args:
         role: `PageRole.VIEWER` for everyone who has signed in.
+        max_bytes: larger forms are refused.
     """
 
     def decorate(endpoint: Callable[[Request, Form], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         @wraps(endpoint)
         async def checked(request: Request) -> Response:
             person = person_of(request)
-            form = await read_form(request)
+            form = await read_form(request, max_bytes)
             if form is None:
                 return PlainTextResponse("This is not a form, or it is too large\n", 400)
             token = form.pop(CSRF_FIELD, "") or request.headers.get(CSRF_HEADER, "")

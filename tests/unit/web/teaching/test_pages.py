@@ -107,6 +107,19 @@ def test_classes_and_their_pictures_are_changed(rig: Rig) -> None:
     assert "no class" in rig.browser.get("/teach/class", params={"name": "fork"}).text
 
 
+def test_all_pictures_of_a_page_are_moved_however_long_their_names_are(rig: Rig) -> None:
+    names = [f"{'ü' * 120}{number:03}.jpg" for number in range(60)]
+    for name in names:
+        rig.studio.teaching.collection.add("cup", JPEG, name)
+    picked = {f"pick-{number}": name for number, name in enumerate(names)}
+    assert "60 pictures moved" in rig.post("/teach/class/pictures", name="cup", **{"class": "spoon", **picked})
+    assert rig.counts() == {"cup": 0, "spoon": 60}
+    assert "60 pictures deleted" in rig.post("/teach/class/pictures", name="spoon", delete="1", **picked)
+    too_much = {"csrf": rig.token(), "name": "x" * 140_000}
+    assert rig.browser.post("/teach/class/pictures", data=too_much).status_code == 400
+    assert rig.browser.post("/teach/classes", data={**too_much, "name": "x" * 17_000}).status_code == 400
+
+
 def test_pictures_are_uploaded_within_limits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     def upload(files: list[bytes], csrf: str) -> tuple[int, str]:
         parts = [("files", (f"../{n}.jpg", data, "image/jpeg")) for n, data in enumerate(files)]
