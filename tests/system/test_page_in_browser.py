@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, FilePayload, expect
 
 from tests.support.browser import Tab, chromium, find_chromium
 from tests.support.labels import label
@@ -18,6 +18,7 @@ from tests.unit.web.teaching.test_pages import JPEG, Rig, result_of
 from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.local.ports import free_port
 from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.web.security import uploads
 from vp_mqtt.web.security.passwords import set_password
 from vp_mqtt.web.security.people import PageRole
 from vp_mqtt.web.teaching.job import JobState, JobView
@@ -224,3 +225,18 @@ def test_pictures_are_captured_by_holding_a_pointer_or_space_and_by_a_plain_pres
         # The page is shown anew, although its address is the same.
         expect(page.locator(".class", has_text="cup").locator(".class-count")).to_contain_text("2,")
         captured("cup", 2)
+
+
+@pytest.mark.parametrize(("limit", "size"), [("MAX_FILES", 1000), ("MAX_UPLOAD_BYTES", 8_000_000)])
+def test_too_many_pictures_at_once_are_refused_on_the_page_they_came_from(
+    browser: Browser, rig: Rig, monkeypatch: pytest.MonkeyPatch, limit: str, size: int
+) -> None:
+    monkeypatch.setattr(uploads, limit, 2)
+    page = Tab(browser).page
+    with served(rig.browser.app, free_port()) as url:
+        page.goto(f"{url}/teach/class?name=cup")
+        files = [FilePayload(name=f"{number}.jpg", mimeType="image/jpeg", buffer=bytes(size)) for number in range(3)]
+        page.get_by_label("Upload pictures").set_input_files(files if limit == "MAX_FILES" else files[:1])
+        page.get_by_role("button", name="Upload", exact=True).click()
+        expect(page.get_by_role("alert").first).to_contain_text("too much at once")
+        expect(page.get_by_role("heading", name="cup")).to_be_visible()

@@ -18,7 +18,7 @@ from vp_mqtt.web.context import Context
 from vp_mqtt.web.pages import events
 from vp_mqtt.web.pages.teach_forms import Answers, as_number, class_address, picked
 from vp_mqtt.web.security.forms import Form
-from vp_mqtt.web.security.uploads import Upload, takes_files
+from vp_mqtt.web.security.uploads import TOO_MUCH, Upload, takes_files
 from vp_mqtt.web.teaching.collection import CollectionError
 from vp_mqtt.web.teaching.studio import Studio
 
@@ -47,7 +47,7 @@ class _ClassPage:
             Route("/teach/class/pictures", endpoint(self._change, _MAX_PICKED_BYTES), methods=["POST"]),
             Route("/teach/class/rename", endpoint(self._rename), methods=["POST"]),
             Route("/teach/class/delete", endpoint(self._delete), methods=["POST"]),
-            Route("/teach/class/upload", takes_files(self._upload), methods=["POST"]),
+            Route("/teach/class/upload", takes_files(self._upload, self._too_much), methods=["POST"]),
         ]
 
     async def _page(self, request: Request) -> Response:
@@ -118,6 +118,10 @@ class _ClassPage:
     def _delete(self, form: Form) -> str:
         self._teaching.delete_class(form.get("name", ""))
         return "/teach"
+
+    def _too_much(self, request: Request) -> Response:
+        # The name in the form was not read.
+        return self._answers.page(class_address(request.query_params.get("name", "")), TOO_MUCH)
 
     async def _upload(self, _request: Request, upload: Upload) -> Response:
         name = upload.fields.get("name", "")

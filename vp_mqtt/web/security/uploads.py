@@ -21,9 +21,9 @@ MAX_FILE_BYTES = 20_000_000
 MAX_UPLOAD_BYTES = 200_000_000
 _MAX_FIELDS = 20
 _MAX_FIELD_BYTES = 4096
-_TOO_MUCH = (
-    f"That is too much at once: {MAX_FILES} files, {MAX_FILE_BYTES // 1_000_000} MB each and "
-    f"{MAX_UPLOAD_BYTES // 1_000_000} MB together at most\n"
+TOO_MUCH = (
+    f"that is too much at once: {MAX_FILES} files, {MAX_FILE_BYTES // 1_000_000} MB each and "
+    f"{MAX_UPLOAD_BYTES // 1_000_000} MB together at most"
 )
 
 
@@ -43,19 +43,26 @@ class Upload:
 
 
 def takes_files(
-    endpoint: Callable[[Request, Upload], Awaitable[Response]],
+    endpoint: Callable[[Request, Upload], Awaitable[Response]], too_much: Callable[[Request], Response]
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Decorate an endpoint that takes files: only from an operator, and only with the session's token."""
+    """Decorate an endpoint that takes files: only from an operator, and only with the session's token.
+
+    Args:
+        endpoint: to decorate.
+        too_much: returns the answer where the form exceeds a limit; nothing that is in it is known then.
+    """
 
     @wraps(endpoint)
     async def checked(request: Request) -> Response:
         person = person_of(request)
         if person is None or not person.is_operator:
             return PlainTextResponse("Only an operator may do this\n", 403)
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            return PlainTextResponse("This is not a form with files\n", 415)
         try:
             form = await _read(request)
         except (HTTPException, MultiPartException, ValueError):
-            return PlainTextResponse(_TOO_MUCH, 413)
+            return too_much(request)
         try:
             token = form.get(CSRF_FIELD)
             if not isinstance(token, str) or not hmac.compare_digest(token.encode(), person.csrf.encode()):
@@ -72,14 +79,12 @@ async def _read(request: Request) -> FormData:
     """Return the form.
 
     Raises:
-        ValueError: it is too large, or none.
+        ValueError: it is too large, or does not say how large it is.
         MultiPartException: it has too many files or fields.
     """
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > MAX_UPLOAD_BYTES:
         raise ValueError("too large")
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise ValueError("not a form with files")
     # The server reads no more than the length that is claimed.
     parser = MultiPartParser(
         request.headers,
@@ -100,6 +105,7 @@ async def _unpack(form: FormData) -> Upload:
             fields.setdefault(name, value)
         elif value.size is not None and value.size > MAX_FILE_BYTES:
             too_large += 1
-        elif value.size:
+        elif value.size or value.filename:
+            # An empty file is none that can be used; a field without any file is none at all.
             files.append(await value.read())
     return Upload(fields, tuple(files), too_large)
