@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from pathlib import Path
 
@@ -152,6 +153,17 @@ def test_a_picture_is_served_as_it_was_published(tmp_path: Path) -> None:
     assert browser.get("/cameras/other/frames/x").status_code == 404
     for number in ("2", "-1", "x", "9" * 30):
         assert browser.get(f"/history/{number}/picture").status_code == 404
+
+
+def test_a_picture_of_a_history_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = client(tmp_path)
+
+    def fail(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", fail)
+    assert browser.get("/history/1/picture").status_code == 404
+    assert "database or disk is full" in browser.get("/history").text
 
 
 @pytest.mark.parametrize("path", ["/static/../server.py", "/static/%2e%2e/server.py", "/static/vendor/../../server.py"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import Any
 from urllib.parse import urlencode
@@ -64,10 +65,10 @@ def routes(context: Context) -> list[Route]:
         )
 
     async def picture(request: Request) -> Response:
-        number = _number(request.path_params["number"])
-        if history is None or number is None:
-            return PlainTextResponse("No picture\n", 404)
-        found = await to_thread.run_sync(history.picture, number)
+        number, found = _number(request.path_params["number"]), None
+        if history is not None and number is not None:
+            with contextlib.suppress(sqlite3.Error):
+                found = await to_thread.run_sync(history.picture, number)
         if found is None:
             return PlainTextResponse("No picture\n", 404)
         return Response(found, media_type="image/jpeg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from typing import Any
@@ -82,16 +83,19 @@ class _TeachPage:
             return values | {"frames": [], "waiting": 0, "newest": 0, "fault": str(error)}
 
     async def _picture(self, request: Request) -> Response:
-        number = as_number(request.path_params["number"])
-        found = None if number is None else await to_thread.run_sync(self._teaching.queue.picture, number)
+        number, found = as_number(request.path_params["number"]), None
+        with contextlib.suppress(sqlite3.Error):
+            found = None if number is None else await to_thread.run_sync(self._teaching.queue.picture, number)
         if found is None:
             return PlainTextResponse("No picture\n", 404)
         return Response(found, media_type="image/jpeg")
 
     async def _waiting(self, request: Request) -> Response:
         """Return whether frames have come since the page was shown."""
-        shown = as_number(request.query_params.get("shown", ""))
-        newest = await to_thread.run_sync(self._teaching.queue.newest)
+        shown, newest = as_number(request.query_params.get("shown", "")), 0
+        # What keeps the queue from being read, such as a full disk, the page itself says.
+        with contextlib.suppress(sqlite3.Error):
+            newest = await to_thread.run_sync(self._teaching.queue.newest)
         html = self._context.templates.render("parts/newer.html", is_newer=shown is not None and newest > shown)
         return Response(html, media_type="text/html")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 
@@ -84,6 +85,21 @@ def test_frames_are_labelled_dismissed_and_put_back_by_forms_alone(rig: Rig) -> 
     rig.post("/teach/undo")
     assert (rig.counts()["cup"], rig.studio.teaching.queue.waiting()) == (0, 2)
     assert "no class &#39;fork&#39;" in rig.post("/teach/label", **{"class": "fork", "pick-1": "1"})
+
+
+def test_a_queue_that_cannot_be_read_is_said_once_and_is_no_fault_of_its_parts(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "More frames" in rig.browser.get("/teach/waiting?shown=1").text
+    monkeypatch.setattr(sqlite3, "connect", fail_as_on_a_full_disk)
+    assert "Frames cannot be kept: database or disk is full" in rig.browser.get("/teach").text
+    part = rig.browser.get("/teach/waiting?shown=1")
+    assert (part.status_code, part.text.strip()) == (200, "")
+    assert rig.browser.get("/teach/frames/1").status_code == 404
+
+
+def fail_as_on_a_full_disk(*_: object, **__: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
 
 
 def test_classes_and_their_pictures_are_changed(rig: Rig) -> None:
