@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, FilePayload, expect
+from playwright.sync_api import Browser, FilePayload, Locator, expect
 
 from tests.support.browser import Tab, chromium, find_chromium
 from tests.support.labels import label
 from tests.support.served_page import served
+from tests.unit.overview.test_site_overview import status
 from tests.unit.web.teaching.test_pages import JPEG, Rig, result_of
 from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.local.ports import free_port
@@ -240,3 +241,23 @@ def test_too_many_pictures_at_once_are_refused_on_the_page_they_came_from(
         page.get_by_role("button", name="Upload", exact=True).click()
         expect(page.get_by_role("alert").first).to_contain_text("too much at once")
         expect(page.get_by_role("heading", name="cup")).to_be_visible()
+
+
+def is_whole(text: Locator) -> bool:
+    return bool(text.evaluate("element => element.scrollWidth <= element.clientWidth"))
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_of_nodes_are_whole_although_nothing_is_known_of_them_without_the_broker(
+    browser: Browser, rig: Rig, width: int
+) -> None:
+    with rig.listener.view() as view:
+        now = time.monotonic()
+        for number in range(3):
+            view.overview.note_status(status("variant", f"node-{number}", variant=number), retained=False, now=now)
+        view.overview.note_connection(now, is_connected=False)
+    page = Tab(browser, width=width).page
+    with served(rig.browser.app, free_port()) as url:
+        page.goto(f"{url}/boards")
+        expect(page.locator(".board .presence").first).to_contain_text("no connection")
+        assert [is_whole(name) for name in page.locator(".board h2").all()] == [True] * 3
