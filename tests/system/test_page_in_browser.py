@@ -16,9 +16,12 @@ from tests.support.labels import label
 from tests.support.served_page import served
 from tests.unit.overview.test_site_overview import status
 from tests.unit.web.teaching.test_pages import JPEG, Rig, result_of
+from tests.unit.web.test_gate import client
 from vp_mqtt.inference.pictures import encode_jpeg
 from vp_mqtt.local.ports import free_port
 from vp_mqtt.protocol.frames import FrameId
+from vp_mqtt.web.history.changes import StateChange
+from vp_mqtt.web.history.store import History
 from vp_mqtt.web.security import uploads
 from vp_mqtt.web.security.passwords import set_password
 from vp_mqtt.web.security.people import PageRole
@@ -261,3 +264,25 @@ def test_names_of_nodes_are_whole_although_nothing_is_known_of_them_without_the_
         page.goto(f"{url}/boards")
         expect(page.locator(".board .presence").first).to_contain_text("no connection")
         assert [is_whole(name) for name in page.locator(".board h2").all()] == [True] * 3
+
+
+def test_a_long_label_in_the_history_is_cut_off_visibly_on_a_phone(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    app = client(tmp_path).app
+    history = History(tmp_path / "home.sqlite", days=7, megabytes=10)
+    name = "a parcel before the door at night with somebody beside it"
+    change = StateChange(
+        "cam0", since=time.time(), label=name, previous="", confidence=0.9, reason="labels", bundle="b"
+    )
+    history.add(change, time.time())
+    page = Tab(browser, width=390).page
+    with served(app, free_port()) as url:
+        page.goto(f"{url}/history")
+        label = page.locator(".entry .state-label", has_text=name)
+        assert not is_whole(label), "it does not fit, and ends in an ellipsis"
+        card, shown = label.locator("xpath=ancestor::li").bounding_box(), label.bounding_box()
+        assert card is not None
+        assert shown is not None
+        assert shown["x"] + shown["width"] <= card["x"] + card["width"]
