@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import sqlite3
 import time
 from pathlib import Path
@@ -198,6 +199,23 @@ def test_without_a_session_there_is_the_way_to_sign_in_and_nothing_else(tmp_path
         assert browser.get(path, headers={"Accept": "*/*"}).status_code == 401
     assert browser.get("/static/page.css").status_code == 200
     assert NASTY[:8] not in browser.get("/sign-in").text
+
+
+def test_signing_in_leads_to_the_whole_address_that_was_asked_for_and_nowhere_else(tmp_path: Path) -> None:
+    browser = client(tmp_path, passwords_file=with_passwords(tmp_path))
+
+    def landed(path: str) -> str:
+        way = browser.get(path, headers={"Accept": "text/html"}).headers["location"]
+        form = browser.get(way).text
+        action = html.unescape(form.split('method="post" action="')[1].split('"', maxsplit=1)[0])
+        answer = browser.post(action, data={"csrf": _token(form), "password": OPERATOR})
+        browser.cookies.clear()
+        return str(answer.headers["location"])
+
+    for path in ("/history?camera=cam0&label=%3DCoat+%26+hat", "/teach/class?name=L%C3%B6ffel%2F%3Fx", "/boards"):
+        assert landed(path) == path
+    assert landed("/history?camera=http://evil.example//") == "/history?camera=http://evil.example//"
+    assert landed("http://127.0.0.1:8321//evil.example/?a=b") == "/"
 
 
 def test_signing_in_opens_the_pages_and_signing_out_closes_them(tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ class Gate:
         if person is not None or request.url.path.startswith(_OPEN_PATHS):
             return None
         if request.method in _SAFE and "text/html" in headers.get("accept", ""):
-            return RedirectResponse(f"/sign-in?next={quote(request.url.path)}", 303)
+            wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(f"/sign-in?next={quote(wanted)}", 303)
         return PlainTextResponse("Sign in first\n", 401)
 
 
