@@ -286,3 +286,17 @@ def test_a_long_label_in_the_history_is_cut_off_visibly_on_a_phone(
         assert card is not None
         assert shown is not None
         assert shown["x"] + shown["width"] <= card["x"] + card["width"]
+
+
+def test_a_row_of_pictures_is_picked_although_the_page_asks_for_news_meanwhile(browser: Browser, rig: Rig) -> None:
+    for number in range(6):
+        rig.studio.teaching.collection.add("cup", JPEG, f"{number}.jpg")
+    page = Tab(browser).page
+    with served(rig.browser.app, free_port()) as url:
+        page.goto(f"{url}/teach/class?name=cup")
+        page.locator(".pick label").nth(1).click()
+        with page.expect_response("**/problems"):
+            pass
+        page.wait_for_timeout(100)
+        page.locator(".pick label").nth(4).click(modifiers=["Shift"])
+        expect(page.locator(".pick input:checked")).to_have_count(4)

@@ -100,7 +100,9 @@
     });
   });
 
-  document.addEventListener("htmx:afterSettle", () => {
+  document.addEventListener("htmx:afterSettle", (event) => {
+    // Parts that are asked for again and again have no pictures.
+    if (event.detail.target.id !== "teach") return;
     anchor = -1;
     enhance();
     const all = boxes();
