@@ -9,10 +9,14 @@ from pathlib import Path
 
 from vp_mqtt.plain_text import counted
 from vp_mqtt.web.teaching.collection import Collection, CollectionError
+from vp_mqtt.web.teaching.place import TeachFolder
+from vp_mqtt.web.teaching.results import Result
 from vp_mqtt.web.teaching.teaching import FEWEST
 
 _HELD_OUT_SHARE = 1 / 5
 _MIN_CLASSES = 2
+_ONLY_SPLIT = "split"
+"""Where former versions had what any bundle has learnt."""
 
 
 def held_out(pictures: Sequence[str]) -> set[str]:
@@ -59,6 +63,20 @@ def divide(collection: Collection, out: Path) -> None:
             link = out / ("test" if picture in chosen else "train") / one.name / picture
             link.parent.mkdir(parents=True, exist_ok=True)
             _link((folder / picture).resolve(), link)
+
+
+def split_of(folder: TeachFolder, result: Result | None) -> Path | None:
+    """Return where that is what a bundle has learnt; None without a bundle."""
+    if result is None:
+        return None
+    return Path(result.split) if result.split else folder.path / _ONLY_SPLIT
+
+
+def clear_splits(folder: TeachFolder, keep: Path | None) -> None:
+    """Remove what trainings have learnt that failed, or whose bundles are not the newest any more."""
+    for path in (folder.path / _ONLY_SPLIT, *folder.splits.glob("*")):
+        if path != keep:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _link(picture: Path, link: Path) -> None:

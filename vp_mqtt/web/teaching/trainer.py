@@ -26,12 +26,10 @@ from vp_mqtt.web.teaching.first_push import FirstPush
 from vp_mqtt.web.teaching.job import Job, JobView
 from vp_mqtt.web.teaching.place import TeachFolder
 from vp_mqtt.web.teaching.results import Held, Result, read_result
-from vp_mqtt.web.teaching.split import divide
+from vp_mqtt.web.teaching.split import clear_splits, divide, split_of
 from vp_mqtt.web.teaching.teaching import Teaching
 
 _KEPT_BUNDLES = 5
-_ONLY_SPLIT = "split"
-"""Where former versions had what any bundle has learnt."""
 _CONNECTION = ("broker", "site", "username", "ca_file", "cert_file", "key_file", "keepalive", "sign")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 _REFUSED = "not authorized"
@@ -124,7 +122,7 @@ class Trainer:
             stamp = _stamp()
             split = self._folder.splits / stamp
             # What the newest bundle has learnt stays until there is a newer one: this training may fail.
-            self._clear_splits(keep=self._split_of(self.result))
+            clear_splits(self._folder, keep=split_of(self._folder, self.result))
             divide(self._teaching.collection, split)
             arguments = self._teach_into(stamp, split)
             before = self._bundle_of(self._running())
@@ -138,7 +136,7 @@ class Trainer:
                 # Both were about the bundle before.
                 self.tuned = self._tuning = None
                 self._keep(result)
-                self._clear_splits(keep=split)
+                clear_splits(self._folder, keep=split)
 
             self._begin(Job("train", arguments, on_done=done, environment=_variables()))
 
@@ -153,7 +151,7 @@ class Trainer:
             self._check_idle()
             self._check_not_tuning()
             first = self.result
-            split = self._split_of(first)
+            split = split_of(self._folder, first)
             if first is None or split is None or not Path(first.out).is_dir() or not split.is_dir():
                 raise CollectionError("train first: there is no bundle to fine-tune")
             if not can_fine_tune():
@@ -172,18 +170,6 @@ class Trainer:
         write_atomically(self._folder.result, result.model_dump_json(), mode=0o600)
         self.result = result
         self._clear_bundles(keep=Path(result.out))
-
-    def _split_of(self, result: Result | None) -> Path | None:
-        """Return the folder of what a bundle has learnt; None without a bundle."""
-        if result is None:
-            return None
-        return Path(result.split) if result.split else self._folder.path / _ONLY_SPLIT
-
-    def _clear_splits(self, keep: Path | None) -> None:
-        """Remove what trainings have learnt that failed, or whose bundles are not the newest any more."""
-        for path in (self._folder.path / _ONLY_SPLIT, *self._folder.splits.glob("*")):
-            if path != keep:
-                shutil.rmtree(path, ignore_errors=True)
 
     def _teach_into(self, stamp: str, split: Path) -> list[str]:
         """Return the arguments that make a new bundle."""
