@@ -12,7 +12,7 @@ from anyio import to_thread
 PERIOD_S = 0.2
 """The shortest time between two updates of one browser."""
 _BEAT_S = 4.0
-_MAX_BROWSERS = 32
+_MAX_BROWSERS, _FOR_OPERATORS = 32, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,9 @@ class Hub:
         self._fragments: Fragments = {}
         self._rendered_at = -period_s
 
-    @property
-    def is_full(self) -> bool:
-        """Whether there are as many browsers as one server is to feed."""
-        return self.browsers >= _MAX_BROWSERS
+    def is_full(self, *, is_operator: bool) -> bool:
+        """Return whether there are as many browsers as one server is to feed; some of them only for operators."""
+        return self.browsers >= _MAX_BROWSERS - (0 if is_operator else _FOR_OPERATORS)
 
     async def stream(self, may_go_on: Callable[[], bool] = lambda: True) -> AsyncIterator[dict[str, str]]:
         """Yield the events for one browser: all parts first, then those that change, and a beat now and then.

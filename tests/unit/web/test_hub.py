@@ -125,13 +125,15 @@ async def _first(stream: AsyncIterator[dict[str, str]]) -> AsyncIterator[dict[st
     yield await anext(stream)
 
 
-def test_so_many_browsers_and_no_more() -> None:
+def test_so_many_browsers_and_no_more_of_which_viewers_cannot_take_all() -> None:
     async def scenario() -> None:
         hub = Hub(Counter().render, period_s=60.0)
         streams = []
-        while not hub.is_full:
-            streams.append(hub.stream())
-            await events(streams[-1], 2)
-        assert len(streams) == 32
+        for is_operator, most in ((False, 24), (True, 32)):
+            while not hub.is_full(is_operator=is_operator):
+                streams.append(hub.stream())
+                await events(streams[-1], 2)
+            assert len(streams) == most
+        assert hub.is_full(is_operator=False)
 
     asyncio.run(scenario())

@@ -22,7 +22,8 @@ async def answer(request: Request, hub: Hub, access: Access) -> Response:
     if request.method == "HEAD":
         # A stream whose body is left out would never end.
         return Response(media_type="text/event-stream")
-    if hub.is_full:
+    person = access.person(request)
+    if hub.is_full(is_operator=person is not None and person.is_operator):
         return PlainTextResponse("Too many browsers have this page open\n", 503, {"Retry-After": "30"})
     return EventSourceResponse(
         hub.stream(lambda: access.person(request) is not None),
