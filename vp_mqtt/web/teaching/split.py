@@ -83,7 +83,7 @@ def _link(picture: Path, link: Path) -> None:
     try:
         link.hardlink_to(picture)
     except OSError:
-        # On another file system, on one without such links, or somebody else's.
+        # On another file system, on one without such links, or with files of another user.
         link.symlink_to(picture)
 
 
