@@ -52,6 +52,7 @@ def test_help_loads_no_command_at_all() -> None:
         "vp_mqtt.cli",
         "vp_mqtt.cli.app",
         "vp_mqtt.cli.lazy",
+        "vp_mqtt.cli.termination",
         "vp_mqtt.errors",
         "vp_mqtt.masking",
         "vp_mqtt.plain_text",
