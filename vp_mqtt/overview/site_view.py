@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from vp_mqtt.overview.activity import Outcome, outcome
 from vp_mqtt.overview.class_names import ClassNames
@@ -25,6 +26,7 @@ _MAX_CAMERAS = 64
 _MAX_PICTURE_BYTES = 64_000_000
 _FRESH_S = 5.0
 _MISSED_FRAMES = 3
+_GAPS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class SiteView:
         self._max_picture_bytes = max_picture_bytes
         self._cameras: dict[str, CameraFrames] = {}
         self._pictured_at: dict[str, float] = {}
+        self._gaps: dict[str, deque[float]] = {}
         self._strip: deque[SeenLabel] = deque(maxlen=STRIP_FRAMES)
 
     def note_picture(self, camera: str, frame: str, picture: bytes, now: float) -> None:
@@ -90,6 +93,8 @@ class SiteView:
         frames = self._frames(camera)
         if frames is None or len(picture) > self._max_picture_bytes:
             return
+        if camera in self._pictured_at:
+            self._gaps.setdefault(camera, deque(maxlen=_GAPS)).append(now - self._pictured_at[camera])
         self._pictured_at[camera] = now
         frames.note_picture(frame, picture)
         while sum(one.picture_bytes for one in self._cameras.values()) > self._max_picture_bytes:
@@ -137,7 +142,13 @@ class SiteView:
         """Return the node that publishes a camera, as its status says; None if none is known."""
         nodes = self.overview.nodes("camera", now)
         found = [node for node in nodes if camera in self._names_of(node)]
-        return min(found, key=lambda node: (not node.is_online, node.doubt(node.status.camera or "")), default=None)
+
+        def doubt(node: NodeState) -> tuple[bool, bool, int]:
+            own = node.status.camera or ""
+            # Whatever a node says: a region's name begins with that of its camera.
+            return not node.is_online, camera != own and not camera.startswith(f"{own}."), node.doubt(own)
+
+        return min(found, key=doubt, default=None)
 
     def is_live(self, camera: str, now: float) -> bool:
         """Return whether a camera's newest picture shows what is before it now."""
@@ -145,8 +156,7 @@ class SiteView:
         if node is not None and (not node.is_online or camera in (node.status.still or ())):
             # While nothing moves, a camera may publish nothing.
             return node.is_online
-        per_s = None if node is None or node.activity is None else node.activity.per_s
-        patience = max(_FRESH_S, _MISSED_FRAMES / per_s) if per_s else _FRESH_S
+        patience = max(_FRESH_S, _MISSED_FRAMES * median(self._gaps.get(camera, [0.0])))
         return now - self._pictured_at.get(camera, -math.inf) <= patience
 
     def frames(self, camera: str) -> CameraFrames:

@@ -155,3 +155,21 @@ def test_a_camera_is_live_while_its_pictures_come_or_its_node_says_that_nothing_
     assert view.is_live("cam0", 61.0)
     says(62.0, state=State.OFFLINE)
     assert not view.is_live("cam0", 62.0)
+
+
+def test_a_slow_camera_is_live_as_long_as_its_pauses_let_it_be() -> None:
+    view = SiteView("home", now=0.0)
+    for now in (0.0, 60.0, 120.0):
+        view.note_picture("cam0", FRAME, b"jpeg", now)
+    assert [view.is_live("cam0", now) for now in (121.0, 150.0, 301.0)] == [True, True, False]
+
+
+def test_a_camera_is_its_own_node_s_whatever_another_calls_its_regions() -> None:
+    view = SiteView("home", now=0.0)
+    for name, camera, regions in (("camera-evil", "evil", ("front",)), ("camera-front", "front", ())):
+        one = status("camera", name, camera=camera, regions=regions)
+        view.overview.note_status(one, retained=False, now=0.0)
+    node = view.camera_node("front", 1.0)
+    assert node is not None
+    assert node.status.node == "camera-front"
+    assert view.whole("front", 1.0) is None
