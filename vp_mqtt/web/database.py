@@ -84,8 +84,7 @@ class Database:
             with _RENEWING:
                 # Another thread may have done so already.
                 if _inode(self.path) == opened:
-                    self._put_aside(error)
-                    self._create()
+                    self._renew(error)
             raise RenewedError(str(error)) from error
 
     def _create(self) -> None:
@@ -97,6 +96,13 @@ class Database:
             database.execute("PRAGMA journal_mode = WAL")
             database.executescript(self.schema)
             database.execute(f"PRAGMA user_version = {self.version}")
+
+    def _renew(self, error: sqlite3.Error) -> None:
+        try:
+            self._put_aside(error)
+            self._create()
+        except OSError as failure:
+            raise sqlite3.OperationalError(f"{error}, and it cannot be put aside: {failure.strerror}") from error
 
     def _put_aside(self, error: sqlite3.Error) -> None:
         aside = self.path.with_suffix(".damaged")

@@ -150,6 +150,18 @@ def test_a_file_with_damaged_pages_is_put_aside_when_one_is_read_and_the_change_
     assert ["is damaged" in message for message in caplog.messages] == [True]
 
 
+def test_a_damaged_file_that_cannot_be_put_aside_is_a_problem_and_no_fault(history: History, tmp_path: Path) -> None:
+    for number in range(20):
+        history.add(change(number, picture=bytes(5000)), NOW + number)
+    damage(tmp_path / "deep" / "home.sqlite")
+    (tmp_path / "deep" / "home.damaged").mkdir()
+    history.add(change(30), NOW + 30)
+    assert "cannot be put aside" in str(history.problem)
+    history.prune(NOW)
+    with pytest.raises(sqlite3.Error):
+        history.page(Filter())
+
+
 def test_a_damaged_file_is_put_aside_once_however_many_find_out(history: History, tmp_path: Path) -> None:
     for number in range(20):
         history.add(change(number, picture=bytes(5000)), NOW + number)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -142,7 +143,7 @@ class FrameQueue:
 
     def page(self, size: int) -> list[Sight]:
         """Return the frames that are worth most, so many at most."""
-        with self._database.connected() as database:
+        with self._connected() as database:
             rows = database.execute(
                 f"SELECT {_COLUMNS} FROM frames WHERE place = ? ORDER BY score DESC, id DESC LIMIT ?",  # noqa: S608
                 [Place.WAITING, size],
@@ -151,18 +152,18 @@ class FrameQueue:
 
     def waiting(self) -> int:
         """Return how many frames wait."""
-        with self._database.connected() as database:
+        with self._connected() as database:
             return _count(database, Place.WAITING)
 
     def newest(self) -> int:
         """Return the number of the newest frame that waits; 0 if none does."""
-        with self._database.connected() as database:
+        with self._connected() as database:
             query = "SELECT coalesce(max(id), 0) FROM frames WHERE place = ?"
             return int(database.execute(query, [Place.WAITING]).fetchone()[0])
 
     def get(self, number: int) -> Sight | None:
         """Return a frame that waits; None if none with this number does."""
-        with self._database.connected() as database:
+        with self._connected() as database:
             row = database.execute(
                 f"SELECT {_COLUMNS} FROM frames WHERE id = ? AND place = ?",  # noqa: S608
                 [number, Place.WAITING],
@@ -171,7 +172,7 @@ class FrameQueue:
 
     def picture(self, number: int) -> bytes | None:
         """Return a frame's JPEG; None if there is no such frame."""
-        with self._database.connected() as database:
+        with self._connected() as database:
             row = database.execute("SELECT picture FROM frames WHERE id = ?", [number]).fetchone()
         return None if row is None else row[0]
 
@@ -181,11 +182,11 @@ class FrameQueue:
         Raises:
             sqlite3.Error: it cannot be written.
         """
-        with self._lock, self._database.connected() as database:
+        with self._lock, self._connected() as database:
             database.executemany("UPDATE frames SET place = ? WHERE id = ?", [(place, number) for number in numbers])
 
     def _keep(self, sight: Sight, picture: bytes, look: PictureLook) -> bool:
-        with self._database.connected() as database:
+        with self._connected() as database:
             kept = self._insert(database, sight, picture, look)
             self._prune(database)
             self._read_looks(database)
@@ -228,8 +229,18 @@ class FrameQueue:
             )
         give_back(database)
 
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._database.connected() as database:
+                yield database
+        except RenewedError:
+            # What is gone may come again.
+            self._looks = {}
+            raise
+
     def _open_looks(self) -> None:
-        with self._database.connected() as database:
+        with self._connected() as database:
             self._read_looks(database)
 
     def _read_looks(self, database: sqlite3.Connection) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.web.test_history import damage
 from vp_mqtt.inference.picture_look import PictureLook
+from vp_mqtt.web.database import RenewedError
 from vp_mqtt.web.history.changes import StoredVote
 from vp_mqtt.web.teaching.queue import FrameQueue, Place, Sight
 
@@ -62,6 +63,16 @@ def test_a_queue_with_damaged_pages_is_put_aside_when_it_is_opened_or_written(tm
     assert again.offer(sight(40, 0.9), b"picture", look(40))
     assert [one.frame for one in again.page(10)] == ["1-40"]
     assert (tmp_path / "queue.damaged").exists()
+
+
+def test_scenes_of_a_queue_that_was_put_aside_are_kept_again(tmp_path: Path) -> None:
+    queue = queue_in(tmp_path, frames=30)
+    for number in range(20):
+        queue.offer(sight(number), bytes(5000), look(number))
+    damage(tmp_path / "queue.sqlite")
+    with pytest.raises(RenewedError):
+        queue.page(10)
+    assert queue.offer(sight(3), b"picture", look(3))
 
 
 def test_what_was_looked_at_does_not_come_again_but_can_be_put_back(tmp_path: Path) -> None:
