@@ -52,8 +52,8 @@ class _TrainPage:
         values = await to_thread.run_sync(self._read)
         problem, problems = self._answers.problem(request), events.problems(self._context)
         page = self._context.templates.page(request, "train.html", problem=problem, problems=problems, **values)
-        asked = {"job": values["job"], "tuning": values["tuning"]}.get(request.headers.get("HX-Target", ""))
-        if asked is not None and not asked.is_running:
+        asked = request.headers.get("HX-Target")
+        if asked in {"job", "tuning"} and (values[asked] is None or not values[asked].is_running):
             # The page asks for this part alone while the job runs; now there is more to show.
             page.headers["HX-Retarget"] = page.headers["HX-Reselect"] = "#teach"
         return page

@@ -211,6 +211,13 @@ def test_who_only_looks_changes_nothing_and_sees_no_forms(tmp_path: Path, path: 
     assert rig.browser.post(path, data={"csrf": "wrong"}).status_code in {403, 415}
 
 
+@pytest.mark.parametrize("part", ["job", "tuning"])
+def test_a_part_of_the_page_that_asks_for_a_job_of_before_a_restart_gets_the_whole_page(rig: Rig, part: str) -> None:
+    answer = rig.browser.get("/train", headers={"HX-Request": "true", "HX-Target": part})
+    assert (answer.headers["HX-Retarget"], answer.headers["HX-Reselect"]) == ("#teach", "#teach")
+    assert "HX-Retarget" not in rig.browser.get("/train", headers={"HX-Target": "teach"}).headers
+
+
 def test_the_result_of_a_training_is_shown_with_what_is_doubtful(rig: Rig) -> None:
     assert "What to expect" not in rig.browser.get("/train").text
     rig.studio.teaching.collection.add("cup", JPEG, "a.jpg")
