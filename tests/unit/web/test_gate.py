@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import sqlite3
+import stat
 import time
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from vp_mqtt.web.context import Context
 from vp_mqtt.web.history.changes import StateChange, describe
 from vp_mqtt.web.history.store import History
 from vp_mqtt.web.listener import Listener
+from vp_mqtt.web.pages.sign_in import local_path
 from vp_mqtt.web.security import passwords
+from vp_mqtt.web.security.kept_key import kept_key
 from vp_mqtt.web.security.passwords import set_password
 from vp_mqtt.web.security.people import PageRole
 from vp_mqtt.web.server import access, build, with_kept_key
@@ -216,6 +219,21 @@ def test_signing_in_leads_to_the_whole_address_that_was_asked_for_and_nowhere_el
         assert landed(path) == path
     assert landed("/history?camera=http://evil.example//") == "/history?camera=http://evil.example//"
     assert landed("http://127.0.0.1:8321//evil.example/?a=b") == "/"
+
+
+@pytest.mark.parametrize("target", ["//[", "http://[", "/\\evil.example", "//evil.example", "evil", "/\n"])
+def test_an_address_to_go_to_after_signing_in_that_is_none_of_ours_is_the_start(target: str) -> None:
+    assert local_path(target) == "/"
+
+
+@pytest.mark.parametrize("mode", [0o622, 0o640, 0o604])
+def test_a_key_that_others_may_have_written_or_read_is_not_used(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "home.key"
+    first = kept_key(file)
+    assert kept_key(file) == first
+    file.chmod(mode)
+    assert kept_key(file) != first
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_signing_in_opens_the_pages_and_signing_out_closes_them(tmp_path: Path) -> None:

@@ -31,7 +31,10 @@ _OLD_FORM = "The form was out of date: try again."
 
 def local_path(target: str) -> str:
     """Return where to go after signing in: a path of this page, "/" for anything else."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "/"
     is_ours = not parts.scheme and not parts.netloc and target.startswith("/") and not target.startswith(("//", "/\\"))
     return target if is_ours and target.isprintable() else "/"
 

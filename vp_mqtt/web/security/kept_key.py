@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from pathlib import Path
 
-from vp_mqtt.files import is_readable_by_others, write_atomically
+from vp_mqtt.files import write_atomically
 from vp_mqtt.logs import LOGGER
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-_SECRET_FILE, _PRIVATE_FOLDER = 0o600, 0o700
+_SECRET_FILE, _PRIVATE_FOLDER, _OTHERS = 0o600, 0o700, 0o077
 
 
 def new_key() -> str:
@@ -19,10 +20,12 @@ def new_key() -> str:
 
 
 def kept_key(file: Path) -> str:
-    """Return the key in a file that nobody else can read; a new one if there is none, which is kept if it can be."""
+    """Return the key in a file of ours that nobody else can read or write; otherwise a new one, kept if it can be."""
     try:
         found = file.read_text(encoding="ascii").strip()
-        if _KEY.fullmatch(found) and not is_readable_by_others(file):
+        kept = file.stat()
+        is_private = not kept.st_mode & _OTHERS and kept.st_uid in {0, os.geteuid()}
+        if _KEY.fullmatch(found) and is_private:
             return found
     except (OSError, UnicodeDecodeError):
         pass
