@@ -19,9 +19,19 @@ def start_teaching(folder: Path, *wrapper: str) -> subprocess.Popen[str]:
     """Start a command that makes a bundle in a folder, and wait until there is something of it."""
     command = [sys.executable, "-m", "vp_mqtt", "teach", str(SAMPLES / "fashion-mnist")]
     flags = ["--pretrained", "fashion-mnist", "--out", str(folder / "bundle")]
-    teaching = subprocess.Popen([*wrapper, *command, *flags], stderr=subprocess.PIPE, text=True)
+    # Those who start the tests may ignore signals.
+    heeding = ["env", "--default-signal=HUP,INT,TERM"]
+    teaching = subprocess.Popen([*heeding, *wrapper, *command, *flags], stderr=subprocess.PIPE, text=True)
     until(lambda: list(folder.iterdir()), "a half bundle")
     return teaching
+
+
+def test_another_signal_meanwhile_does_not_keep_it_from_clearing_away(tmp_path: Path) -> None:
+    teaching = start_teaching(tmp_path)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        teaching.send_signal(number)
+    teaching.communicate(timeout=ENDED_WITHIN_S)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

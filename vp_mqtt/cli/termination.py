@@ -23,6 +23,9 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
     def interrupt(number: int, _: FrameType | None) -> None:
         received.append(number)
         signal.signal(number, signal.SIG_DFL)
+        # A service manager, or who started us, may send another one as well, while things are cleared away.
+        for other in {signal.SIGINT, *_ENDING} - {number}:
+            signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     for number in _ENDING:

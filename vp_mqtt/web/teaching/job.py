@@ -19,6 +19,8 @@ _LOG_LINES = 200
 _LONGEST_LINE = 2000
 _MOST_OUTPUT = 4_000_000
 _STOP_S = 4.0
+_QUICK_STOP_S = 1.0
+"""Two jobs may run when a service has 5 s to end."""
 _LOW_PRIORITY = 10
 
 
@@ -142,7 +144,7 @@ class Job:
     def stop(self) -> None:
         """End it now, as `cancel` does, and wait until it has ended."""
         if self._process is not None and self._process.poll() is None:
-            _end(self._process)
+            _end(self._process, _QUICK_STOP_S)
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
         output: list[bytes] = []
@@ -197,10 +199,10 @@ def _read_all(stream: IO[bytes], into: list[bytes]) -> None:
         left -= len(into[-1])
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], within_s: float = _STOP_S) -> None:
     # As Ctrl-C does: what is half done is cleared away.
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(_STOP_S)
+        process.wait(within_s)
     except subprocess.TimeoutExpired:
         process.kill()
