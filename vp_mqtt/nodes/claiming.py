@@ -64,6 +64,7 @@ class Claiming:
         self._follower: Follower | None = None
         self._current: str | None = None
         self._family = b""
+        self._must_reconsider = False
         self._told: tuple[Claim | None, bool] = (None, False)
         self._watch = ClaimWatch(node, self._claimant, self._lock)
 
@@ -142,8 +143,14 @@ class Claiming:
             self._family = manifest.digest
             # What the node had before it started says nothing about this family.
             self._order = manifest.ranked()
-            if not self._watch.is_deaf:
-                self._claimant.reconsider(self._order, time.monotonic())
+            self._must_reconsider = True
+            self._reconsider()
+
+    def _reconsider(self) -> None:
+        """Choose anew, if that is due and others can be heard."""
+        if self._must_reconsider and not self._watch.is_deaf:
+            self._must_reconsider = False
+            self._claimant.reconsider(self._order, time.monotonic())
 
     def await_claim(self, pause: Pause) -> int:
         """Wait until a variant is the node's, and return it; it is remembered for the next start.
@@ -183,6 +190,7 @@ class Claiming:
             if self._node.session.connections != self._connections:
                 self._connections = self._node.session.connections
                 self._claimant.note_connected(now)
+            self._reconsider()
             claim = self._claimant.decide(self._order, now)
             told = claim, claim is None and self._claimant.is_crowded_out(self._order, now)
         if told != self._told:
