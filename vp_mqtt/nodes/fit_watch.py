@@ -74,7 +74,7 @@ class FitWatch:
         del self._cameras[camera], self._seen[camera]
         if self._warned.pop(camera, None) is not None:
             self._set_problem(_kind(camera), None)
-            LOGGER.info("no pictures of camera '%s' any more: whether they fit is not known", camera)
+            LOGGER.info("camera '%s' no longer sends pictures: its warning is withdrawn", camera)
 
     def _look(self, fit: CameraFit, camera: str, picture: Picture, jpeg: bytes, manifest: Manifest) -> None:
         head = read_head(jpeg)

@@ -99,10 +99,10 @@ def test_a_wrong_status_is_put_right_but_not_after_the_goodbye(*, stops: bool) -
     own = node._status.message(State.ONLINE).payload
     for payload in (own, StatusMessage.decode(own).model_copy(update={"instance": "00000000"}).encode()):
         node._receive(Received(node.topics.status("v0"), payload, None, 0.0))
+    (stats,) = (thread for thread in set(threading.enumerate()) - others if thread.name == "stats")
     if stops:
         node.stop()
     may_go.set()
-    (stats,) = (thread for thread in set(threading.enumerate()) - others if thread.name == "stats")
     if stops:
         stats.join(30)
     else:

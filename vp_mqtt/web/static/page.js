@@ -43,6 +43,6 @@
   document.addEventListener("DOMContentLoaded", () => {
     if (sessionStorage.getItem(AGAIN) === null) return;
     sessionStorage.removeItem(AGAIN);
-    say("The page was out of date and was loaded again. Do once more what you did last.", "");
+    say("The page was out of date and was loaded again. Please repeat your last action.", "");
   });
 })();

@@ -187,7 +187,7 @@ class Collection:
         if len(name.encode(errors="surrogatepass")) > _MOST_NAME_BYTES:
             raise CollectionError("the name is too long")
         if name != as_class_name(name):
-            raise CollectionError("the name has characters that cannot be seen: type it anew")
+            raise CollectionError("the name contains invisible characters: type it again")
         if is_left_alone(name):
             raise CollectionError(f"folders named '{name}' are not read, since systems and tools make them")
         if name.casefold() in _PARTS:
