@@ -272,7 +272,7 @@ def test_a_long_label_in_the_history_is_cut_off_visibly_on_a_phone(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     app = client(tmp_path).app
     history = History(tmp_path / "home.sqlite", days=7, megabytes=10)
-    name = "a parcel before the door at night with somebody beside it"
+    name = "a parcel before the door at night with a neighbour beside it"
     change = StateChange(
         "cam0", since=time.time(), label=name, previous="", confidence=0.9, reason="labels", bundle="b"
     )
